@@ -1,0 +1,1 @@
+"""The grammar and the standard library of the maskc language, as data files."""

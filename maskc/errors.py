@@ -1,0 +1,128 @@
+"""What a user sees when something is wrong; the only place that renders an error.
+
+Codes: M1xx syntax, M2xx types, M3xx names and constants, M4xx binding, M5xx lowering.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+from maskc.source import Span
+
+
+class MaskcError(ValueError):
+    """A bad program, a bad binding, or a program that a backend cannot run.
+
+    Attributes: ``code`` (stable, ``M201``), ``message`` (one sentence), ``span`` (the place in the
+    source, or None where there is none), ``help`` (the fix, or None), ``notes`` (context added by
+    outer calls).
+    """
+
+    kind: ClassVar[str] = "error"
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        span: Span | None = None,
+        help: str | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.span = span
+        self.help = help
+        self.notes = notes
+
+    def __str__(self) -> str:
+        return render(self)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.code, self.message, self.span, self.help, self.notes)
+
+    def at(self, span: Span | None) -> MaskcError:
+        """Return this error placed at ``span`` if it has no place yet."""
+        if self.span is not None:
+            return self
+        return type(self)(self.code, self.message, span, self.help, self.notes)
+
+    def noting(self, note: str, span: Span | None = None) -> MaskcError:
+        """Return this error with ``note`` added and, if given, its place moved to ``span``."""
+        place = span if span is not None else self.span
+        return type(self)(self.code, self.message, place, self.help, (*self.notes, note))
+
+
+class MaskSyntaxError(MaskcError):
+    """The text is not a program."""
+
+    kind = "syntax"
+
+
+class MaskTypeError(MaskcError):
+    """An operand or a statement has a type that it cannot have."""
+
+    kind = "type"
+
+
+class MaskNameError(MaskcError):
+    """A name or a constant is unknown, missing, declared twice, or reserved."""
+
+    kind = "name"
+
+
+class BindError(MaskcError):
+    """A run-time tensor or size is missing, unknown, or does not fit the program."""
+
+    kind = "bind"
+
+
+class LoweringError(MaskcError):
+    """The program is right, but this backend cannot run it; the help names one that can."""
+
+    kind = "lowering"
+
+
+def render(error: MaskcError) -> str:
+    """Return the error as text: code and sentence, the source line with carets, notes, help."""
+    lines = [f"error[{error.code}]: {error.message}"]
+    if error.span is not None:
+        lines += _excerpt(error.span)
+    lines += [f"    = note: {note}" for note in error.notes]
+    if error.help is not None:
+        lines.append(f"    = help: {error.help}")
+    return "\n".join(lines)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return "did you mean ...?" for the known name closest to ``name``, or None."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"did you mean `{close[0]}`?" if close else None
+
+
+_WIDEST_LINE = 120
+
+
+def _excerpt(span: Span) -> list[str]:
+    line, column = span.source.position(span.start)
+    text = span.source.line(line)
+    width = max(1, min(span.end - span.start, len(text) - column + 1))
+    shown, first = _shorten(text, column, width)
+    width = min(width, max(1, len(shown) - first + 1))
+    number = f"{line:>3}"
+    return [
+        f" --> {span.source.name}:{line}:{column}",
+        f"{number} | {shown}",
+        f"{' ' * len(number)} | {' ' * (first - 1)}{'^' * width}",
+    ]
+
+
+def _shorten(text: str, column: int, width: int) -> tuple[str, int]:
+    """Cut a very long line to the part around the column; tabs and control signs become blanks."""
+    clean = "".join(c if c.isprintable() else " " for c in text)
+    if len(clean) <= _WIDEST_LINE:
+        return clean, column
+    start = max(0, min(column - 1 - _WIDEST_LINE // 3, len(clean) - _WIDEST_LINE))
+    return clean[start : start + _WIDEST_LINE], column - start

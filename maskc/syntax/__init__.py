@@ -1,0 +1,1 @@
+"""Text to syntax tree; the one door to lark."""
