@@ -116,7 +116,9 @@ class Builder:
 
     def _parameter(self, tree: LarkTree) -> ast.Parameter:
         name, default = cast("list[Any]", tree.children)
-        return ast.Parameter(self._identifier(name), None if default is None else self.expr(default))
+        return ast.Parameter(
+            self._identifier(name), None if default is None else self.expr(default)
+        )
 
     def _argument(self, tree: LarkTree) -> ast.Argument:
         name, value = cast("list[Any]", tree.children)
@@ -160,7 +162,9 @@ class Builder:
         return " ".join(lines)
 
     def _alone(self, comment: Token) -> bool:
-        return not self._source.line(cast(int, comment.line))[: cast(int, comment.column) - 1].strip()
+        return not self._source.line(cast(int, comment.line))[
+            : cast(int, comment.column) - 1
+        ].strip()
 
 
 def _plain(comment: Token) -> str:

@@ -43,7 +43,9 @@ def lex(source: Source) -> Lexed:
     """Cut ``source`` into statements."""
     lexed = Lexed()
     if len(source.text) > MAX_CHARACTERS:
-        message = f"the program has {len(source.text)} characters, at most {MAX_CHARACTERS} are read"
+        message = (
+            f"the program has {len(source.text)} characters, at most {MAX_CHARACTERS} are read"
+        )
         lexed.errors.append(MaskSyntaxError("M104", message, help="put long tables in an `input`"))
         return lexed
     tokens = _readable_tokens(source, lexed.errors)

@@ -1,0 +1,1 @@
+"""IR to facts: what a mask does on whole tiles, without evaluating it there."""

@@ -1,0 +1,1 @@
+"""One file a foreign system; imported only by whoever asks for it."""

@@ -1,0 +1,1 @@
+"""The typed intermediate representation: nodes, names, text, and the obvious meaning."""

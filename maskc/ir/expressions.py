@@ -1,0 +1,413 @@
+"""Syntax tree to typed nodes, for expressions: names get their meaning, macros are expanded.
+
+A macro's body is given its meaning in the scope where the macro was written, with the finished
+arguments in place of its parameters, so no name is ever captured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from maskc.errors import MaskcError, MaskNameError, MaskTypeError, did_you_mean
+from maskc.ir import names, typing
+from maskc.ir.names import Family, LetName, Macro, Meaning, Overloads, Scope
+from maskc.ir.nodes import (
+    TRUE,
+    And,
+    Arith,
+    Axis,
+    Coord,
+    Expr,
+    Index,
+    Input,
+    Load,
+    Size,
+    TopK,
+    Value,
+    placed,
+    reads,
+)
+from maskc.ir.types import ArithOp, Given, Ix, Type
+from maskc.source import Span
+from maskc.syntax import ast
+
+MAX_LEVELS = 150
+MAX_EXPANSIONS = 40
+MAX_WEIGHT = 20_000
+
+_NAME_HELP = {
+    "h": "the head index is `head`; `h` is free for an axis: `axis h = 16, w = 32`",
+    "w": "declare the axes of the token grid: `axis h = 16, w = 32`",
+    "i": "the query index is `q`",
+    "j": "the key index is `k`",
+    "q_head": "the head index is `head`",
+    "s": "the running score is `score`",
+    "True": "write `true`",
+    "False": "write `false`",
+    "None": "a program without a mask has the mask `true`",
+    "math": "write `exp(x)`, `inf` and so on without a module",
+    "torch": "write `exp(x)`, `where(a, b, c)` and so on without a module",
+}
+
+
+@dataclass(slots=True)
+class Expander:
+    """Gives expressions their meaning; remembers how each input was subscripted."""
+
+    ranks: dict[Input, tuple[int, Span]] = field(default_factory=dict)
+    _lets: dict[LetName, Expr] = field(default_factory=dict)
+    _active: list[Macro | LetName] = field(default_factory=list)
+    _level: int = 0
+
+    def expr(self, node: ast.Expr, scope: Scope) -> Expr:
+        """Return the typed node of ``node``, whose names are those of ``scope``."""
+        self._level += 1
+        try:
+            if self._level > MAX_LEVELS:
+                raise _too_big(node.span)
+            result = self._expr(node, scope)
+        finally:
+            self._level -= 1
+        if result.weight > MAX_WEIGHT or result.depth > MAX_LEVELS:
+            raise _too_big(node.span)
+        return result
+
+    def _expr(self, node: ast.Expr, scope: Scope) -> Expr:
+        span = node.span
+        match node:
+            case ast.Literal(value):
+                return typing.literal(value, span)
+            case ast.Name(text):
+                return self._named(text, span, scope)
+            case ast.Unary("-", operand):
+                return typing.minus(self.expr(operand, scope), span)
+            case ast.Unary(_, operand):
+                return typing.negation(self.expr(operand, scope), span)
+            case ast.Binary(op, left, right):
+                return typing.binary(op, self.expr(left, scope), self.expr(right, scope), span)
+            case ast.Connective(op, operands):
+                parts = [self.expr(operand, scope) for operand in operands]
+                return typing.connective(op, parts, span)
+            case ast.Chain(operands, ops):
+                return self._chain([self.expr(part, scope) for part in operands], ops, span)
+            case ast.Conditional(then, test, other):
+                parts = [self.expr(part, scope) for part in (test, then, other)]
+                return typing.choice("`if`", parts[0], parts[1], parts[2], span)
+            case ast.Call():
+                return self._call(node, scope)
+            case ast.Subscript(base, indices):
+                return self._load(base, [self.expr(index, scope) for index in indices], span, scope)
+            case ast.Coordinate(position, axis):
+                return self._coordinate(position, axis, span, scope)
+            case _:
+                assert_never(node)
+
+    def _named(self, name: str, span: Span, scope: Scope) -> Expr:
+        if (meaning := scope.find(name)) is not None:
+            return self._value(name, meaning, span)
+        if name in names.INDICES:
+            return Index(names.INDICES[name], span=span)
+        if name in names.SIZES:
+            return Size(names.SIZES[name], span=span)
+        if name in names.GIVEN:
+            return Value(names.GIVEN[name], span=span)
+        if name in names.FUNCTIONS or name in names.FORMS:
+            message = f"`{name}` is a function, expected a value"
+            raise MaskTypeError("M207", message, span, f"call it: `{name}(...)`")
+        raise _unknown(name, span, scope)
+
+    def _value(self, name: str, meaning: Meaning, span: Span) -> Expr:
+        match meaning:
+            case LetName():
+                return self._let(meaning, span)
+            case Input():
+                return self._element(meaning, [], span)
+            case Axis():
+                help = f"write the coordinate of a token: `q.{name}` or `k.{name}`"
+                raise MaskTypeError("M208", f"`{name}` is an axis, expected a value", span, help)
+            case Overloads(macros):
+                shown = " or ".join(f"`{macro.signature}`" for macro in macros)
+                raise MaskTypeError("M207", f"`{name}` takes arguments", span, f"call it: {shown}")
+            case Family():
+                help = f"call it: `{name}(h, w)`"
+                raise MaskTypeError("M207", f"`{name}` takes arguments", span, help)
+            case _:
+                return meaning
+
+    def _let(self, let: LetName, span: Span) -> Expr:
+        if let not in self._lets:
+            with self._expanding(let, span):
+                self._lets[let] = self.expr(let.value, let.scope)
+        return placed(self._lets[let], span)
+
+    def _chain(self, operands: list[Expr], ops: tuple[str, ...], span: Span) -> Expr:
+        pairs = zip(ops, operands, operands[1:], strict=False)
+        links = [typing.comparison(op, left, right, span) for op, left, right in pairs]
+        return links[0] if len(links) == 1 else And(tuple(links), span=span)
+
+    def _load(self, base: ast.Identifier, indices: list[Expr], span: Span, scope: Scope) -> Expr:
+        match scope.find(base.text):
+            case Input() as source:
+                return self._element(source, indices, span)
+            case Overloads() | Family():
+                help: str | None = f"call it: `{base.text}(...)`"
+            case None if base.text not in names.LANGUAGE:
+                raise _unknown(base.text, base.span, scope)
+            case _:
+                help = "only an `input` is subscripted"
+        raise MaskTypeError("M209", f"`{base.text}` is not an input", base.span, help)
+
+    def _element(self, source: Input, indices: list[Expr], span: Span) -> Expr:
+        for index in indices:
+            if index.type is not Type.INT:
+                message = f"a subscript is an int, found {index.type.article}"
+                help = "round it, as in `floor(x)`" if index.type is Type.FLOAT else None
+                raise MaskTypeError("M210", message, index.span, help)
+        rank, _ = self.ranks.setdefault(source, (len(indices), span))
+        if rank != len(indices):
+            raise MaskTypeError(
+                "M211",
+                f"`{source.name}` is subscripted by {len(indices)} here and by {rank} elsewhere",
+                span,
+                "an input has one subscript for each of its dimensions, the batch may be left out",
+            )
+        return Load(source, tuple(indices), span=span)
+
+    def _coordinate(self, node: ast.Expr, axis: ast.Identifier, span: Span, scope: Scope) -> Expr:
+        position = self.expr(node, scope)
+        if position.type is not Type.INT:
+            message = f"a coordinate is of a token's position, found {position.type.article}"
+            raise MaskTypeError("M212", message, node.span, "write `q.h` or `k.h`")
+        match scope.find(axis.text):
+            case Axis() as declared:
+                return Coord(position, declared, span=span)
+            case _:
+                help = (
+                    did_you_mean(axis.text, _axes(scope)) or f"declare it: `axis {axis.text} = 16`"
+                )
+                raise MaskNameError("M302", f"unknown axis `{axis.text}`", axis.span, help)
+
+    def _call(self, node: ast.Call, scope: Scope) -> Expr:
+        name = node.function.text
+        match scope.find(name):
+            case Overloads(macros):
+                return self._expand(_overload(macros, node), node, scope)
+            case Family():
+                return self._relpos(node, scope)
+            case None if name in names.FORMS or name in names.FUNCTIONS:
+                positional, named = self._arguments(node, scope)
+                return self._function(name, positional, named, node)
+            case None if name not in names.LANGUAGE:
+                help = did_you_mean(name, scope.known()) or f"define it: `def {name}(x) = ...`"
+                raise MaskNameError("M303", f"unknown function `{name}`", node.function.span, help)
+            case _:
+                help = f"it takes no arguments: write `{name}`"
+                raise MaskTypeError("M213", f"`{name}` is not a function", node.span, help)
+
+    def _arguments(
+        self, node: ast.Call, scope: Scope
+    ) -> tuple[list[Expr], Mapping[str, tuple[ast.Identifier, Expr]]]:
+        _check_order(node)
+        positional = [self.expr(part.value, scope) for part in node.arguments if part.name is None]
+        named = {
+            part.name.text: (part.name, self.expr(part.value, scope))
+            for part in node.arguments
+            if part.name is not None
+        }
+        return positional, named
+
+    def _function(
+        self,
+        name: str,
+        args: list[Expr],
+        named: Mapping[str, tuple[ast.Identifier, Expr]],
+        node: ast.Call,
+    ) -> Expr:
+        for word, (identifier, _) in named.items():
+            if (name, word) != ("topk", "where"):
+                message = f"`{name}` has no parameter `{word}`"
+                raise MaskTypeError("M214", message, identifier.span, "give it by position")
+        match name:
+            case "topk":
+                where = named["where"][1] if named else TRUE
+                return _topk(args, where, node.span)
+            case "where" if len(args) != 3:
+                message = f"`where` takes 3 arguments, found {len(args)}"
+                raise MaskTypeError(
+                    "M204", message, node.span, "write `where(test, then, otherwise)`"
+                )
+            case "where":
+                return typing.choice("`where`", args[0], args[1], args[2], node.span)
+            case _:
+                return typing.call(names.FUNCTIONS[name], args, node.span)
+
+    def _expand(self, macro: Macro, node: ast.Call, scope: Scope) -> Expr:
+        """Give the macro's body its meaning, with the arguments for its parameters."""
+        inner = Scope(macro.name, macro.scope)
+        for parameter, part in zip(macro.parameters, _matched(macro, node), strict=True):
+            home = macro.scope if part is parameter.default else scope
+            inner.names[parameter.name.text] = self._passed(part, home)
+        with self._expanding(macro, node.span):
+            try:
+                return placed(self.expr(macro.body, inner), node.span)
+            except MaskcError as error:
+                raise _seen_from(node.span, macro, error) from None
+
+    def _passed(self, part: ast.Expr, scope: Scope) -> Meaning:
+        """Return an argument: an input and an axis are passed by name, the rest as values."""
+        if isinstance(part, ast.Name):
+            match scope.find(part.text):
+                case (Input() | Axis()) as meaning:
+                    return meaning
+        return self.expr(part, scope)
+
+    def _relpos(self, node: ast.Call, scope: Scope) -> Expr:
+        """Return the decomposed relative position bias of the axes given."""
+        terms: list[Expr] = []
+        for part in node.arguments:
+            axis = scope.find(part.value.text) if isinstance(part.value, ast.Name) else None
+            if not isinstance(axis, Axis) or part.name is not None:
+                help = (
+                    did_you_mean(part.value.span.text, _axes(scope))
+                    or "declare `axis h = 16, w = 16`"
+                )
+                message = f"`relpos` takes axes, found `{part.value.span.text}`"
+                raise MaskTypeError("M215", message, part.span, help)
+            table = Input(f"rel_{axis.name}", Type.FLOAT)
+            row = [Index(which, span=part.span) for which in (Ix.BATCH, Ix.HEAD, Ix.Q_IDX)]
+            place = Coord(Index(Ix.K, span=part.span), axis, span=part.span)
+            terms.append(self._element(table, [*row, place], part.span))
+        if not terms:
+            message = "`relpos` takes at least one axis"
+            raise MaskTypeError("M215", message, node.span, "write `relpos(h, w)`")
+        total = terms[0]
+        for term in terms[1:]:
+            total = Arith(ArithOp.ADD, total, term, span=node.span)
+        return total
+
+    @contextmanager
+    def _expanding(self, definition: Macro | LetName, span: Span) -> Iterator[None]:
+        if definition in self._active:
+            cycle = [*self._active[self._active.index(definition) :], definition]
+            path = " -> ".join(step.name for step in cycle)
+            message = f"`{definition.name}` is defined by itself: {path}"
+            help = "a definition cannot use itself; write the cases out"
+            raise MaskNameError("M304", message, span, help)
+        if len(self._active) >= MAX_EXPANSIONS:
+            raise _too_big(span)
+        self._active.append(definition)
+        try:
+            yield
+        finally:
+            self._active.pop()
+
+
+def _unknown(name: str, span: Span, scope: Scope) -> MaskNameError:
+    help = _NAME_HELP.get(name) or did_you_mean(name, scope.known())
+    if help is None:
+        help = f"declare it: `input {name}: int`, `param {name}: int` or `let {name} = ...`"
+    return MaskNameError("M301", f"unknown name `{name}`", span, help)
+
+
+def _topk(args: list[Expr], where: Expr, span: Span) -> Expr:
+    if len(args) != 2:
+        message = f"`topk` takes 2 arguments and `where`, found {len(args)}"
+        raise MaskTypeError(
+            "M204", message, span, "write `topk(values, n)` or `topk(values, n, where = mask)`"
+        )
+    typing.number(args[0], "`topk`", "to rank by")
+    typing.boolean(where, "`topk`", "as `where`")
+    count = typing.constant(args[1])
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        message = "`topk` selects a constant number of keys, at least 1"
+        raise MaskTypeError("M216", message, args[1].span, "use a literal or a `param n: int`")
+    for part in (args[0], where):
+        if any(reads(part, given) for given in Given):
+            message = "`topk` selects before there is a score"
+            raise MaskTypeError("M217", message, part.span, "rank by an input")
+    return TopK(args[0], count, where, span=span)
+
+
+def _overload(macros: tuple[Macro, ...], node: ast.Call) -> Macro:
+    """Return the definition that the call fits."""
+    _check_order(node)
+    given = len(node.arguments)
+    words = {part.name.text for part in node.arguments if part.name is not None}
+    for macro in macros:
+        least, most = macro.arity
+        if least <= given <= most and words <= {p.name.text for p in macro.parameters}:
+            return macro
+    unknown = next(
+        (
+            part.name
+            for part in node.arguments
+            if part.name is not None and not any(_has(macro, part.name.text) for macro in macros)
+        ),
+        None,
+    )
+    shown = " or ".join(f"`{macro.signature}`" for macro in macros)
+    if unknown is not None:
+        message = f"`{macros[0].name}` has no parameter `{unknown.text}`"
+        raise MaskTypeError("M214", message, unknown.span, f"it is {shown}")
+    raise MaskTypeError(
+        "M204", f"`{macros[0].name}` does not take {given} arguments", node.span, f"it is {shown}"
+    )
+
+
+def _has(macro: Macro, name: str) -> bool:
+    return any(parameter.name.text == name for parameter in macro.parameters)
+
+
+def _matched(macro: Macro, node: ast.Call) -> list[ast.Expr]:
+    """Return what each parameter of ``macro`` gets: an argument, or its default."""
+    positional = [part.value for part in node.arguments if part.name is None]
+    named = {part.name.text: part.value for part in node.arguments if part.name is not None}
+    matched: list[ast.Expr] = []
+    for place, parameter in enumerate(macro.parameters):
+        name = parameter.name.text
+        if place < len(positional):
+            if name in named:
+                message = f"`{name}` is given twice"
+                raise MaskTypeError("M218", message, node.span, f"it is `{macro.signature}`")
+            matched.append(positional[place])
+        elif name in named:
+            matched.append(named[name])
+        elif parameter.default is not None:
+            matched.append(parameter.default)
+        else:
+            message = f"`{macro.name}` misses its argument `{name}`"
+            raise MaskTypeError("M204", message, node.span, f"it is `{macro.signature}`")
+    return matched
+
+
+def _check_order(node: ast.Call) -> None:
+    seen: set[str] = set()
+    for part in node.arguments:
+        if part.name is None and seen:
+            message = "an argument by position follows one by name"
+            raise MaskTypeError("M218", message, part.span, "put it first")
+        if part.name is not None:
+            if part.name.text in seen:
+                raise MaskTypeError("M218", f"`{part.name.text}` is given twice", part.name.span)
+            seen.add(part.name.text)
+
+
+def _seen_from(span: Span, macro: Macro, error: MaskcError) -> MaskcError:
+    """Place an error of a macro's body where the user wrote the call."""
+    if error.span is None or error.span.source == span.source:
+        return error
+    line, _ = error.span.source.position(error.span.start)
+    note = f"in `{macro.signature}`, {error.span.source.name}:{line}: `{error.span.text}`"
+    return error.noting(note, span)
+
+
+def _axes(scope: Scope) -> list[str]:
+    return [name for name in scope.known() if isinstance(scope.find(name), Axis)]
+
+
+def _too_big(span: Span) -> MaskcError:
+    message = "the program grows too large when its definitions are expanded"
+    return MaskTypeError("M219", message, span, "pass large tables as an `input`")

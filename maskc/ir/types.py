@@ -1,0 +1,135 @@
+"""Types, dimensions and operators: the tables that the nodes are made of."""
+
+from __future__ import annotations
+
+from enum import Enum, Flag, auto
+
+
+class Type(Enum):
+    """What a value is; the name is the language's."""
+
+    BOOL = "bool"
+    INT = "int"
+    FLOAT = "float"
+
+    @property
+    def article(self) -> str:
+        """The type with its article, for messages."""
+        return {"bool": "a bool", "int": "an int", "float": "a float"}[self.value]
+
+
+def wider(types: list[Type]) -> Type:
+    """Return the numeric type that holds all of ``types``: int widens to float."""
+    return Type.FLOAT if Type.FLOAT in types else Type.INT
+
+
+class Dim(Flag):
+    """The dimensions of the attention matrix that a value depends on."""
+
+    NONE = 0
+    BATCH = auto()
+    HEAD = auto()
+    Q = auto()
+    K = auto()
+    ALL = BATCH | HEAD | Q | K
+    ROW = BATCH | HEAD | Q
+
+
+class Ix(Enum):
+    """Indices: ``q`` and ``k`` are logical positions, ``q_idx`` and ``kv_idx`` rows of tensors."""
+
+    BATCH = "batch"
+    HEAD = "head"
+    KV_HEAD = "kv_head"
+    Q = "q"
+    K = "k"
+    Q_IDX = "q_idx"
+    KV_IDX = "kv_idx"
+
+    @property
+    def dim(self) -> Dim:
+        """The dimension that this index runs along."""
+        match self:
+            case Ix.BATCH:
+                return Dim.BATCH
+            case Ix.HEAD | Ix.KV_HEAD:
+                return Dim.HEAD
+            case Ix.Q | Ix.Q_IDX:
+                return Dim.Q
+            case Ix.K | Ix.KV_IDX:
+                return Dim.K
+
+
+class Sz(Enum):
+    """Sizes of the call."""
+
+    BATCH_SIZE = "batch_size"
+    NUM_HEADS = "num_heads"
+    NUM_KV_HEADS = "num_kv_heads"
+    Q_LEN = "q_len"
+    KV_LEN = "kv_len"
+
+
+class Given(Enum):
+    """What the kernel hands to a statement: the running score, or the output and its log-sum-exp."""
+
+    SCORE = "score"
+    OUT = "out"
+    LSE = "lse"
+
+
+class ArithOp(Enum):
+    """Arithmetic on two numbers; ``//`` and ``%`` floor."""
+
+    ADD = "+"
+    SUB = "-"
+    MUL = "*"
+    DIV = "/"
+    FLOORDIV = "//"
+    MOD = "%"
+    POW = "**"
+
+
+class CompareOp(Enum):
+    """Comparisons; ``a > b`` is kept as ``b < a``."""
+
+    LT = "<"
+    LE = "<="
+    EQ = "=="
+    NE = "!="
+
+
+class Fn(Enum):
+    """Functions of numbers; ``NEG`` is written ``-x``."""
+
+    NEG = "-"
+    ABS = "abs"
+    MIN = "min"
+    MAX = "max"
+    CLAMP = "clamp"
+    EXP = "exp"
+    LOG = "log"
+    LOG2 = "log2"
+    SQRT = "sqrt"
+    RSQRT = "rsqrt"
+    TANH = "tanh"
+    SIGMOID = "sigmoid"
+    SIN = "sin"
+    COS = "cos"
+    FLOOR = "floor"
+    CEIL = "ceil"
+    ROUND = "round"
+    FLOAT = "float"
+    INT = "int"
+    BOOL = "bool"
+
+
+TO_INT = frozenset({Fn.FLOOR, Fn.CEIL, Fn.ROUND, Fn.INT})
+KEEPS_TYPE = frozenset({Fn.NEG, Fn.ABS, Fn.MIN, Fn.MAX, Fn.CLAMP})
+CONVERSIONS = frozenset({Fn.FLOAT, Fn.INT, Fn.BOOL})
+"""These take a bool as well as a number."""
+
+ARITY: dict[Fn, tuple[int, int | None]] = {
+    fn: {Fn.MIN: (2, None), Fn.MAX: (2, None), Fn.CLAMP: (3, 3)}.get(fn, (1, 1)) for fn in Fn
+}
+"""The least and the largest number of arguments (None: any)."""

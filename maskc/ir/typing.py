@@ -1,0 +1,193 @@
+"""The typing rules of the operators: what an operand must be, said once.
+
+Each function takes finished operands and returns the node, or raises the error that names the
+operand. Positions are given by the syntax tree's spans.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from maskc.errors import MaskTypeError
+from maskc.ir.evaluate import Env, Point, evaluate
+from maskc.ir.nodes import (
+    And,
+    Arith,
+    BoolConst,
+    Call,
+    Compare,
+    Expr,
+    FloatConst,
+    IntConst,
+    Load,
+    Not,
+    Or,
+    Size,
+    Value,
+    Where,
+    walk,
+)
+from maskc.ir.types import ARITY, CONVERSIONS, ArithOp, CompareOp, Dim, Fn, Type
+from maskc.source import Span
+
+MAX_CONSTANT = 2**31 - 1
+
+_SIDES = ("on its left", "on its right")
+
+_FLIPPED = {">": CompareOp.LT, ">=": CompareOp.LE}
+
+
+def boolean(expr: Expr, owner: str, place: str) -> Expr:
+    """Return ``expr`` if it is a bool."""
+    if expr.type is Type.BOOL:
+        return expr
+    found = expr.type.article
+    raise MaskTypeError(
+        "M201",
+        f"{owner} needs a boolean {place}, found {found}".replace("  ", " "),
+        expr.span,
+        f"compare it, as in `{_shown(expr)} > 0`",
+    )
+
+
+def number(expr: Expr, owner: str, place: str) -> Expr:
+    """Return ``expr`` if it is an int or a float."""
+    if expr.type is not Type.BOOL:
+        return expr
+    raise MaskTypeError(
+        "M202",
+        f"{owner} needs a number {place}, found a bool".replace("  ", " "),
+        expr.span,
+        f"turn it into one, as in `int({_shown(expr)})`",
+    )
+
+
+def connective(op: str, operands: Sequence[Expr], span: Span) -> Expr:
+    """Return ``a & b & ...`` or ``a | b | ...``."""
+    checked = tuple(
+        boolean(operand, f"`{op}`", _SIDES[place > 0]) for place, operand in enumerate(operands)
+    )
+    return And(checked, span=span) if op == "&" else Or(checked, span=span)
+
+
+def negation(operand: Expr, span: Span) -> Expr:
+    """Return ``!operand``."""
+    return Not(boolean(operand, "`!`", _SIDES[1]), span=span)
+
+
+def minus(operand: Expr, span: Span) -> Expr:
+    """Return ``-operand``; the minus of a literal belongs to it."""
+    match number(operand, "`-`", _SIDES[1]):
+        case IntConst(value):
+            return IntConst(-value, span=span)
+        case FloatConst(value):
+            return FloatConst(-value, span=span)
+        case checked:
+            return Call(Fn.NEG, (checked,), span=span)
+
+
+def binary(op: str, left: Expr, right: Expr, span: Span) -> Expr:
+    """Return ``left op right`` for arithmetic and ``^``."""
+    if op == "^":
+        return _exclusive(left, right, span)
+    number(left, f"`{op}`", _SIDES[0])
+    number(right, f"`{op}`", _SIDES[1])
+    if op == "**" and right.type is Type.INT and (exponent := constant(right)) is not None:
+        right = IntConst(int(exponent), span=right.span)
+    return _bounded(Arith(ArithOp(op), left, right, span=span))
+
+
+def comparison(op: str, left: Expr, right: Expr, span: Span) -> Expr:
+    """Return ``left op right``; ``>`` and ``>=`` are kept the other way round."""
+    if left.type is Type.BOOL and right.type is Type.BOOL and op in ("==", "!="):
+        return Compare(CompareOp(op), left, right, span=span)
+    number(left, f"`{op}`", _SIDES[0])
+    number(right, f"`{op}`", _SIDES[1])
+    if op in _FLIPPED:
+        return Compare(_FLIPPED[op], right, left, span=span)
+    return Compare(CompareOp(op), left, right, span=span)
+
+
+def choice(owner: str, cond: Expr, then: Expr, other: Expr, span: Span) -> Expr:
+    """Return ``where(cond, then, other)``; both results are bools, or both are numbers."""
+    boolean(cond, owner, "as its condition")
+    if (then.type is Type.BOOL) != (other.type is Type.BOOL):
+        raise MaskTypeError(
+            "M203",
+            f"{owner} needs two booleans or two numbers to choose from, "
+            f"found {then.type.article} and {other.type.article}",
+            span,
+        )
+    return Where(cond, then, other, span=span)
+
+
+def call(fn: Fn, args: Sequence[Expr], span: Span) -> Expr:
+    """Return ``fn(*args)``."""
+    least, most = ARITY[fn]
+    if len(args) < least or (most is not None and len(args) > most):
+        expected = str(least) if least == most else f"at least {least}"
+        plural = "argument" if least == most == 1 else "arguments"
+        raise MaskTypeError(
+            "M204", f"`{fn.value}` takes {expected} {plural}, found {len(args)}", span
+        )
+    if fn not in CONVERSIONS:
+        for arg in args:
+            number(arg, f"`{fn.value}`", "")
+    return Call(fn, tuple(args), span=span)
+
+
+def constant(expr: Expr) -> bool | int | float | None:
+    """Return the value of an expression without indices, sizes and inputs, None for others."""
+    if expr.deps is not Dim.NONE or any(isinstance(t, Load | Size | Value) for t in walk(expr)):
+        return None
+    try:
+        return evaluate(expr, Point(), Env({}))
+    except ZeroDivisionError:
+        return None
+
+
+def literal(value: bool | int | float, span: Span | None = None) -> Expr:
+    """Return the constant node of a Python value."""
+    if isinstance(value, bool):
+        return BoolConst(value, span=span)
+    if isinstance(value, int):
+        return IntConst(value, span=span)
+    return FloatConst(value, span=span)
+
+
+def _exclusive(left: Expr, right: Expr, span: Span) -> Expr:
+    for place, operand in zip(_SIDES, (left, right), strict=True):
+        if operand.type is not Type.BOOL:
+            raise MaskTypeError(
+                "M201",
+                f"`^` needs a boolean {place}, found {operand.type.article}",
+                operand.span,
+                "`^` is exclusive or; a power is written `**`",
+            )
+    return Compare(CompareOp.NE, left, right, span=span)
+
+
+def _bounded(expr: Arith) -> Expr:
+    """Refuse a division by zero and a constant that no kernel can hold."""
+    left, right = constant(expr.left), constant(expr.right)
+    if expr.op in (ArithOp.FLOORDIV, ArithOp.MOD) and right == 0 and expr.type is Type.INT:
+        raise MaskTypeError("M205", f"`{expr.op.value}` divides by zero", expr.right.span)
+    if left is None or right is None or expr.type is not Type.INT:
+        return expr
+    if expr.op is ArithOp.POW and abs(left) > 1 and right * math.log2(abs(left)) > 32:
+        raise _too_large(expr)
+    value = constant(expr)
+    if value is not None and abs(value) > MAX_CONSTANT:
+        raise _too_large(expr)
+    return expr
+
+
+def _too_large(expr: Expr) -> MaskTypeError:
+    message = f"the constant is larger than {MAX_CONSTANT}"
+    return MaskTypeError("M206", message, expr.span, "compute with floats, as in `2.0 ** 40`")
+
+
+def _shown(expr: Expr) -> str:
+    text = expr.span.text if expr.span is not None else ""
+    return text if 0 < len(text) <= 40 and "\n" not in text else "..."

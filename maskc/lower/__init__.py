@@ -1,0 +1,1 @@
+"""IR and facts to programs: generated Python, flex, sdpa, reference."""

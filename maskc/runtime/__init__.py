@@ -1,0 +1,1 @@
+"""Tensors meet programs: binding, checks, dispatch."""

@@ -1,0 +1,1 @@
+"""Programs and masks as text and pictures."""
