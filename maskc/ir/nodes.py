@@ -81,13 +81,14 @@ class Node:
             return True
         if type(self) is not type(other) or self._hash != hash(other):
             return False
-        return self._key() == cast(Node, other)._key()
+        return isinstance(other, Node) and self._key() == other._key()
 
     def __bool__(self) -> bool:
         raise TypeError("a node has no truth value; build `And`, `Or`, `Not`, or compare with `is`")
 
     def _key(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in self.__match_args__)  # type: ignore[attr-defined]
+        names: tuple[str, ...] = self.__match_args__
+        return tuple(getattr(self, name) for name in names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -287,7 +288,7 @@ def with_children(expr: Expr, kids: tuple[Expr, ...]) -> Expr:
         case BoolConst() | IntConst() | FloatConst() | Index() | Size() | Value():
             return expr
         case Coord(_, axis):
-            return Coord(*kids, axis, span=span)
+            return Coord(kids[0], axis, span=span)
         case Load(source, _):
             return Load(source, kids, span=span)
         case Call(fn, _):

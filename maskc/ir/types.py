@@ -71,7 +71,7 @@ class Sz(Enum):
 
 
 class Given(Enum):
-    """What the kernel hands to a statement: the running score, or the output and its log-sum-exp."""
+    """What the kernel hands over: the running score, or the output and its log-sum-exp."""
 
     SCORE = "score"
     OUT = "out"

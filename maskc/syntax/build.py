@@ -83,9 +83,9 @@ class Builder:
             case ("disjunction" | "conjunction") as rule, operands:
                 parts = tuple(self.expr(operand) for operand in operands)
                 return ast.Connective(CONNECTIVES[rule], parts, span)
-            case "chain", parts:
-                operands = tuple(self.expr(part) for part in parts[::2])
-                return ast.Chain(operands, tuple(str(op) for op in parts[1::2]), span)
+            case "chain", links:
+                compared = tuple(self.expr(part) for part in links[::2])
+                return ast.Chain(compared, tuple(str(op) for op in links[1::2]), span)
             case "conditional", [then, test, other]:
                 return ast.Conditional(self.expr(then), self.expr(test), self.expr(other), span)
             case "call", [name, arguments]:

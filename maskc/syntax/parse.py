@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from lark import Token, Tree, UnexpectedToken
+from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from maskc.errors import MaskcError, MaskSyntaxError
 from maskc.source import Source, Span
@@ -49,13 +50,17 @@ def _parse_statement(source: Source, tokens: Sequence[Token]) -> Tree[Token]:
         try:
             interactive.feed_token(token)
         except UnexpectedToken:
-            raise _unexpected(source, token, previous, interactive.accepts()) from None
+            raise _unexpected(source, token, previous, _accepts(interactive)) from None
         previous = token
-    assert previous is not None
     try:
-        return cast("Tree[Token]", interactive.feed_eof(previous))
+        return cast("Tree[Token]", interactive.feed_eof(previous))  # type: ignore[no-untyped-call]
     except UnexpectedToken:
-        raise _unexpected(source, None, previous, interactive.accepts()) from None
+        raise _unexpected(source, None, previous, _accepts(interactive)) from None
+
+
+def _accepts(interactive: InteractiveParser) -> set[str]:
+    """Return the terminals that the parser would take next."""
+    return cast("set[str]", interactive.accepts())  # type: ignore[no-untyped-call]
 
 
 def _unexpected(
@@ -65,8 +70,8 @@ def _unexpected(
     if token is not None:
         span, found = span_of(source, token), f"`{token}`"
     else:
-        assert previous is not None and previous.end_pos is not None
-        end = previous.end_pos
+        assert previous is not None, "a statement has a token"
+        end = span_of(source, previous).end
         span, found = Span(source, end, end), "the end of the statement"
     message = f"expected {_expected(accepts)}, found {found}"
     return MaskSyntaxError("M103", message, span, _remedy(token, previous, accepts))

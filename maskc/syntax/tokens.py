@@ -57,8 +57,7 @@ def lex(source: Source) -> Lexed:
 
 def span_of(source: Source, token: Token) -> Span:
     """Return the place of a token."""
-    assert token.start_pos is not None and token.end_pos is not None
-    return Span(source, token.start_pos, token.end_pos)
+    return Span(source, cast(int, token.start_pos), cast(int, token.end_pos))
 
 
 @cache
@@ -84,7 +83,7 @@ def _readable_tokens(source: Source, errors: list[MaskcError]) -> list[Token]:
             tokens = list(_lex(text, comments))
             return sorted([*tokens, *comments], key=lambda token: token.start_pos or 0)
         except UnexpectedCharacters as error:
-            at = error.pos_in_stream
+            at = cast(int, error.pos_in_stream)
         end = at + len(cast("re.Match[str]", RUN.match(text, at)).group())
         errors.append(_unreadable(Span(source, at, end)))
         if len(errors) >= MAX_REPORTED:
