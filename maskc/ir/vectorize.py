@@ -1,0 +1,324 @@
+"""The meaning of a row program on tensors: many points at once, each term as small as it can be.
+
+A term keeps only the dimensions it depends on: with index tensors of shapes ``[B, 1, 1, 1]`` to
+``[1, 1, 1, K]`` a term of q alone is ``[1, 1, Q, 1]``, and nothing is expanded before it meets
+something that depends on more. Constants stay Python numbers, so that they never widen a dtype.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, assert_never
+
+from maskc.ir import evaluate
+from maskc.ir.nodes import (
+    And,
+    Arith,
+    BoolConst,
+    Call,
+    Compare,
+    Coord,
+    Expr,
+    FloatConst,
+    Index,
+    IntConst,
+    Load,
+    Not,
+    Or,
+    Size,
+    TopK,
+    Value,
+    Where,
+)
+from maskc.ir.types import ArithOp, CompareOp, Fn, Given, Ix, Sz, Type
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Operand = Any
+"""A tensor, or a Python number for a constant."""
+
+TORCH_FUNCTIONS: Mapping[Fn, str] = {
+    fn: fn.value
+    for fn in (Fn.ABS, Fn.EXP, Fn.LOG, Fn.LOG2, Fn.SQRT, Fn.RSQRT, Fn.TANH, Fn.SIGMOID, Fn.SIN)
+} | {Fn.COS: "cos", Fn.FLOOR: "floor", Fn.CEIL: "ceil", Fn.ROUND: "round"}
+"""Functions of one number that torch has under the same meaning."""
+
+ROW_INDICES = (Ix.BATCH, Ix.HEAD, Ix.Q_IDX, Ix.KV_IDX)
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """The tensors and sizes that a row program runs over."""
+
+    sizes: Mapping[Sz, int]
+    tensors: Mapping[str, Tensor]
+    device: torch.device
+
+    def extent(self, which: Ix) -> int:
+        """Return how many rows an index of the row program has."""
+        match which:
+            case Ix.BATCH:
+                return self.sizes[Sz.BATCH_SIZE]
+            case Ix.HEAD:
+                return self.sizes[Sz.NUM_HEADS]
+            case Ix.Q_IDX:
+                return self.sizes[Sz.Q_LEN]
+            case Ix.KV_IDX:
+                return self.sizes[Sz.KV_LEN]
+            case _:
+                raise AssertionError(f"`{which.value}` is no row index")
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """The points to evaluate at: an index tensor for each row index, of shapes that broadcast.
+
+    ``whole`` says that they are all rows in order, along the dimension of the attention matrix:
+    then an input subscripted by rows alone is viewed instead of gathered.
+    """
+
+    indices: Mapping[Ix, Tensor]
+    whole: bool = False
+
+
+def everywhere(domain: Domain) -> At:
+    """Return all points of the attention matrix ``[B, H, Q, K]``."""
+    import torch
+
+    indices: dict[Ix, Tensor] = {}
+    for dim, which in enumerate(ROW_INDICES):
+        shape = [1, 1, 1, 1]
+        shape[dim] = domain.extent(which)
+        indices[which] = torch.arange(shape[dim], device=domain.device).view(shape)
+    return At(indices, whole=True)
+
+
+def vectorize(
+    expr: Expr, at: At, domain: Domain, given: Mapping[Given, Tensor] | None = None
+) -> Tensor:
+    """Return the value of a row program's expression at the points ``at``.
+
+    The result has the broadcast shape of what it depends on. Subscripts are kept inside their
+    inputs, whatever the program says: a read that could leave one is the binder's to refuse.
+    """
+    import torch
+
+    value = _Evaluation(at, domain, given or {}).value(expr)
+    if isinstance(value, torch.Tensor):
+        return value
+    return torch.tensor(value, device=domain.device)
+
+
+@dataclass(slots=True)
+class _Evaluation:
+    at: At
+    domain: Domain
+    given: Mapping[Given, Tensor]
+    memo: dict[Expr, Operand] = field(default_factory=dict)
+
+    def value(self, expr: Expr) -> Operand:
+        if expr not in self.memo:
+            self.memo[expr] = self._value(expr)
+        return self.memo[expr]
+
+    def _value(self, expr: Expr) -> Operand:
+        match expr:
+            case BoolConst(constant) | IntConst(constant) | FloatConst(constant):
+                return constant
+            case Index(which):
+                return self.at.indices[which]
+            case Size(which):
+                return self.domain.sizes[which]
+            case Value(which):
+                return self.given[which]
+            case Load():
+                return self._load(expr)
+            case Arith(op, left, right):
+                return arithmetic(op, self.value(left), self.value(right), expr.type)
+            case Call(fn, args):
+                return function(fn, [self.value(arg) for arg in args])
+            case Compare(op, left, right):
+                return COMPARISONS[op](self.value(left), self.value(right))
+            case Not(arg):
+                return _not(self.value(arg))
+            case And(args):
+                return _fold(operator.and_, [self.value(arg) for arg in args])
+            case Or(args):
+                return _fold(operator.or_, [self.value(arg) for arg in args])
+            case Where(cond, then, other):
+                return choose(self.value(cond), self.value(then), self.value(other))
+            case Coord() | TopK():
+                raise AssertionError(f"a row program has no {type(expr).__name__}")
+            case _:
+                assert_never(expr)
+
+    def _load(self, expr: Load) -> Operand:
+        tensor = self.domain.tensors[expr.input.name]
+        if self.at.whole and (view := _view(tensor, expr.indices, self.domain)) is not None:
+            return view
+        if not expr.indices:
+            return tensor
+        places = [
+            inside(self.value(index), size)
+            for index, size in zip(expr.indices, tensor.shape, strict=True)
+        ]
+        return tensor[tuple(places)]
+
+
+def arithmetic(op: ArithOp, left: Operand, right: Operand, kind: Type) -> Operand:
+    """Return ``left op right`` on tensors and numbers; an int divisor of 0 is taken as 1."""
+    import torch
+
+    if not isinstance(left, torch.Tensor) and not isinstance(right, torch.Tensor):
+        result = evaluate.arithmetic(op, left, right)
+        return float(result) if kind is Type.FLOAT else result
+    match op:
+        case ArithOp.FLOORDIV | ArithOp.MOD if kind is Type.INT:
+            return _ARITHMETIC[op](left, _nonzero(right))
+        case ArithOp.FLOORDIV:
+            return torch.floor(left / right)
+        case ArithOp.POW if kind is Type.FLOAT:
+            return to_float(left) ** to_float(right)
+        case _:
+            return _ARITHMETIC[op](left, right)
+
+
+def function(fn: Fn, args: list[Operand]) -> Operand:
+    """Return ``fn(*args)`` on tensors and numbers."""
+    import torch
+
+    if not any(isinstance(arg, torch.Tensor) for arg in args):
+        return evaluate.function(fn, args)
+    first = args[0]
+    match fn:
+        case Fn.NEG:
+            return -first
+        case Fn.MIN:
+            return _fold(_least, args)
+        case Fn.MAX:
+            return _fold(_greatest, args)
+        case Fn.CLAMP:
+            return _least(_greatest(first, args[1]), args[2])
+        case Fn.FLOOR | Fn.CEIL | Fn.ROUND if first.is_floating_point():
+            return to_int(getattr(torch, TORCH_FUNCTIONS[fn])(first))
+        case Fn.FLOOR | Fn.CEIL | Fn.ROUND:
+            return first
+        case Fn.INT:
+            return to_int(first) if first.is_floating_point() else first.to(torch.int64)
+        case Fn.FLOAT:
+            return to_float(first)
+        case Fn.BOOL:
+            return first != 0
+        case _:
+            return getattr(torch, TORCH_FUNCTIONS[fn])(first)
+
+
+def choose(cond: Operand, then: Operand, other: Operand) -> Operand:
+    """Return ``then`` where ``cond`` holds, ``other`` elsewhere."""
+    import torch
+
+    if isinstance(cond, bool):
+        return then if cond else other
+    return torch.where(cond, then, other)
+
+
+def inside(index: Operand, size: int) -> Operand:
+    """Return a subscript kept within a dimension of ``size``."""
+    if isinstance(index, int):
+        return min(max(index, 0), size - 1)
+    return index.clamp(0, size - 1)
+
+
+def to_float(x: Operand) -> Operand:
+    """Return a number as a float: what is no float becomes torch's default dtype."""
+    import torch
+
+    if not isinstance(x, torch.Tensor):
+        return float(x)
+    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
+
+
+def to_int(x: Tensor) -> Tensor:
+    """Return a float as an int, toward zero, saturating as ``evaluate.function`` does."""
+    import torch
+
+    largest = float(evaluate.LARGEST_INT)
+    return torch.nan_to_num(x, 0.0, largest, -largest).clamp(-largest, largest).to(torch.int64)
+
+
+COMPARISONS: Mapping[CompareOp, Callable[[Operand, Operand], Operand]] = {
+    CompareOp.LT: operator.lt,
+    CompareOp.LE: operator.le,
+    CompareOp.EQ: operator.eq,
+    CompareOp.NE: operator.ne,
+}
+
+_ARITHMETIC: Mapping[ArithOp, Callable[[Operand, Operand], Operand]] = {
+    ArithOp.ADD: operator.add,
+    ArithOp.SUB: operator.sub,
+    ArithOp.MUL: operator.mul,
+    ArithOp.DIV: operator.truediv,
+    ArithOp.FLOORDIV: operator.floordiv,
+    ArithOp.MOD: operator.mod,
+    ArithOp.POW: operator.pow,
+}
+
+
+def _view(tensor: Tensor, indices: tuple[Expr, ...], domain: Domain) -> Tensor | None:
+    """Return the input as a view ``[B | 1, H | 1, Q | 1, K | 1]`` where rows alone subscript it."""
+    places: list[int] = []
+    for index, size in zip(indices, tensor.shape, strict=True):
+        match index:
+            case Index(which) if ROW_INDICES.index(which) not in places:
+                if size < domain.extent(which):
+                    return None
+                places.append(ROW_INDICES.index(which))
+            case _:
+                return None
+    order = sorted(range(len(places)), key=lambda dim: places[dim])
+    view = tensor.permute(order)
+    for place, which in enumerate(ROW_INDICES):
+        if place in places:
+            view = view.narrow(place, 0, domain.extent(which))
+        else:
+            view = view.unsqueeze(place)
+    return view
+
+
+def _not(x: Operand) -> Operand:
+    return not x if isinstance(x, bool) else ~x
+
+
+def _fold(combine: Callable[[Operand, Operand], Operand], parts: list[Operand]) -> Operand:
+    result = parts[0]
+    for part in parts[1:]:
+        result = combine(result, part)
+    return result
+
+
+def _least(left: Operand, right: Operand) -> Operand:
+    import torch
+
+    if isinstance(left, torch.Tensor):
+        return torch.clamp(left, max=right)
+    return torch.clamp(right, max=left) if isinstance(right, torch.Tensor) else min(left, right)
+
+
+def _greatest(left: Operand, right: Operand) -> Operand:
+    import torch
+
+    if isinstance(left, torch.Tensor):
+        return torch.clamp(left, min=right)
+    return torch.clamp(right, min=left) if isinstance(right, torch.Tensor) else max(left, right)
+
+
+def _nonzero(divisor: Operand) -> Operand:
+    import torch
+
+    if isinstance(divisor, torch.Tensor):
+        return torch.where(divisor == 0, 1, divisor)
+    return divisor or 1
