@@ -1,0 +1,52 @@
+# Every target works on a fresh machine: it makes .venv and installs what it needs, once.
+#   PYTHON=python3.12   another interpreter (3.11 or newer)
+#   PIP_ARGS=...        more arguments for pip, such as an index of CPU builds of torch
+#   ARGS=...            more arguments for the command itself
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := .ci/constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c $(CONSTRAINTS)
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
+
+demo: $(VENV)/run.installed  ## one program from a config file to attention, on every backend
+	@$(BIN)/python examples/demo.py $(ARGS)
+
+test: $(VENV)/dev.installed  ## the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev.installed  ## style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.installed  ## put the sources into the house's form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/dev.installed  ## every benchmark, a table each
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file $(ARGS) || exit; done
+
+clean:  ## remove .venv and what tools write
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# An installation is a stamp file; it is repeated when the metadata or the pins change.
+$(VENV)/run.installed: EXTRAS := cli,view,config
+$(VENV)/dev.installed: EXTRAS := dev
+$(VENV)/%.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo "installing maskc[$(EXTRAS)] into $(VENV) ..."
+	@$(PIP) setuptools
+	@$(PIP) --no-build-isolation -e '.[$(EXTRAS)]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "maskc needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
