@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import assert_never
 
 from maskc.ir.nodes import (
@@ -67,23 +68,25 @@ def _axes(module: Module) -> str:
     axes = list(dict.fromkeys(t.axis for t in walk(*module.roots) if isinstance(t, Coord)))
     if not axes:
         return ""
-    axes.sort(key=lambda axis: -axis.stride)
-    declared = ", ".join(f"{name} = {size}" for name, size in _grid(axes))
+    axes.sort(key=lambda axis: (-axis.stride * axis.size, -axis.stride))
+    taken = {axis.name for axis in axes} | {source.name for source in inputs(*module.roots)}
+    declared = ", ".join(f"{name} = {size}" for name, size in _grid(axes, taken))
     start = f" from {axes[0].start}" if axes[0].start else ""
     return f"axis {declared}{start}"
 
 
-def _grid(axes: list[Axis]) -> list[tuple[str, int]]:
-    """Return name and size of all axes of the grid; those that nothing reads get one of ours."""
+def _grid(axes: list[Axis], taken: set[str]) -> list[tuple[str, int]]:
+    """Return name and size of all axes of the grid; those that nothing reads get a free name."""
+    free = (name for name in map("axis{}".format, count()) if name not in taken)
     listed: list[tuple[str, int]] = []
     remaining = axes[0].count
     for axis in axes:
         if remaining > axis.stride * axis.size:
-            listed.append((f"axis{len(listed)}", remaining // (axis.stride * axis.size)))
+            listed.append((next(free), remaining // (axis.stride * axis.size)))
         listed.append((axis.name, axis.size))
         remaining = axis.stride
     if remaining > 1:
-        listed.append((f"axis{len(listed)}", remaining))
+        listed.append((next(free), remaining))
     return listed
 
 
