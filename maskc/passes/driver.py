@@ -1,0 +1,142 @@
+"""The only place that loops: every pass at every term, from the inside out, until none applies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from maskc.ir.nodes import Expr, Load, Module, children, placed, with_children
+from maskc.ir.types import Dim
+from maskc.passes.absorb import absorb
+from maskc.passes.affine import affine
+from maskc.passes.arrange import arrange
+from maskc.passes.assume import assume
+from maskc.passes.bound import bound
+from maskc.passes.choose import choose
+from maskc.passes.compare import compare
+from maskc.passes.complement import complement
+from maskc.passes.constrain import constrain
+from maskc.passes.convert import convert
+from maskc.passes.dedupe import dedupe
+from maskc.passes.divide import divide
+from maskc.passes.equate import equate
+from maskc.passes.flatten import flatten
+from maskc.passes.fold import fold
+from maskc.passes.hide import hide
+from maskc.passes.negate import negate
+from maskc.passes.pair import pair
+from maskc.passes.select import select
+from maskc.passes.unfold import unfold
+from maskc.source import Span
+
+Pass = Callable[[Expr], Expr | None]
+
+PASSES: tuple[Pass, ...] = (
+    fold,
+    convert,
+    choose,
+    affine,
+    divide,
+    bound,
+    compare,
+    equate,
+    unfold,
+    negate,
+    flatten,
+    dedupe,
+    complement,
+    absorb,
+    select,
+    assume,
+    constrain,
+    arrange,
+)
+"""The passes, in the order in which they are tried at a term."""
+
+MAX_STEPS = 20_000
+"""Laws that one program may use; a larger one stays correct, but not in normal form."""
+
+MAX_GROWTH = 8
+"""A term that a pass would make this many times larger stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simplified:
+    """A module in normal form, and the names of the laws that made it so, in order of use."""
+
+    module: Module
+    laws: tuple[str, ...]
+
+
+def simplify(module: Module, passes: tuple[Pass, ...] = PASSES) -> Simplified:
+    """Return the module in normal form: same value at every point, same types, same spans."""
+    work = _Work(passes)
+    current = module.map(work.visit)
+    while (hidden := hide(current)) is not None:
+        work.use("hide")
+        current = hidden.map(work.visit)
+    paired = current.map(pair)
+    return Simplified(paired, tuple(work.laws))
+
+
+@dataclass(slots=True)
+class _Work:
+    passes: tuple[Pass, ...]
+    laws: dict[str, None] = field(default_factory=dict)
+    _memo: dict[Expr, Expr] = field(default_factory=dict)
+    _steps: int = 0
+
+    def use(self, law: str) -> None:
+        """Note that a law was used."""
+        self.laws[law] = None
+        self._steps += 1
+
+    def visit(self, term: Expr) -> Expr:
+        """Return the normal form of ``term``."""
+        if term in self._memo:
+            return self._memo[term]
+        current = self._with_simple_kids(term)
+        while (replaced := self._step(current)) is not None:
+            current = self._with_simple_kids(_spanned(replaced, current.span))
+        self._memo[term] = self._memo[current] = current
+        return current
+
+    def _with_simple_kids(self, term: Expr) -> Expr:
+        kids = children(term)
+        if not kids:
+            return term
+        rebuilt = with_children(term, tuple(self.visit(kid) for kid in kids))
+        return rebuilt if _keeps_meaning(term, rebuilt) else term
+
+    def _step(self, term: Expr) -> Expr | None:
+        """Return what the first pass that applies makes of ``term``."""
+        if self._steps > MAX_STEPS:
+            return None
+        for rule in self.passes:
+            replaced = rule(term)
+            if replaced is None or replaced == term:
+                continue
+            if replaced.weight > MAX_GROWTH * term.weight + MAX_GROWTH:
+                continue
+            self.use(rule.__name__)
+            return replaced
+        return None
+
+
+def _keeps_meaning(term: Expr, rebuilt: Expr) -> bool:
+    """Tell whether simpler operands leave an operator what it was.
+
+    ``2 ** n`` is an int only if n is an int constant when it is written; of a pair of tensors a
+    subscript takes the one for keys if it mentions k at all.
+    """
+    if isinstance(rebuilt, Load):
+        return (Dim.K in term.deps) == (Dim.K in rebuilt.deps)
+    return rebuilt.type is term.type
+
+
+def _spanned(expr: Expr, span: Span | None) -> Expr:
+    """Return ``expr`` with ``span`` at every new term."""
+    if expr.span is not None or span is None:
+        return expr
+    kids = tuple(_spanned(kid, span) for kid in children(expr))
+    return placed(with_children(expr, kids), span)
