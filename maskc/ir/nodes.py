@@ -83,10 +83,17 @@ class Node:
             return False
         return isinstance(other, Node) and self._key() == other._key()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # A hash differs from process to process, so what was worked out is worked out again.
+        return type(self), self._fields()
+
     def __bool__(self) -> bool:
         raise TypeError("a node has no truth value; build `And`, `Or`, `Not`, or compare with `is`")
 
     def _key(self) -> tuple[object, ...]:
+        return self._fields()
+
+    def _fields(self) -> tuple[object, ...]:
         names: tuple[str, ...] = self.__match_args__
         return tuple(getattr(self, name) for name in names)
 

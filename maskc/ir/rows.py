@@ -25,11 +25,11 @@ from maskc.ir.nodes import (
     Input,
     IntConst,
     Load,
-    Module,
+    Size,
     Where,
     rewrite,
 )
-from maskc.ir.types import ArithOp, CompareOp, Dim, Ix, Type
+from maskc.ir.types import ArithOp, CompareOp, Dim, Ix, Sz, Type
 
 BATCH, HEAD = Index(Ix.BATCH), Index(Ix.HEAD)
 Q_ROW, KV_ROW = Index(Ix.Q_IDX), Index(Ix.KV_IDX)
@@ -64,8 +64,8 @@ class Layout:
     q: Position = Position.ROW
     k: Position = Position.ROW
     head_offset: bool = False
-    group: int = 1
-    """Query heads for each key head."""
+    group: int | None = None
+    """Query heads for each key head; None leaves it to the sizes of the call."""
     shapes: Mapping[str, Shape | tuple[Shape, Shape]] = field(default_factory=dict)
 
     def __hash__(self) -> int:
@@ -73,14 +73,14 @@ class Layout:
         return hash((self.q, self.k, self.head_offset, self.group, shapes))
 
 
-def to_rows(module: Module, layout: Layout) -> Module:
-    """Return the program over rows.
+def to_rows(expr: Expr, layout: Layout) -> Expr:
+    """Return an expression of a program over rows.
 
     Raises:
         BindError: a pair is bound to an input with a subscript that is neither of q nor of k.
 
     """
-    return module.map(lambda expr: rewrite(expr, lambda term: _to_row(term, layout)))
+    return rewrite(expr, lambda term: _to_row(term, layout))
 
 
 def side_name(name: str, side: str) -> str:
@@ -99,7 +99,7 @@ def _to_row(term: Expr, layout: Layout) -> Expr | None:
         case Index(Ix.KV_HEAD) if layout.group == 1:
             return _head(layout)
         case Index(Ix.KV_HEAD):
-            return Arith(ArithOp.FLOORDIV, _head(layout), IntConst(layout.group))
+            return Arith(ArithOp.FLOORDIV, _head(layout), _group(layout))
         case Coord():
             return _coordinate(term)
         case Load():
@@ -126,6 +126,12 @@ def _position(row: Index, position: Position, table: Input) -> Expr:
 
 def _head(layout: Layout) -> Expr:
     return Arith(ArithOp.ADD, HEAD, Load(HEAD_OFFSET, ())) if layout.head_offset else HEAD
+
+
+def _group(layout: Layout) -> Expr:
+    if layout.group is not None:
+        return IntConst(layout.group)
+    return Arith(ArithOp.FLOORDIV, Size(Sz.NUM_HEADS), Size(Sz.NUM_KV_HEADS))
 
 
 def _coordinate(term: Coord) -> Expr:

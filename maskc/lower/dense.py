@@ -1,0 +1,51 @@
+"""Dense scores and masks, shared by the reference and by SDPA's float masks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from maskc.ir.types import Given
+from maskc.lower.plan import Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def scaled_scores(q: Tensor, k: Tensor, scale: float | None) -> Tensor:
+    """Return ``q @ k^T * scale``, ``[B, H, Q, K]``; key heads are repeated for their group."""
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    return (q * scale) @ repeated(k, q.shape[1]).transpose(-1, -2)
+
+
+def repeated(x: Tensor, heads: int) -> Tensor:
+    """Return ``[B, Hkv, ...]`` as ``[B, heads, ...]``, each head once for its group of queries."""
+    return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], dim=1)
+
+
+def masked_scores(plan: Plan, scores: Tensor) -> Tensor:
+    """Return the program's scores, -inf where the mask is false.
+
+    The mask is applied before the score as well as after it: a function that overflows at a
+    masked place (``exp``) would give ``0 * inf``, which is NaN, in its gradient.
+    """
+    mask = plan.dense(plan.module.mask) if plan.masks else None
+    if plan.changes_score:
+        safe = scores if mask is None else scores.masked_fill(~mask, 0.0)
+        scores = (
+            plan.dense(plan.module.score, {Given.SCORE: safe}).to(scores.dtype).expand_as(scores)
+        )
+    return scores if mask is None else scores.masked_fill(~mask, -math.inf)
+
+
+def log_sum_exp(scores: Tensor) -> Tensor:
+    """Return the natural log-sum-exp of each row, -inf and no gradient for a row without keys."""
+    dead = scores.amax(dim=-1, keepdim=True) == -math.inf
+    lse = scores.masked_fill(dead, 0.0).logsumexp(dim=-1)
+    return lse.masked_fill(dead.squeeze(-1), -math.inf)
+
+
+def weights(scores: Tensor) -> Tensor:
+    """Return the probabilities of each row, 0 for a row without keys."""
+    dead = scores.amax(dim=-1, keepdim=True) == -math.inf
+    return scores.masked_fill(dead, 0.0).softmax(dim=-1).masked_fill(dead, 0.0)

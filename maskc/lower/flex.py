@@ -1,0 +1,179 @@
+"""Programs to ``torch.nn.attention.flex_attention``, compiled by us when the caller does not.
+
+One module-level function is compiled. Dynamo keys on the code object of the generated mods, so a
+program compiles once for each shape; beyond torch's default of 8 recompiles it would silently run
+dense attention, hence the limit given here and ``fullgraph``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from maskc.errors import LoweringError
+from maskc.ir.nodes import reads
+from maskc.ir.types import Dim, Given, Sz
+from maskc.lower.mods import mask_mod, score_mod
+from maskc.lower.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import Tensor
+    from torch.nn.attention.flex_attention import BlockMask
+
+COMPILED_PROGRAMS = 1024
+"""How many programs and shapes one process may compile before torch refuses more."""
+
+
+def flex_args(plan: Plan, block_mask: BlockMask | None) -> dict[str, Any]:
+    """Return the keywords for ``flex_attention``: ``score_mod``, ``block_mask``, ``enable_gqa``."""
+    score = plan.module.score
+    return {
+        "score_mod": score_mod(score, plan.domain) if plan.changes_score else None,
+        "block_mask": block_mask,
+        "enable_gqa": plan.is_grouped,
+    }
+
+
+def create_block_mask(plan: Plan, block_size: tuple[int, int]) -> BlockMask | None:
+    """Return the block mask of a plan, None where nothing is masked.
+
+    B and H are 1 unless the mask depends on the batch or the head.
+    """
+    from torch.nn.attention import flex_attention
+
+    if not plan.masks:
+        return None
+    mask, sizes = plan.module.mask, plan.domain.sizes
+    return flex_attention.create_block_mask(
+        mask_mod(mask, plan.domain),
+        sizes[Sz.BATCH_SIZE] if Dim.BATCH in mask.deps else 1,
+        sizes[Sz.NUM_HEADS] if Dim.HEAD in mask.deps else 1,
+        sizes[Sz.Q_LEN],
+        sizes[Sz.KV_LEN],
+        device=plan.domain.device,
+        BLOCK_SIZE=block_size,
+    )
+
+
+def flex(
+    plan: Plan,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    block_mask: BlockMask | None,
+    scale: float | None = None,
+    needs_lse: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """Run FlexAttention; return the output and, if asked for or read, the log-sum-exp.
+
+    Raises:
+        LoweringError: this device or dtype cannot run the program; the help names what can.
+
+    """
+    import torch
+
+    needs_lse = needs_lse or plan.reads_lse
+    if (reason := refusal(plan, (q, k, v))) is not None:
+        raise reason
+    args = flex_args(plan, block_mask)
+    run = _runner(q, needs_lse)
+    try:
+        result = run(
+            q.contiguous(),
+            k.contiguous(),
+            v.contiguous(),
+            scale=scale,
+            return_lse=needs_lse,
+            **args,
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, NotImplementedError, ValueError, AssertionError) as error:
+        if isinstance(error, LoweringError):
+            raise
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise LoweringError(
+            "M505", f"torch's flex_attention refused the call: {first}", help="use the sdpa backend"
+        ) from error
+    out, lse = result if needs_lse else (result, None)
+    return plan.epilogue(out, lse), lse
+
+
+def refusal(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor]) -> LoweringError | None:
+    """Return why FlexAttention cannot run the call, or None."""
+    import torch
+
+    captured = [*plan.domain.tensors.values()]
+    wants_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in (*qkv, *captured))
+    if qkv[0].device.type == "cpu" and wants_gradient:
+        return LoweringError(
+            "M502",
+            "flex_attention has no backward on CPU, and a tensor requires a gradient",
+            help="use the sdpa or the reference backend, or `torch.no_grad()`",
+        )
+    if len({t.dtype for t in qkv}) > 1:
+        found = ", ".join(f"{name} {t.dtype}" for name, t in zip("qkv", qkv, strict=True))
+        return LoweringError(
+            "M503",
+            f"flex_attention needs q, k and v of one dtype, found {found}",
+            help="convert them, or use the reference backend",
+        )
+    if wants_gradient and plan.changes_score and not reads(plan.module.score, Given.SCORE):
+        return LoweringError(
+            "M504",
+            "flex_attention has no gradient for a score that ignores `score`",
+            plan.module.score.span,
+            "use the sdpa or the reference backend",
+        )
+    return None
+
+
+def compiles(device: str, dtype: torch.dtype, needs_lse: bool) -> bool:
+    """Tell whether compiled FlexAttention can: on CPU it has no float64 and no log-sum-exp."""
+    import torch
+
+    return device != "cpu" or (dtype is not torch.float64 and not needs_lse)
+
+
+def _runner(q: Tensor, needs_lse: bool) -> Callable[..., Any]:
+    """Return what runs the call: within ``torch.compile`` the caller's compiler does."""
+    import torch
+
+    if torch.compiler.is_compiling():
+        return _attention
+    return _run_compiled if compiles(q.device.type, q.dtype, needs_lse) else _run_eager
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return flex_attention(q, k, v, **args)
+
+
+def _run_eager(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
+    """Run FlexAttention's dense math; dynamo traces the mods even so."""
+    import torch
+
+    with torch._dynamo.config.patch(recompile_limit=COMPILED_PROGRAMS):
+        return _attention(q, k, v, **args)
+
+
+def _run_compiled(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
+    import torch
+
+    with torch._dynamo.config.patch(recompile_limit=COMPILED_PROGRAMS):
+        return _compiled(q.device.type == "cpu")(q, k, v, **args)
+
+
+@cache
+def _compiled(static: bool) -> Callable[..., Any]:
+    """Return the compiled function; ``static`` compiles once a shape instead of dynamically."""
+    import torch
+
+    compiled: Callable[..., Any] = torch.compile(
+        _attention, fullgraph=True, dynamic=False if static else None
+    )
+    return compiled

@@ -1,0 +1,84 @@
+"""What the lowerings are given: a bound program, as row expressions over tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from maskc.ir.nodes import OUT, SCORE, TRUE, Compare, Expr, Module, reads
+from maskc.ir.rows import KV_ROW, Q_ROW
+from maskc.ir.types import CompareOp, Given, Sz
+from maskc.ir.vectorize import Domain, everywhere, vectorize
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CAUSAL = Compare(CompareOp.LE, KV_ROW, Q_ROW)
+"""Upper-left causal over rows: what SDPA calls ``is_causal``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A row program and the tensors that it runs over.
+
+    Attributes:
+        module: mask, score and epilogue over rows.
+        domain: sizes, tensors, device.
+        nan_rows: True for a query row whose output is NaN, ``[B | 1, H | 1, Q]``; None for none.
+
+    """
+
+    module: Module
+    domain: Domain
+    nan_rows: Tensor | None = None
+
+    @property
+    def masks(self) -> bool:
+        """Whether any pair may be masked."""
+        return self.module.mask != TRUE
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether the mask is exactly SDPA's ``is_causal``."""
+        return self.module.mask == CAUSAL
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether several query heads share a key head."""
+        return self.domain.sizes[Sz.NUM_HEADS] != self.domain.sizes[Sz.NUM_KV_HEADS]
+
+    @property
+    def changes_score(self) -> bool:
+        """Whether the program has a score of its own."""
+        return self.module.score != SCORE
+
+    @property
+    def has_epilogue(self) -> bool:
+        """Whether the program changes the output."""
+        return self.module.out != OUT
+
+    @property
+    def reads_lse(self) -> bool:
+        """Whether the epilogue reads the log-sum-exp."""
+        return reads(self.module.out, Given.LSE)
+
+    def dense(self, expr: Expr, given: dict[Given, Tensor] | None = None) -> Tensor:
+        """Return an expression on all pairs, with size 1 where it does not depend."""
+        return vectorize(expr, everywhere(self.domain), self.domain, given)
+
+    def epilogue(self, out: Tensor, lse: Tensor | None) -> Tensor:
+        """Return the output after the program's epilogue.
+
+        Args:
+            out: ``[B, H, Q, Dv]``.
+            lse: natural log-sum-exp of each row ``[B, H, Q]``; may be None if nothing reads it.
+
+        """
+        import torch
+
+        if self.has_epilogue:
+            given = {Given.OUT: out} | ({} if lse is None else {Given.LSE: lse.unsqueeze(-1)})
+            out = self.dense(self.module.out, given).to(out.dtype).expand_as(out)
+        if self.nan_rows is not None:
+            out = torch.where(self.nan_rows.unsqueeze(-1), torch.nan, out)
+        return out

@@ -1,0 +1,43 @@
+"""The meaning of a program on tensors, step by step: dense, obvious, differentiable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from maskc.lower import dense
+from maskc.lower.plan import Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def probabilities(plan: Plan, q: Tensor, k: Tensor, scale: float | None = None) -> Tensor:
+    """Return the attention weights ``[B, H, Q, K]``, in float32 at least."""
+    import torch
+
+    q, k = _precise(q), _precise(k)
+    found = dense.weights(dense.masked_scores(plan, dense.scaled_scores(q, k, scale)))
+    return (
+        found
+        if plan.nan_rows is None
+        else found.masked_fill(plan.nan_rows.unsqueeze(-1), torch.nan)
+    )
+
+
+def reference(
+    plan: Plan, q: Tensor, k: Tensor, v: Tensor, scale: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the output ``[B, H, Q, Dv]`` and the log-sum-exp ``[B, H, Q]``.
+
+    Computed in float64 for float64 tensors, in float32 for all others; the output has q's dtype.
+    """
+    scores = dense.masked_scores(plan, dense.scaled_scores(_precise(q), _precise(k), scale))
+    lse = dense.log_sum_exp(scores)
+    out = dense.weights(scores) @ dense.repeated(_precise(v), q.shape[1])
+    return plan.epilogue(out, lse).to(q.dtype), lse
+
+
+def _precise(x: Tensor) -> Tensor:
+    import torch
+
+    return x if x.dtype is torch.float64 else x.float()

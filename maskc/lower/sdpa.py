@@ -1,0 +1,120 @@
+"""Programs to ``torch.nn.functional.scaled_dot_product_attention``.
+
+A mask alone is boolean, ``is_causal`` where it is exactly that; a bias is one float mask with -inf
+merged in; any other score is the float mask ``f(s) - s``, built from q and k. ``attn_mask`` and
+``is_causal`` are never passed together: SDPA's backends disagree on what that means.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from maskc.errors import LoweringError
+from maskc.ir.nodes import Arith, Expr, FloatConst, Value, reads
+from maskc.ir.types import ArithOp, Given
+from maskc.lower import dense
+from maskc.lower.plan import Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def sdpa_args(
+    plan: Plan, q: Tensor | None = None, k: Tensor | None = None, scale: float | None = None
+) -> dict[str, Any]:
+    """Return the keywords for SDPA: ``attn_mask``, ``is_causal`` and ``enable_gqa``.
+
+    Args:
+        plan: the bound program.
+        q: the queries of the call, ``[B, H, Q, D]``; needed where the score is more than a bias.
+        k: its keys, ``[B, Hkv, K, D]``; likewise.
+        scale: the factor of ``q @ k^T``, ``1 / sqrt(D)`` if None.
+
+    Raises:
+        LoweringError: q and k are needed and missing.
+
+    """
+    mask = None if plan.is_causal and not plan.changes_score else attn_mask(plan, q, k, scale)
+    return {
+        "attn_mask": mask,
+        "is_causal": mask is None and plan.is_causal,
+        "enable_gqa": plan.is_grouped,
+    }
+
+
+def attn_mask(
+    plan: Plan, q: Tensor | None = None, k: Tensor | None = None, scale: float | None = None
+) -> Tensor | None:
+    """Return the mask for SDPA: boolean, float, or None where every pair counts as it is.
+
+    The shape is the smallest that broadcasts to ``[B, H, Q, K]``.
+    """
+    if not plan.changes_score:
+        return plan.dense(plan.module.mask) if plan.masks else None
+    bias = bias_of(plan.module.score)
+    if bias is not None:
+        return _biased(plan, plan.dense(bias), q)
+    if q is None or k is None:
+        raise LoweringError(
+            "M501",
+            "the score is more than a bias, so its SDPA mask is made from q and k",
+            plan.module.score.span,
+            "call `sdpa_args(q, k)`, or run it on flex",
+        )
+    scores = dense.scaled_scores(q, k, scale)
+    return (dense.masked_scores(plan, scores) - scores).to(q.dtype)
+
+
+def sdpa(
+    plan: Plan,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+    needs_lse: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """Run SDPA; return the output and, if asked for or read by the epilogue, the log-sum-exp.
+
+    SDPA does not give the log-sum-exp, so it is computed beside it from dense scores.
+    """
+    import torch.nn.functional as F
+
+    args = sdpa_args(plan, q, k, scale)
+    out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, scale=scale, **args)
+    lse = None
+    if needs_lse or plan.reads_lse:
+        scores = dense.scaled_scores(q, k, scale)
+        lse = dense.log_sum_exp(dense.masked_scores(plan, scores.float()))
+    return plan.epilogue(out, lse), lse
+
+
+def bias_of(score: Expr) -> Expr | None:
+    """Return ``f`` of a score that is ``score + f`` with an ``f`` free of the score, else None."""
+    match score:
+        case Value(Given.SCORE):
+            return FloatConst(0.0)
+        case Arith(ArithOp.ADD, left, right) if not reads(left, Given.SCORE):
+            return _sum(ArithOp.ADD, bias_of(right), left)
+        case Arith(ArithOp.ADD | ArithOp.SUB as op, left, right) if not reads(right, Given.SCORE):
+            return _sum(op, bias_of(left), right)
+        case _:
+            return None
+
+
+def _sum(op: ArithOp, bias: Expr | None, term: Expr) -> Expr | None:
+    if bias is None:
+        return None
+    return term if bias == FloatConst(0.0) and op is ArithOp.ADD else Arith(op, bias, term)
+
+
+def _biased(plan: Plan, bias: Tensor, q: Tensor | None) -> Tensor:
+    """Merge the boolean mask into a bias as -inf, in q's dtype."""
+    import torch
+
+    dtype = torch.get_default_dtype() if q is None else q.dtype
+    bias = bias.to(dtype)
+    if not plan.masks:
+        return bias
+    return torch.where(plan.dense(plan.module.mask), bias, -math.inf)

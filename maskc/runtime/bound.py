@@ -1,0 +1,271 @@
+"""A program bound to the sizes and tensors of a call: run it, or take its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from maskc.errors import BindError, LoweringError
+from maskc.ir.nodes import OUT, SCORE, TRUE, Module
+from maskc.ir.types import Sz
+from maskc.lower import flex, reference, sdpa
+from maskc.lower.mods import MaskMod, ScoreMod, mask_mod, score_mod
+from maskc.lower.plan import Plan
+from maskc.runtime import dispatch, inputs, parts
+from maskc.runtime.request import Request
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn.attention.flex_attention import BlockMask
+
+    from maskc.runtime.program import Program
+
+
+class Bound:
+    """What ``Program.bind`` returns: call it as ``bound(q, k, v)`` in every layer.
+
+    Inputs that only the score or the epilogue reads may be left to the call, so that gradients
+    reach tensors made in the layer: ``bound(q, k, v, rel_h=..., rel_w=...)``.
+
+    Attributes:
+        program: the program.
+        request: sizes, positions, device and block size.
+        late: names of the inputs left to the call.
+
+    """
+
+    def __init__(self, program: Program, request: Request, given: Mapping[str, Any]) -> None:
+        self.program = program
+        self.request = request
+        self._given = dict(given)
+        module = program.module
+        inputs.known(given, [declared.name for declared in program.inputs])
+        self._mask = parts.bind_mask(module, request, given)
+        self._empty: Tensor | None = None
+        self._handle_empty_rows(program.empty_rows)
+        self.late = inputs.missing((module.score, module.out), given)
+        self._score = None if self.late else parts.bind_score(module, request, given, self._mask)
+
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        backend: str = "auto",
+        scale: float | None = None,
+        dropout_p: float = 0.0,
+        return_lse: bool = False,
+        **late: Any,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Attend.
+
+        Args:
+            q: queries ``[B, H, Q, D]``.
+            k: keys ``[B, Hkv, K, D]``.
+            v: values ``[B, Hkv, K, Dv]``.
+            backend: ``flex``, ``sdpa``, ``reference`` or ``auto``.
+            scale: factor of ``q @ k^T``, ``1 / sqrt(D)`` if None.
+            dropout_p: probability that a weight is dropped; sdpa only.
+            return_lse: return the natural log-sum-exp ``[B, H, Q]`` too.
+            **late: inputs that were left to the call.
+
+        Returns:
+            The output ``[B, H, Q, Dv]``, or the output and the log-sum-exp.
+
+        Raises:
+            BindError: a tensor does not fit.
+            LoweringError: the backend cannot run the program; the help names one that can.
+
+        """
+        plan = self._plan(late)
+        self._check_qkv(q, k, v)
+        if dispatch.named(backend) == "auto":
+            backend = dispatch.choose(plan, (q, k, v), dropout_p).backend
+        match backend:
+            case "flex":
+                dispatch.refuse_dropout("flex", dropout_p)
+                out, lse = flex.flex(plan, q, k, v, self.block_mask, scale, return_lse)
+            case "sdpa":
+                out, lse = sdpa.sdpa(plan, q, k, v, scale, dropout_p, return_lse)
+            case _:
+                dispatch.refuse_dropout("the reference", dropout_p)
+                out, lse = reference.reference(plan, q, k, v, scale)
+        if not return_lse:
+            return out
+        assert lse is not None
+        return out, lse
+
+    @cached_property
+    def mask_mod(self) -> MaskMod:
+        """The mask for FlexAttention: ``mask_mod(b, h, q_idx, kv_idx)``."""
+        return mask_mod(self._mask.expr, self._mask.domain)
+
+    @cached_property
+    def score_mod(self) -> ScoreMod | None:
+        """The score for FlexAttention, or None where the program leaves it as it is."""
+        plan = self._plan({})
+        return score_mod(plan.module.score, plan.domain) if plan.changes_score else None
+
+    @cached_property
+    def block_mask(self) -> BlockMask | None:
+        """The block mask for FlexAttention, built when first asked for; None: nothing is masked."""
+        return flex.create_block_mask(self._plan_mask(), self.request.block_size)
+
+    def flex_args(self, **late: Any) -> dict[str, Any]:
+        """Return the keywords for ``flex_attention(q, k, v, ...)``.
+
+        Raises:
+            LoweringError: the program has an epilogue, which no keyword carries.
+
+        """
+        plan = self._plan(late)
+        _refuse_epilogue(plan, "flex_attention")
+        return flex.flex_args(plan, self.block_mask)
+
+    def sdpa_args(
+        self, q: Tensor | None = None, k: Tensor | None = None, **late: Any
+    ) -> dict[str, Any]:
+        """Return the keywords for ``F.scaled_dot_product_attention(q, k, v, ...)``.
+
+        Args:
+            q: queries, needed where the score is more than a bias.
+            k: keys; likewise.
+            **late: inputs that were left to the call; ``scale`` for another scale.
+
+        Raises:
+            LoweringError: q and k are needed, or the program has an epilogue.
+
+        """
+        scale = late.pop("scale", None)
+        plan = self._plan(late)
+        _refuse_epilogue(plan, "scaled_dot_product_attention")
+        return sdpa.sdpa_args(plan, q, k, scale)
+
+    def attn_mask(
+        self, q: Tensor | None = None, k: Tensor | None = None, **late: Any
+    ) -> Tensor | None:
+        """Return the dense mask for SDPA, boolean or float, in the smallest shape that broadcasts.
+
+        None means that no pair is masked and no score changed.
+        """
+        return sdpa.attn_mask(self._plan(late), q, k)
+
+    def dense_mask(self) -> Tensor:
+        """Return the mask as booleans ``[B | 1, H | 1, Q, K]``, true where a query attends."""
+        plan = self._plan_mask()
+        mask = plan.dense(plan.module.mask)
+        return mask.expand(
+            *mask.shape[:2], self.request.sizes[Sz.Q_LEN], self.request.sizes[Sz.KV_LEN]
+        )
+
+    @property
+    def sparsity(self) -> float:
+        """The share of the block mask's tiles that are empty, from 0 to 100 percent, as torch's."""
+        return 0.0 if self.block_mask is None else float(self.block_mask.sparsity())
+
+    def weights(self, q: Tensor, k: Tensor, *, scale: float | None = None, **late: Any) -> Tensor:
+        """Return the attention probabilities ``[B, H, Q, K]``, before any epilogue."""
+        self._check_qkv(q, k, None)
+        return reference.probabilities(self._plan(late), q, k, scale)
+
+    def epilogue(self, out: Tensor, lse: Tensor | None = None, **late: Any) -> Tensor:
+        """Return the output of a kernel that you ran yourself after the program's epilogue.
+
+        Args:
+            out: ``[B, H, Q, Dv]``.
+            lse: natural log-sum-exp ``[B, H, Q]``; needed if the epilogue reads it.
+            **late: inputs that were left to the call.
+
+        """
+        plan = self._plan(late)
+        if lse is None and plan.reads_lse:
+            raise BindError("M423", "the epilogue reads `lse`, which is missing")
+        return plan.epilogue(out, lse)
+
+    def choice(self, q: Tensor, k: Tensor, v: Tensor, **late: Any) -> dispatch.Choice:
+        """Return which backend ``auto`` takes for these tensors, and why."""
+        return dispatch.choose(self._plan(late), (q, k, v))
+
+    def _handle_empty_rows(self, policy: str) -> None:
+        if policy == "zero" or self._mask.expr == TRUE:
+            return
+        empty = parts.empty_rows(self._mask)
+        if not bool(empty.any()):
+            return
+        match policy:
+            case "all":
+                self._mask = parts.attending_all(self._mask, empty)
+            case "nan":
+                self._empty = empty
+            case _:
+                batch, head, row = (int(i) for i in empty.nonzero()[0])
+                count = int(empty.sum())
+                raise BindError(
+                    "M421",
+                    f"{count} query rows have no key, first batch {batch}, head {head}, row {row}",
+                    self.program.module.mask.span,
+                    'allow a key there, or take `empty_rows="zero"`',
+                )
+
+    def _plan(self, late: Mapping[str, Any]) -> Plan:
+        """Return the whole program over tensors, with the inputs of this call."""
+        score = self._score
+        if late or score is None:
+            score = self._late_score(late)
+        module = Module(self._mask.expr, score.score, score.out)
+        return Plan(module, score.domain, self._empty)
+
+    def _late_score(self, late: Mapping[str, Any]) -> parts.ScorePart:
+        inputs.known(late, [declared.name for declared in self.program.inputs])
+        module = self.program.module
+        for name in late:
+            if name in inputs.names((module.mask,)):
+                help = "give it to `bind`"
+                raise BindError(
+                    "M424", f"input `{name}` is read by the mask, not by the call", help=help
+                )
+        return parts.bind_score(module, self.request, {**self._given, **late}, self._mask)
+
+    def _plan_mask(self) -> Plan:
+        module = Module(self._mask.expr, SCORE, OUT)
+        return Plan(module, self._mask.domain, self._empty)
+
+    def _check_qkv(self, q: Tensor, k: Tensor, v: Tensor | None) -> None:
+        """Refuse tensors of other sizes than were bound."""
+        sizes = self.request.sizes
+        batch, queries, keys = sizes[Sz.BATCH_SIZE], sizes[Sz.Q_LEN], sizes[Sz.KV_LEN]
+        _check_shape("q", q, (batch, sizes[Sz.NUM_HEADS], queries), self.request.device)
+        _check_shape("k", k, (batch, sizes[Sz.NUM_KV_HEADS], keys), self.request.device)
+        if q.shape[-1] != k.shape[-1]:
+            raise BindError(
+                "M422", f"q has width {q.shape[-1]} and k {k.shape[-1]}, expected the same"
+            )
+        if v is not None:
+            _check_shape("v", v, (batch, sizes[Sz.NUM_KV_HEADS], keys), self.request.device)
+
+
+def _check_shape(
+    name: str, x: Tensor, expected: tuple[int, int, int], device: torch.device
+) -> None:
+    if x.dim() != 4 or tuple(x.shape[:3]) != expected:
+        shown = ", ".join(map(str, expected))
+        message = f"{name} has shape {list(x.shape)}, expected [{shown}, width]"
+        raise BindError(
+            "M422", message, help="bind the sizes of the call, or call the program itself"
+        )
+    if x.device != device:
+        raise BindError("M409", f"{name} is on {x.device}, expected {device}")
+
+
+def _refuse_epilogue(plan: Plan, target: str) -> None:
+    if plan.has_epilogue or plan.nan_rows is not None:
+        what = "an epilogue `out = ...`" if plan.has_epilogue else "rows that become NaN"
+        raise LoweringError(
+            "M507",
+            f"the program has {what}, which no keyword of {target} carries",
+            plan.module.out.span,
+            "call `bound(q, k, v)`, or `bound.epilogue(out, lse)` on what the kernel gives",
+        )

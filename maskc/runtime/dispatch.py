@@ -1,0 +1,86 @@
+"""Which backend runs a call: the caller's choice, or the documented rules of ``auto``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from maskc.errors import BindError, LoweringError, did_you_mean
+from maskc.ir.types import Dim, Sz
+from maskc.lower import flex, sdpa
+from maskc.lower.plan import Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BACKENDS = ("flex", "sdpa", "reference")
+DENSE_LIMIT = 64 * 2**20
+"""Bytes of a dense SDPA mask above which ``auto`` prefers flex on CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A backend, and the rule that chose it."""
+
+    backend: str
+    reason: str
+
+
+def named(backend: str) -> str:
+    """Return ``backend`` if there is one of that name, or refuse it."""
+    if backend in (*BACKENDS, "auto"):
+        return backend
+    names = [*BACKENDS, "auto"]
+    help = did_you_mean(str(backend), names) or f"expected one of {', '.join(names)}"
+    raise BindError("M420", f"unknown backend `{backend}`", help=help)
+
+
+def choose(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor], dropout_p: float = 0.0) -> Choice:
+    """Return the backend that ``auto`` runs a call on, and why.
+
+    The rules, the first that fits: dropout runs on sdpa; what SDPA does without a mask tensor runs
+    there; what flex cannot run (a gradient on CPU, mixed dtypes, an epilogue or float64 that would
+    run it eagerly) runs on sdpa, or on the reference where q, k and v differ in dtype; on CPU a
+    small dense mask runs on sdpa, which compiles nothing; everything else runs on flex.
+    """
+    if dropout_p:
+        return Choice("sdpa", "flex has no dropout")
+    if not plan.has_epilogue and is_maskless(plan):
+        return Choice("sdpa", "it needs no mask tensor")
+    refused = flex.refusal(plan, qkv)
+    if refused is not None:
+        mixed = len({t.dtype for t in qkv}) > 1
+        return Choice("reference" if mixed else "sdpa", refused.message)
+    device, dtype = qkv[0].device.type, qkv[0].dtype
+    if not flex.compiles(device, dtype, plan.reads_lse):
+        return Choice("sdpa", "flex would run eagerly here, with dense scores")
+    size = dense_elements(plan) * qkv[0].element_size()
+    if device == "cpu" and size <= DENSE_LIMIT:
+        return Choice(
+            "sdpa", f"its dense mask is small, {size / 2**20:.2g} MiB, and compiles nothing"
+        )
+    return Choice("flex", "it skips empty tiles and keeps no dense mask")
+
+
+def is_maskless(plan: Plan) -> bool:
+    """Tell whether SDPA runs the plan with neither a mask tensor nor a changed score."""
+    return not plan.changes_score and (not plan.masks or plan.is_causal)
+
+
+def dense_elements(plan: Plan) -> int:
+    """Return how many elements SDPA's mask has."""
+    sizes = plan.domain.sizes
+    deps = plan.module.mask.deps
+    if plan.changes_score:
+        bias = sdpa.bias_of(plan.module.score)
+        deps |= Dim.ALL if bias is None else bias.deps
+    dims = {Dim.BATCH: Sz.BATCH_SIZE, Dim.HEAD: Sz.NUM_HEADS, Dim.Q: Sz.Q_LEN, Dim.K: Sz.KV_LEN}
+    return prod(sizes[size] for dim, size in dims.items() if dim in deps)
+
+
+def refuse_dropout(backend: str, dropout_p: float) -> None:
+    """Refuse dropout on a backend that has none."""
+    if dropout_p:
+        message = f"{backend} has no dropout, found dropout_p={dropout_p}"
+        raise LoweringError("M506", message, help='use backend="sdpa"')

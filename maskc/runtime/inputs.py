@@ -1,0 +1,166 @@
+"""Bound tensors against declared inputs: type, device, rank; nothing is guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from maskc.errors import BindError, did_you_mean
+from maskc.ir.nodes import Expr, Index, Input, Load, walk
+from maskc.ir.rows import Shape, side_name
+from maskc.ir.text import expr_text
+from maskc.ir.types import Ix, Sz, Type
+from maskc.runtime.request import Request
+from maskc.source import Span
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def known(given: Iterable[str], declared: Iterable[str]) -> None:
+    """Refuse a keyword that is no input of the program."""
+    listed = list(declared)
+    for name in given:
+        if name not in listed:
+            shown = ", ".join(f"`{one}`" for one in listed) or "none"
+            help = did_you_mean(name, listed) or f"the program's inputs are: {shown}"
+            raise BindError("M401", f"the program has no input `{name}`", help=help)
+
+
+def read(
+    roots: Iterable[Expr], given: Mapping[str, Any], request: Request
+) -> tuple[dict[str, Shape | tuple[Shape, Shape]], dict[str, Tensor]]:
+    """Return the layout and the tensors of the inputs that ``roots`` read.
+
+    Raises:
+        BindError: an input is missing, or has the wrong type, device, rank or size.
+
+    """
+    shapes: dict[str, Shape | tuple[Shape, Shape]] = {}
+    tensors: dict[str, Tensor] = {}
+    for load in _first_loads(roots):
+        name = load.input.name
+        if name not in given:
+            raise _missing(load)
+        value = given[name]
+        if _is_pair(value):
+            pair = [_tensor(load, part, request) for part in value]
+            shapes[name] = (_shape(load, pair[0], request), _shape(load, pair[1], request))
+            for side, tensor in zip("qk", pair, strict=True):
+                tensors[side_name(name, side)] = tensor
+        else:
+            tensors[name] = _tensor(load, value, request)
+            shapes[name] = _shape(load, tensors[name], request)
+    return shapes, tensors
+
+
+def names(roots: Iterable[Expr]) -> tuple[str, ...]:
+    """Return the names of the inputs that ``roots`` read."""
+    return tuple(load.input.name for load in _first_loads(roots))
+
+
+def missing(roots: Iterable[Expr], given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the inputs that ``roots`` read and ``given`` lacks."""
+    return tuple(name for name in names(roots) if name not in given)
+
+
+def _first_loads(roots: Iterable[Expr]) -> list[Load]:
+    loads: dict[Input, Load] = {}
+    for term in walk(*roots):
+        if isinstance(term, Load):
+            loads.setdefault(term.input, term)
+    return list(loads.values())
+
+
+def _is_pair(value: Any) -> bool:
+    """Tell a pair (for queries, for keys) from two numbers."""
+    import torch
+
+    return (
+        isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], torch.Tensor | list)
+    )
+
+
+def _missing(load: Load) -> BindError:
+    name, kind = load.input.name, load.input.type.value
+    message = f"input `{name}` is missing, expected {_expected(load)} of {kind}"
+    return BindError("M402", message, load.span, f"bind it: `{name}=...`")
+
+
+def _expected(load: Load) -> str:
+    """Describe the shape an input should have, by what subscripts it."""
+    if not load.indices:
+        return "a number or a tensor [batch_size]"
+    dims = ", ".join(expr_text(index) for index in load.indices)
+    return f"a tensor [{dims}] or [batch, {dims}]"
+
+
+def _tensor(load: Load, value: Any, request: Request) -> Tensor:
+    """Return a value as the tensor of an input, in its type and on the right device."""
+    import torch
+
+    name, kind = load.input.name, load.input.type
+    try:
+        found = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        message = f"input `{name}` is a tensor or numbers, found {type(value).__name__}"
+        raise BindError("M411", message, load.span) from None
+    if not _holds(found.dtype, kind):
+        fix = {Type.BOOL: f"compare it: `{name} != 0`", Type.INT: f"`{name}.long()`"}
+        message = f"input `{name}` holds {kind.value}s, found {found.dtype}"
+        raise BindError("M412", message, load.span, fix.get(kind))
+    if isinstance(value, torch.Tensor) and found.device != request.device and found.dim():
+        message = f"input `{name}` is on {found.device}, expected {request.device}"
+        help = f"move it: `{name}.to('{request.device}')`"
+        raise BindError("M409", message, load.span, help)
+    found = found.to(request.device)
+    if kind is Type.FLOAT and not found.is_floating_point():
+        found = found.to(torch.get_default_dtype())
+    if 0 in found.shape:
+        message = f"input `{name}` is empty, its shape is {list(found.shape)}"
+        raise BindError("M413", message, load.span)
+    return found
+
+
+def _holds(dtype: torch.dtype, kind: Type) -> bool:
+    import torch
+
+    if dtype.is_complex:
+        return False
+    match kind:
+        case Type.BOOL:
+            return dtype is torch.bool
+        case Type.INT:
+            return dtype is not torch.bool and not dtype.is_floating_point
+        case Type.FLOAT:
+            return dtype is not torch.bool
+
+
+def _shape(load: Load, tensor: Tensor, request: Request) -> Shape:
+    """Return how a tensor is laid out, or refuse its rank."""
+    rank = len(load.indices)
+    has_batch = any(isinstance(i, Index) and i.which is Ix.BATCH for i in load.indices)
+    allowed = (rank,) if has_batch else (rank, rank + 1)
+    if tensor.dim() not in allowed:
+        message = (
+            f"input `{load.input.name}` has {tensor.dim()} dimensions {list(tensor.shape)}, "
+            f"expected {_expected_rank(allowed)}"
+        )
+        raise BindError("M414", message, load.span, f"expected {_expected(load)}")
+    batched = tensor.dim() > rank
+    if batched and tensor.shape[0] not in (1, request.sizes[Sz.BATCH_SIZE]):
+        raise _batch(load.input.name, tensor.shape[0], request, load.span)
+    return Shape(batched, tuple(size == 1 for size in tensor.shape))
+
+
+def _expected_rank(allowed: tuple[int, ...]) -> str:
+    if len(allowed) == 1:
+        return str(allowed[0])
+    return f"{allowed[0]}, or {allowed[1]} with the batch in front"
+
+
+def _batch(name: str, found: int, request: Request, span: Span | None) -> BindError:
+    expected = request.sizes[Sz.BATCH_SIZE]
+    message = f"input `{name}` has a batch of {found}, expected {expected} or 1"
+    return BindError("M415", message, span)

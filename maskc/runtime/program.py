@@ -1,0 +1,227 @@
+"""A compiled program: immutable, hashable, picklable as its text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from maskc.errors import BindError
+from maskc.ir.elaborate import Constant, Elaborated
+from maskc.ir.text import to_text
+from maskc.passes.driver import Simplified
+from maskc.runtime.bound import Bound
+from maskc.runtime.request import request
+from maskc.source import Source
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+CALL = ("backend", "scale", "dropout_p", "return_lse")
+"""Keywords of a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a program was compiled from; compiling it again gives the program."""
+
+    source: Source
+    constants: tuple[tuple[str, str, Constant], ...]
+    """Name, type and value: 1, 1.0 and True are equal in Python, and three constants here."""
+    empty_rows: str
+    library: Source | None
+
+
+class Program:
+    """A mask, a score and an epilogue, ready to be bound to tensors.
+
+    Two programs are equal when their canonical text and ``empty_rows`` are. Made by
+    ``maskc.compile_mask`` and ``maskc.load``.
+
+    Attributes:
+        module: the simplified program.
+        written: the program before simplification.
+        inputs: the tensors it takes, with type, number of subscripts and doc.
+        params: its compile-time constants and axis sizes.
+        hidden: prelude names that its text hides.
+        laws: the laws that simplified it.
+        empty_rows: what a query row without a key gives: ``zero``, ``all``, ``nan`` or ``error``.
+        recipe: what it was compiled from; ``rebuild`` compiles it again.
+
+    """
+
+    def __init__(
+        self,
+        elaborated: Elaborated,
+        simplified: Simplified,
+        recipe: Recipe,
+        rebuild: Callable[[Recipe], Program],
+    ) -> None:
+        self.module = simplified.module
+        self.written = elaborated.module
+        self.inputs = elaborated.inputs
+        self.params: Mapping[str, Constant] = MappingProxyType(dict(elaborated.params))
+        self.hidden = elaborated.hidden
+        self.laws = simplified.laws
+        self.recipe = recipe
+        self._rebuild = rebuild
+
+    @property
+    def empty_rows(self) -> str:
+        """What a query row without a key gives."""
+        return self.recipe.empty_rows
+
+    @cached_property
+    def text(self) -> str:
+        """The canonical source; it parses back to an equal program."""
+        return to_text(self.module)
+
+    @cached_property
+    def digest(self) -> str:
+        """A SHA-256 of the canonical text and ``empty_rows``, the same in every process."""
+        return hashlib.sha256(f"{self.text}\nempty_rows = {self.empty_rows}".encode()).hexdigest()
+
+    def bind(
+        self,
+        *,
+        q_len: int,
+        kv_len: int | None = None,
+        batch_size: int = 1,
+        num_heads: int = 1,
+        num_kv_heads: int | None = None,
+        device: torch.device | str | None = None,
+        block_size: int | tuple[int, int] = 128,
+        q_offset: int | Tensor = 0,
+        kv_offset: int | Tensor = 0,
+        head_offset: int | Tensor | None = None,
+        q_positions: Tensor | None = None,
+        kv_positions: Tensor | None = None,
+        compact: bool = False,
+        **inputs: Any,
+    ) -> Bound:
+        """Bind the program to the sizes and tensors of a step.
+
+        Args:
+            q_len: query rows.
+            kv_len: key rows, ``q_len`` if None.
+            batch_size: batches.
+            num_heads: query heads of this call.
+            num_kv_heads: key heads of this call, ``num_heads`` if None.
+            device: where the tensors are; that of the inputs if None.
+            block_size: of the block mask, one int or (queries, keys).
+            q_offset: logical position of query row 0, a number or one for each batch.
+            kv_offset: logical position of key row 0; likewise.
+            head_offset: which head of the model head 0 of this call is (tensor parallelism); when
+                given, per-head inputs may hold the heads of the whole model.
+            q_positions: logical positions of the query rows, ``[Q]`` or ``[B, Q]``.
+            kv_positions: logical positions of the key rows, ``[K]`` or ``[B, K]``.
+            compact: store block tables without their unused entries.
+            **inputs: the program's inputs: tensors, numbers, or a pair (for queries, for keys).
+                Those that only the score or the epilogue reads may be left to the call.
+
+        Raises:
+            BindError: an input is missing, unknown, or does not fit.
+
+        """
+        kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+        described = request(
+            q_len=q_len,
+            kv_len=q_len if kv_len is None else kv_len,
+            batch_size=batch_size,
+            num_heads=num_heads,
+            num_kv_heads=kv_heads,
+            device=_device(device, inputs),
+            block_size=block_size,
+            q_offset=q_offset,
+            kv_offset=kv_offset,
+            head_offset=head_offset,
+            q_positions=q_positions,
+            kv_positions=kv_positions,
+            compact=compact,
+        )
+        return Bound(self, described, inputs)
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, **keywords: Any) -> Any:
+        """Bind to the sizes of q, k and v and attend, in one call.
+
+        Args:
+            q: queries ``[B, H, Q, D]``.
+            k: keys ``[B, Hkv, K, D]``.
+            v: values ``[B, Hkv, K, Dv]``.
+            **keywords: the inputs; offsets, positions and ``block_size`` as for ``bind``;
+                ``backend``, ``scale``, ``dropout_p`` and ``return_lse`` as for ``Bound``.
+
+        Returns:
+            The output ``[B, H, Q, Dv]``, or with ``return_lse`` the output and ``[B, H, Q]``.
+
+        """
+        for name, tensor in (("q", q), ("k", k), ("v", v)):
+            if tensor.dim() != 4:
+                message = f"{name} has shape {list(tensor.shape)}, expected 4 dimensions"
+                raise BindError("M422", message, help="[batch, heads, tokens, width]")
+        call = {name: keywords.pop(name) for name in CALL if name in keywords}
+        bound = self.bind(
+            q_len=q.shape[2],
+            kv_len=k.shape[2],
+            batch_size=q.shape[0],
+            num_heads=q.shape[1],
+            num_kv_heads=k.shape[1],
+            device=q.device,
+            **keywords,
+        )
+        return bound(q, k, v, **call)
+
+    def emit(self, target: str = "flex") -> str:
+        """Return the Python source of what runs on a backend."""
+        from maskc.runtime.emit import emit
+
+        return emit(self.module, target)
+
+    def explain(self) -> str:
+        """Return what was written, what it became, and what each backend will be asked to do."""
+        from maskc.runtime.explain import explain
+
+        return explain(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Program):
+            return NotImplemented
+        return self.text == other.text and self.empty_rows == other.empty_rows
+
+    def __hash__(self) -> int:
+        return hash((self.text, self.empty_rows))
+
+    def __repr__(self) -> str:
+        return f"<maskc program {self.digest[:8]}: {'; '.join(self.text.splitlines())}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return self._rebuild, (self.recipe,)
+
+
+def _device(device: Any, inputs: Mapping[str, Any]) -> torch.device:
+    import torch
+
+    if device is not None:
+        try:
+            found = torch.device(device)
+        except (RuntimeError, TypeError):
+            raise BindError("M403", f"`device` is no device, found {device!r}") from None
+        return _indexed(found)
+    for value in inputs.values():
+        part = value[0] if isinstance(value, tuple) and value else value
+        if isinstance(part, torch.Tensor):
+            return part.device
+    return torch.device("cpu")
+
+
+def _indexed(device: torch.device) -> torch.device:
+    """Give ``cuda`` its number, as tensors have it."""
+    import torch
+
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
