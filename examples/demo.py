@@ -25,7 +25,7 @@ def main() -> None:
 
     title(console, "What it became, where it can run, and why")
     program = maskc.load(f"{CONFIG}:model.attention.mask", **config["grid"])
-    console.print(program.explain(), highlight=False, markup=False)
+    console.print(program.explain(), highlight=False, markup=False, soft_wrap=True)
 
     q, k, v, inputs = tensors(config)
     bound = program.bind(
@@ -36,7 +36,7 @@ def main() -> None:
         **inputs,
     )
     choice = bound.choice(q, k, v)
-    console.print(f"\nwith these tensors `auto` takes {choice.backend}: {choice.reason}")
+    console.print(f"\nhere `auto` takes {choice.backend}: {choice.reason}", soft_wrap=True)
 
     title(console, "Who attends to whom, in the first batch")
     console.print(grid(bound.dense_mask()[0, 0].numpy()), highlight=False)

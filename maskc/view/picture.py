@@ -69,8 +69,9 @@ def _size(shape: tuple[int, ...]) -> tuple[float, float]:
 
 
 def _title(text: str, width: float) -> str:
-    """Return the program on at most two lines of ``width`` inches."""
-    statements = "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    """Return the program without its comments on at most two lines of ``width`` inches."""
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    statements = "; ".join(line for line in lines if line)
     return fill(statements, int(width * SIGNS_AN_INCH), max_lines=2, placeholder=" ...")
 
 

@@ -1,0 +1,266 @@
+"""The command ``maskc``: check, explain, list, show and compare programs.
+
+Every command takes a program as an expression, as a ``.mask`` file, or as a key of a config file
+(``config.toml:model.attention.mask``). Exit codes: 0 fine, 1 the program is wrong or backends
+disagree, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maskc.errors import MaskcError, render
+from maskc.loading import read_source
+
+try:
+    import click
+
+    from maskc.view.terminal import coloured
+except ModuleNotFoundError:
+    sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
+
+if TYPE_CHECKING:
+    from maskc.runtime.program import Program
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+
+class Commands(click.Group):
+    """A group whose commands print a program's error and exit with 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except MaskcError as error:
+            click.echo(coloured(render(error)), err=True)
+            ctx.exit(1)
+
+
+class ConstantType(click.ParamType[tuple[str, bool | int | float]]):
+    """``name=value``, the value as a program writes it."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, bool | int | float]:
+        """Return the name and the value."""
+        name, equals, text = str(value).partition("=")
+        text = text.strip().lower()
+        if not name.strip() or not equals:
+            self.fail(f"{value!r}, expected name=value", param, ctx)
+        if text in ("true", "false"):
+            return name.strip(), text == "true"
+        try:
+            number = int(text) if text.lstrip("+-").isdecimal() else float(text)
+        except ValueError:
+            self.fail(f"{value!r}, expected an int, a float, true or false", param, ctx)
+        return name.strip(), number
+
+
+Command = Callable[..., None]
+
+program_argument = click.argument("program", metavar="PROGRAM")
+define_option = click.option(
+    "-D",
+    "constants",
+    metavar="NAME=VALUE",
+    type=ConstantType(),
+    multiple=True,
+    help="A param or the size of an axis; may be given several times.",
+)
+seed_option = click.option("--seed", default=0, show_default=True, help="Of all random tensors.")
+
+
+def size_options(b: int, h: int, q: int) -> Callable[[Command], Command]:
+    """Add ``--b --h --hkv --q --k`` with these defaults; hkv follows h, and k follows q."""
+    size = click.IntRange(min=1)
+
+    def decorate(command: Command) -> Command:
+        for option in (
+            click.option("--k", type=size, help="Keys.  [default: as many as queries]"),
+            click.option("--q", type=size, default=q, show_default=True, help="Queries."),
+            click.option("--hkv", type=size, help="Key heads.  [default: as many as heads]"),
+            click.option("--h", type=size, default=h, show_default=True, help="Heads."),
+            click.option("--b", type=size, default=b, show_default=True, help="Batch."),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="maskc")
+def main() -> None:
+    """Compile attention masks and score modifications.
+
+    PROGRAM is an expression ('causal & window(512)'), a file (gemma2.mask) or a key of a config
+    file (model.toml:attention.mask).
+    """
+
+
+@main.command()
+@click.argument("programs", metavar="PROGRAM...", nargs=-1, required=True)
+def check(programs: tuple[str, ...]) -> None:
+    """Print every error of the programs."""
+    wrong = [ref for ref in programs if not _check(ref)]
+    if wrong:
+        if len(programs) > 1:
+            click.echo(f"{len(wrong)} of {len(programs)} programs are wrong", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@program_argument
+@define_option
+def explain(program: str, constants: tuple[tuple[str, Any], ...]) -> None:
+    """Tell what a program becomes, where it runs, and why."""
+    click.echo(_compile(program, constants).explain())
+
+
+@main.command("list")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+def list_library(names: tuple[str, ...]) -> None:
+    """Print the standard library, or some names of it."""
+    from rich.console import Console
+
+    from maskc.errors import did_you_mean
+    from maskc.view.library import entries, print_library
+
+    known = {entry.name for entry in entries()}
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise click.UsageError(f"no name {name!r}{f', {hint}' if hint else ''}")
+    print_library(Console(), names)
+
+
+@main.command()
+@program_argument
+@define_option
+@size_options(b=1, h=1, q=32)
+@click.option("--batch", type=click.IntRange(min=0), default=0, help="Which batch to show.")
+@click.option("--head", type=click.IntRange(min=0), default=0, help="Which head to show.")
+@click.option("--width", type=click.IntRange(min=1), default=32, help="The most squares a line.")
+@click.option("--block", type=click.IntRange(min=1), help="Side of a tile of the picture.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a picture here.")
+@seed_option
+def show(
+    program: str,
+    constants: tuple[tuple[str, Any], ...],
+    batch: int,
+    head: int,
+    width: int,
+    block: int | None,
+    output: Path | None,
+    seed: int,
+    **sizes: Any,
+) -> None:
+    """Show a mask as text, or as a picture with -o; its inputs are drawn at random."""
+    import torch
+
+    from maskc.testing import random_inputs
+    from maskc.view.grid import grid
+    from maskc.view.picture import picture
+
+    compiled = _compile(program, constants)
+    shape = _sizes(**sizes)
+    if batch >= shape["batch_size"] or head >= shape["num_heads"]:
+        raise click.UsageError("--batch and --head count from 0 and stay below --b and --h")
+    inputs: dict[str, Any] = random_inputs(compiled, shape, torch.Generator().manual_seed(seed))
+    dense = compiled.bind(**shape, **inputs).dense_mask()
+    mask = dense[min(batch, dense.shape[0] - 1), min(head, dense.shape[1] - 1)].numpy(force=True)
+    if output is None:
+        click.echo(grid(mask, width))
+        return
+    side = block or _block(max(mask.shape))
+    picture(mask, output, title=read_source(program).text, block=(side, side))
+    click.echo(f"wrote {output}")
+
+
+@main.command()
+@program_argument
+@define_option
+@size_options(b=2, h=4, q=128)
+@click.option("--d", type=click.IntRange(min=1), default=64, show_default=True, help="Width.")
+@click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
+@click.option("--backends", default="flex,sdpa,reference", show_default=True)
+@click.option("--tolerance", type=float, help="The largest error allowed.  [default: by dtype]")
+@seed_option
+def diff(
+    program: str,
+    constants: tuple[tuple[str, Any], ...],
+    d: int,
+    dtype: str,
+    backends: str,
+    tolerance: float | None,
+    seed: int,
+    **sizes: Any,
+) -> None:
+    """Run the backends on random tensors and print their errors against float64."""
+    import torch
+    from rich.console import Console
+
+    from maskc import testing
+    from maskc.view.terminal import print_table
+
+    compiled = _compile(program, constants)
+    shape = _sizes(**sizes)
+    generator = torch.Generator().manual_seed(seed)
+    inputs: dict[str, Any] = testing.random_inputs(compiled, shape, generator)
+    q, k, v = testing.random_qkv(shape, d, dtype, generator)
+    report = testing.diff(compiled, q, k, v, backends=backends.split(","), **inputs)
+    print_table(Console(), report.title, report.header, report.rows)
+    for remark in report.remarks:
+        click.echo(remark)
+    limit = testing.TOLERANCES[dtype] if tolerance is None else tolerance
+    if not report.worst.largest <= limit:
+        name, error = report.worst.backend, report.worst.largest
+        click.echo(f"{name} is off by {error:.1e}, more than {limit:.0e}", err=True)
+        sys.exit(1)
+
+
+def _check(ref: str) -> bool:
+    """Print the errors of one program, or that it is fine."""
+    from maskc.pipeline import check as errors_of
+
+    try:
+        errors = errors_of(read_source(ref))
+    except MaskcError as unreadable:
+        errors = [unreadable]
+    for error in errors:
+        click.echo(coloured(render(error)) + "\n", err=True)
+    if not errors:
+        click.echo(f"{ref}: fine")
+    return not errors
+
+
+def _compile(ref: str, constants: tuple[tuple[str, Any], ...]) -> Program:
+    from maskc.pipeline import load
+
+    return load(ref, **dict(constants))
+
+
+def _sizes(b: int, h: int, hkv: int | None, q: int, k: int | None) -> dict[str, Any]:
+    """Return the sizes of a call under the names that ``bind`` has for them."""
+    kv_heads = {"num_kv_heads": h if hkv is None else hkv}
+    return {
+        "batch_size": b,
+        "num_heads": h,
+        **kv_heads,
+        "q_len": q,
+        "kv_len": q if k is None else k,
+    }
+
+
+def _block(length: int) -> int:
+    """Return the side of a tile: that of a kernel, or smaller where few such tiles would fit."""
+    side = 128
+    while side > 1 and length < 8 * side:
+        side //= 2
+    return side

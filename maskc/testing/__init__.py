@@ -1,0 +1,16 @@
+"""Compare backends with each other and with the float64 reference, in tests and on a terminal."""
+
+from maskc.testing.compare import BACKENDS, TOLERANCES, assert_equivalent, diff
+from maskc.testing.draws import random_inputs, random_qkv
+from maskc.testing.report import Report, Result
+
+__all__ = [
+    "BACKENDS",
+    "TOLERANCES",
+    "Report",
+    "Result",
+    "assert_equivalent",
+    "diff",
+    "random_inputs",
+    "random_qkv",
+]

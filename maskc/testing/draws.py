@@ -1,0 +1,185 @@
+"""Random tensors that fit a program: what `maskc show` and `maskc diff` bind.
+
+The size of a dimension is found by evaluating what subscripts it; the values come from how an
+input is used. An int that is compared with a position is a length or a boundary, any other int is
+an id, in runs along the sequence, as document ids are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from maskc.errors import MaskcError
+from maskc.ir.nodes import (
+    Compare,
+    Coord,
+    Expr,
+    Index,
+    Input,
+    Load,
+    Module,
+    children,
+    inputs,
+    walk,
+)
+from maskc.ir.rows import Layout, Shape, to_rows
+from maskc.ir.types import Dim, Ix, Sz, Type
+from maskc.ir.vectorize import Domain, everywhere, vectorize
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from maskc.runtime.program import Program
+
+IDS = 4
+"""How many different ids an input of ids holds."""
+
+TRUE_SHARE = 0.8
+"""How many entries of a boolean input are true."""
+
+COUNTS = {Ix.BATCH: Sz.BATCH_SIZE, Ix.HEAD: Sz.NUM_HEADS, Ix.KV_HEAD: Sz.NUM_KV_HEADS}
+"""Indices whose dimension has exactly as many entries as there are."""
+
+
+def random_inputs(
+    program: Program, sizes: Mapping[str, int], generator: Generator | None = None
+) -> dict[str, Tensor]:
+    """Return a random tensor for every input that ``program`` reads.
+
+    Args:
+        program: what they are for.
+        sizes: ``batch_size``, ``num_heads``, ``num_kv_heads``, ``q_len`` and ``kv_len``.
+        generator: where the randomness comes from; torch's own by default.
+
+    Raises:
+        MaskcError: the subscripts of two inputs need each other, so that neither has a size.
+
+    """
+    import torch
+
+    module = program.module
+    counts = {which: sizes[which.value] for which in Sz}
+    domain = Domain(counts, {}, torch.device("cpu"))
+    drawn: dict[str, Tensor] = {}
+    for source in _in_order(module):
+        loads = [t for t in walk(*module.roots) if isinstance(t, Load) and t.input == source]
+        subscripts = [load.indices for load in loads]
+        shape = [_extent(indices, domain) for indices in zip(*subscripts, strict=True)]
+        if _is_per_token(loads) and source.type is not Type.FLOAT and counts[Sz.BATCH_SIZE] > 1:
+            shape.insert(0, counts[Sz.BATCH_SIZE])
+        drawn[source.name] = _draw(source, loads, tuple(shape), module, counts, generator)
+        domain = Domain(counts, drawn, domain.device)
+    return drawn
+
+
+def random_qkv(
+    sizes: Mapping[str, int], width: int, dtype: str, generator: Generator | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return q ``[B, H, Q, width]``, k and v ``[B, Hkv, K, width]`` from a normal distribution."""
+    import torch
+
+    batch, kind = sizes["batch_size"], getattr(torch, dtype)
+    queries = (batch, sizes["num_heads"], sizes["q_len"], width)
+    keys = (batch, sizes["num_kv_heads"], sizes["kv_len"], width)
+    q, k, v = (torch.randn(shape, generator=generator) for shape in (queries, keys, keys))
+    return q.to(kind), k.to(kind), v.to(kind)
+
+
+def _in_order(module: Module) -> Iterator[Input]:
+    """Yield the inputs, those that subscripts read before those that they subscript."""
+    waiting = {
+        source: {
+            inner
+            for term in walk(*module.roots)
+            if isinstance(term, Load) and term.input == source
+            for inner in inputs(*term.indices)
+        }
+        for source in inputs(*module.roots)
+    }
+    while waiting:
+        ready = [source for source, needs in waiting.items() if not needs & waiting.keys()]
+        if not ready:
+            names = ", ".join(f"`{source.name}`" for source in waiting)
+            raise MaskcError("M419", f"no sizes fit the inputs {names}: they subscript themselves")
+        for source in ready:
+            del waiting[source]
+            yield source
+
+
+def _extent(indices: tuple[Expr, ...], domain: Domain) -> int:
+    """Return how many entries a dimension needs that ``indices`` run over."""
+    for index in indices:
+        if isinstance(index, Index) and index.which in COUNTS:
+            return domain.sizes[COUNTS[index.which]]
+    return max(1, 1 + max(_largest(index, domain) for index in indices))
+
+
+def _largest(index: Expr, domain: Domain) -> int:
+    shapes: dict[str, Shape | tuple[Shape, Shape]] = {}
+    for load in (term for term in walk(index) if isinstance(term, Load)):
+        tensor = domain.tensors[load.input.name]
+        unit = tuple(size == 1 for size in tensor.shape)
+        shapes[load.input.name] = Shape(tensor.dim() > len(load.indices), unit)
+    row = to_rows(index, Layout(shapes=shapes))
+    return int(vectorize(row, everywhere(domain), domain).max())
+
+
+def _draw(
+    source: Input,
+    loads: list[Load],
+    shape: tuple[int, ...],
+    module: Module,
+    counts: Mapping[Sz, int],
+    generator: Generator | None,
+) -> Tensor:
+    import torch
+
+    match source.type:
+        case Type.FLOAT:
+            return torch.randn(shape, generator=generator)
+        case Type.BOOL:
+            return torch.rand(shape, generator=generator) < TRUE_SHARE
+        case Type.INT if _is_position(source, module):
+            most = max(counts[Sz.Q_LEN], counts[Sz.KV_LEN])
+            return torch.randint(1, most + 1, shape, generator=generator)
+        case Type.INT if _is_per_token(loads):
+            ends = torch.rand((*shape[:-1], 1, IDS - 1), generator=generator) * shape[-1]
+            return (torch.arange(shape[-1])[:, None] >= ends).sum(dim=-1)
+        case Type.INT:
+            return torch.randint(0, IDS, shape, generator=generator)
+
+
+def _is_per_token(loads: list[Load]) -> bool:
+    """Tell whether an input has one entry a token, the same for all batches and heads."""
+    return all([i.deps for i in load.indices] in ([Dim.Q], [Dim.K]) for load in loads)
+
+
+def _is_position(source: Input, module: Module) -> bool:
+    """Tell whether an input is compared with a position."""
+    return any(
+        _holds(side, source) and _holds_position(other)
+        for term in walk(*module.roots)
+        if isinstance(term, Compare)
+        for side, other in ((term.left, term.right), (term.right, term.left))
+    )
+
+
+def _holds(expr: Expr, source: Input) -> bool:
+    """Tell whether ``expr`` reads ``source`` outside any subscript."""
+    if isinstance(expr, Load):
+        return expr.input == source
+    return any(_holds(kid, source) for kid in children(expr))
+
+
+def _holds_position(expr: Expr) -> bool:
+    """Tell whether ``expr`` holds a position or a coordinate outside any subscript."""
+    match expr:
+        case Index(which):
+            return bool(which.dim & (Dim.Q | Dim.K))
+        case Coord():
+            return True
+        case Load():
+            return False
+        case _:
+            return any(_holds_position(kid) for kid in children(expr))

@@ -1,0 +1,41 @@
+"""What the command prints: tables, and errors in colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_table(
+    console: Console, title: str, header: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    """Print rows of text under a title and a header; nothing in them is markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print(Text(title, style="bold"))
+    table = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
+
+def coloured(rendered: str) -> str:
+    """Return a rendered error with its code, its carets and its help in colour."""
+    from click import style
+
+    head, *rest = rendered.splitlines()
+    code, colon, message = head.partition(":")
+    lines = [style(code, fg="red", bold=True) + style(colon + message, bold=True)]
+    for line in rest:
+        if set(line.partition("|")[2].strip()) == {"^"}:
+            lines.append(style(line, fg="red"))
+        elif line.lstrip().startswith("= help:"):
+            lines.append(style(line, fg="cyan"))
+        else:
+            lines.append(line)
+    return "\n".join(lines)
