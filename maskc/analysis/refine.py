@@ -1,0 +1,127 @@
+"""Witness and refine: what becomes of the blocks that intervals leave open.
+
+A block with a true and a false point is partial, and a few points are enough to find them in
+nearly all of these. What is left is cut into parts: intervals decide most parts, and the points of
+the others are evaluated, in chunks of bounded memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from maskc.analysis.cover import Cover
+from maskc.analysis.found import Found, Step
+from maskc.analysis.grid import Pair, Tiles, boxed, rows, spread, starting_rows
+from maskc.ir.vectorize import At, vectorize
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PARTS = 8
+"""A block is cut into at most this many parts a side."""
+
+POINTS = 2**21
+"""How many points are evaluated in one pass; it bounds the memory."""
+
+
+def witness(cover: Cover, found: Found, blocks: Tiles) -> Tiles:
+    """Keep as partial the blocks with a true and a false point among a few; return the others."""
+    if not len(blocks):
+        return blocks
+    q, k = starting_rows(found.grid, blocks)
+    high, wide = found.grid.block
+    true = holds(cover, found, blocks.group, _few(q, high), _few(k, wide))
+    proven = true.any(-1) & (~true.all(-1) | _cropped(found, blocks))
+    found.keep(partial=blocks[proven])
+    unproven = blocks[~proven]
+    found.decided[Step.WITNESS] += len(blocks) - len(unproven)
+    return unproven
+
+
+def refine(cover: Cover, found: Found, blocks: Tiles) -> None:
+    """Decide ``blocks`` by their parts, and by every point of the parts that stay open."""
+    high, wide = found.grid.block
+    for some in blocks.chunks(POINTS // (high * wide)):
+        _refine(cover, found, some)
+
+
+def holds(cover: Cover, found: Found, group: Tensor, q: Tensor, k: Tensor) -> Tensor:
+    """Return whether the mask holds at all pairs of rows ``q [T, m]`` and ``k [T, n]``.
+
+    Rows beyond the matrix stand for its last. The result is ``[T, m * n]``.
+    """
+    q_len, k_len = found.grid.lengths
+    place = boxed(
+        found.grid,
+        group[:, None, None],
+        rows(q[:, :, None], 1, q_len),
+        rows(k[:, None, :], 1, k_len),
+    )
+    at = At({which: bounds.lo for which, bounds in place.items()})
+    true = vectorize(cover.expr, at, cover.domain)
+    return true.expand(len(group), q.shape[1], k.shape[1]).flatten(1)
+
+
+def _refine(cover: Cover, found: Found, blocks: Tiles) -> None:
+    q, k, (high, wide) = _parts(found, blocks)
+    q_len, k_len = found.grid.lengths
+    place = boxed(
+        found.grid,
+        blocks.group[:, None, None],
+        rows(q[:, :, None], high, q_len),
+        rows(k[:, None, :], wide, k_len),
+    )
+    always, never = spread(
+        cover.verdict(place), (len(blocks), q.shape[1], k.shape[1]), q.device
+    )
+    true, false = always.flatten(1).any(-1), never.flatten(1).any(-1) | _cropped(found, blocks)
+    still_open = ~(always | never) & ~(true & false)[:, None, None]
+    block, row, column = still_open.nonzero(as_tuple=True)
+    seen = holds(
+        cover,
+        found,
+        blocks.group[block],
+        _each(q[block, row], high),
+        _each(k[block, column], wide),
+    )
+    true[block[seen.any(-1)]] = True
+    false[block[~seen.all(-1)]] = True
+    found.keep(full=blocks[~false], partial=blocks[true & false])
+    pointwise = int(still_open.flatten(1).any(-1).sum())
+    found.decided[Step.POINTS] += pointwise
+    found.decided[Step.PARTS] += len(blocks) - pointwise
+
+
+def _parts(found: Found, blocks: Tiles) -> tuple[Tensor, Tensor, Pair]:
+    """Return the first rows ``[T, parts]`` of the parts of blocks, and the size of a part."""
+    import torch
+
+    high, wide = (-(-size // PARTS) for size in found.grid.block)
+    q, k = (
+        start[:, None] + torch.arange(0, size, part, device=start.device)
+        for start, size, part in zip(
+            starting_rows(found.grid, blocks), found.grid.block, (high, wide), strict=True
+        )
+    )
+    return q, k, (high, wide)
+
+
+def _few(start: Tensor, size: int) -> Tensor:
+    """Return a few of the ``size`` rows from ``start``: the ends, their neighbours, the middle."""
+    import torch
+
+    few = sorted({0, min(1, size - 1), size // 2, max(0, size - 2), size - 1})
+    return start[:, None] + torch.tensor(few, device=start.device)
+
+
+def _each(start: Tensor, size: int) -> Tensor:
+    import torch
+
+    return start[:, None] + torch.arange(size, device=start.device)
+
+
+def _cropped(found: Found, blocks: Tiles) -> Tensor:
+    """Tell which blocks have rows beyond the matrix."""
+    q, k = starting_rows(found.grid, blocks)
+    (q_len, k_len), (high, wide) = found.grid.lengths, found.grid.block
+    return (q > q_len - high) | (k > k_len - wide)
