@@ -9,5 +9,5 @@ The expressions are those of a row program (``maskc.ir.rows``). The doors:
 ``empty_rows.empty_rows(mask, domain, tile_map) -> Tensor``
     ``[B | 1, H | 1, Q]``, true for a query row that has no key
 ``search.any_true(expr, domain) -> Point | None``
-    a point where a boolean expression holds, None if it holds nowhere
+    a point (``maskc.ir.evaluate.Point``) where a boolean holds, None if it holds nowhere
 """

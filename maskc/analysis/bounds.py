@@ -84,7 +84,9 @@ def same(a: Verdict, b: Verdict) -> Verdict:
 
 def conjunction(parts: Sequence[Verdict]) -> Verdict:
     """Return the verdict on ``parts[0] & parts[1] & ...``."""
-    return Verdict(reduce(both, (p.always for p in parts)), reduce(either, (p.never for p in parts)))
+    return Verdict(
+        reduce(both, (p.always for p in parts)), reduce(either, (p.never for p in parts))
+    )
 
 
 def disjunction(parts: Sequence[Verdict]) -> Verdict:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import assert_never
 
 from maskc.analysis import bounds, floats, integers
 from maskc.analysis.affine import Affine, Linear
-from maskc.analysis.bounds import ANY_FLOAT, ANY_INT, MOST, OPEN, Bounds, Operand, Verdict
+from maskc.analysis.bounds import ANY_INT, MOST, Bounds, Operand, Verdict
 from maskc.analysis.gather import Gather
 from maskc.ir import evaluate
 from maskc.ir.nodes import (
@@ -94,9 +95,7 @@ class _Evaluation:
             case Or(args):
                 return bounds.disjunction([self.verdict(arg) for arg in args])
             case Where(cond, then, other):
-                return bounds.choose(
-                    self.verdict(cond), self.verdict(then), self.verdict(other)
-                )
+                return bounds.choose(self.verdict(cond), self.verdict(then), self.verdict(other))
             case Call(Fn.BOOL, (arg,)):
                 return self._truth(arg)
             case _:
@@ -143,7 +142,7 @@ class _Evaluation:
             case Arith():
                 return self._int_arithmetic(expr)
             case Call(fn, args) if fn in _FOLDS:
-                return self._fold(fn, [self.number(arg) for arg in args])
+                return _fold(fn, [self.number(arg) for arg in args])
             case Call(Fn.INT | Fn.FLOAT as fn, (arg,)) if arg.type is Type.BOOL:
                 return _zero_one(fn, self.verdict(arg))
             case Call(Fn.NEG, _) if expr.type is Type.INT:
@@ -178,20 +177,6 @@ class _Evaluation:
             case _:
                 raise AssertionError(f"`{expr.op.value}` is linear")
 
-    def _fold(self, fn: Fn, args: list[Bounds]) -> Bounds:
-        """Return the bounds of a minimum, a maximum or a clamp: monotone in every argument."""
-        reach = max(arg.reach for arg in args)
-        ends = []
-        for end in ([arg.lo for arg in args], [arg.hi for arg in args]):
-            value = end[0]
-            for place, other in enumerate(end[1:]):
-                lower = fn is Fn.MIN or (fn is Fn.CLAMP and place == 1)
-                value = (bounds.least if lower else bounds.greatest)(value, other)
-            ends.append(value)
-            if all(arg.exact for arg in args):
-                return Bounds(value, value, reach)
-        return Bounds(*ends, reach)
-
     def _function(self, fn: Fn, arg: Expr) -> Bounds:
         value = self.number(arg)
         if _constant(value):
@@ -220,6 +205,20 @@ def _capacity(domain: Domain, name: str) -> int:
     if dtype.is_floating_point or dtype in (torch.bool, torch.int64):
         return MOST
     return 2**31 - 1
+
+
+def _fold(fn: Fn, args: list[Bounds]) -> Bounds:
+    """Return the bounds of a minimum, a maximum or a clamp: monotone in every argument."""
+    reach = max(arg.reach for arg in args)
+    lo = _folded(fn, [arg.lo for arg in args])
+    exact = all(arg.exact for arg in args)
+    return Bounds(lo, lo if exact else _folded(fn, [arg.hi for arg in args]), reach)
+
+
+def _folded(fn: Fn, ends: list[Operand]) -> Operand:
+    if fn is Fn.CLAMP:
+        return bounds.least(bounds.greatest(ends[0], ends[1]), ends[2])
+    return reduce(bounds.least if fn is Fn.MIN else bounds.greatest, ends)
 
 
 def _constant(value: Bounds) -> bool:
@@ -257,8 +256,6 @@ def _rounded(fn: Fn, value: Bounds) -> Bounds:
     unknown = lo.isnan() | hi.isnan()
     if fn is not Fn.INT:
         lo, hi = (getattr(torch, TORCH_FUNCTIONS[fn])(end) for end in (lo, hi))
-    ends = to_int(lo).where(~unknown, -most), to_int(hi).where(~unknown, most)
-    return Bounds(*ends, most)
-
-
-__all__ = ["ANY_FLOAT", "ANY_INT", "OPEN", "Box", "Cover"]
+    return Bounds(
+        torch.where(unknown, -most, to_int(lo)), torch.where(unknown, most, to_int(hi)), most
+    )

@@ -8,7 +8,6 @@ units in the last place. Where an end is infinite or NaN nothing is claimed: ``i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -117,8 +116,8 @@ def _corners(
     ends = [op(a, b) for a in x for b in y]
     lo = torch.minimum(torch.minimum(ends[0], ends[1]), torch.minimum(ends[2], ends[3]))
     hi = torch.maximum(torch.maximum(ends[0], ends[1]), torch.maximum(ends[2], ends[3]))
-    infinite = sum(end.isinf() for end in (*x, *y)) > 0
-    return _where(~infinite, widened(lo, hi))
+    finite = x[0].isfinite() & x[1].isfinite() & y[0].isfinite() & y[1].isfinite()
+    return _where(finite, widened(lo, hi))
 
 
 def _where(known: Tensor, bounds: Bounds) -> Bounds:
@@ -145,6 +144,3 @@ def _float(x: Tensor) -> Tensor:
     import torch
 
     return x if x.is_floating_point() else x.to(torch.get_default_dtype())
-
-
-NAN = math.nan

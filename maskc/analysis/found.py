@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from maskc.analysis.grid import Grid, Tiles, joined
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Step(Enum):

@@ -91,7 +91,7 @@ class Gather:
         return found[0], _turned(found[1])
 
     def _table(self, name: str, array: Tensor, dim: int, cell: int, layers: int) -> Tensor:
-        """Return window minima ``[2, layer, ..., cell]``; the second half is of the turned input."""
+        """Return window minima ``[2, layer, ..., cell]`` of the input and of the turned input."""
         import torch
 
         key = name, dim, cell
@@ -151,7 +151,7 @@ def _cells(array: Tensor, cell: int) -> Tensor:
 
     if cell == 1:
         return torch.stack([array, _turned(array)])
-    parts = _padded(array, -1, cell).unflatten(-1, (-1, cell))
+    parts = _in_cells(array, array.dim() - 1, cell)
     return torch.stack([parts.amin(-1), _turned(parts.amax(-1))])
 
 
@@ -161,21 +161,20 @@ def _rectangles(array: Tensor, sizes: Sequence[int]) -> Tensor:
     lo = hi = array
     for dim, cell in enumerate(sizes):
         if cell > 1:
-            lo = _padded(lo, dim, cell).unflatten(dim, (-1, cell)).amin(dim + 1)
-            hi = _padded(hi, dim, cell).unflatten(dim, (-1, cell)).amax(dim + 1)
+            lo = _in_cells(lo, dim, cell).amin(dim + 1)
+            hi = _in_cells(hi, dim, cell).amax(dim + 1)
     return torch.stack([lo, _turned(hi)])
 
 
-def _padded(array: Tensor, dim: int, cell: int) -> Tensor:
-    """Repeat the last element until ``cell`` divides the dimension."""
+def _in_cells(array: Tensor, dim: int, cell: int) -> Tensor:
+    """Split a dimension into ``[cells, cell]``; the last element fills up the last cell."""
     import torch
 
     missing = -array.shape[dim] % cell
-    if not missing:
-        return array
-    last = array.narrow(dim, array.shape[dim] - 1, 1)
-    shape = [missing if at == dim % array.dim() else -1 for at in range(array.dim())]
-    return torch.cat([array, last.expand(shape)], dim)
+    if missing:
+        last = array.narrow(dim, array.shape[dim] - 1, 1)
+        array = torch.cat([array, last.repeat_interleave(missing, dim)], dim)
+    return array.reshape(*array.shape[:dim], -1, cell, *array.shape[dim + 1 :])
 
 
 def _doubled(layer: Tensor, width: int) -> Tensor:

@@ -122,11 +122,11 @@ def joined(lists: Sequence[Tiles], grid: Grid) -> Tiles:
     if len(lists) == 1:
         return lists[0]
     nothing = torch.zeros(0, dtype=torch.int64, device=grid.device)
-    columns = [[nothing], [nothing], [nothing]]
-    for tiles in lists:
-        for column, values in zip(columns, (tiles.group, tiles.q, tiles.k), strict=True):
-            column.append(values)
-    return Tiles(*map(torch.cat, columns))
+    return Tiles(
+        torch.cat([nothing, *(tiles.group for tiles in lists)]),
+        torch.cat([nothing, *(tiles.q for tiles in lists)]),
+        torch.cat([nothing, *(tiles.k for tiles in lists)]),
+    )
 
 
 def box(grid: Grid, tiles: Tiles) -> Box:

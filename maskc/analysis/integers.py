@@ -13,7 +13,6 @@ from maskc.analysis.bounds import (
     Bounds,
     Operand,
     both,
-    either,
     greatest,
     least,
     select,
@@ -61,7 +60,7 @@ def quotient(a: Bounds, b: Bounds, most: int = MOST) -> Bounds:
 
 
 def remainder(a: Bounds, b: Bounds, most: int = MOST) -> Bounds:
-    """Return the bounds of ``a % b``: exact where all of ``a`` lies in one period of one divisor."""
+    """Return the bounds of ``a % b``: exact where ``a`` lies in one period of one divisor."""
     if max(a.reach, b.reach) > most:
         return ANY_INT
     lo, hi = least(b.lo + 1, 0), greatest(b.hi - 1, 0)
@@ -104,8 +103,8 @@ def _corners(
         value = function(a.lo, b.lo)
         return Bounds(value, value, reach)
     if b.exact and isinstance(b.lo, int):
-        ends = function(a.lo, b.lo), function(a.hi, b.lo)
-        return Bounds(*(ends if b.lo >= 0 else reversed(ends)), reach)
+        lo, hi = function(a.lo, b.lo), function(a.hi, b.lo)
+        return Bounds(lo, hi, reach) if b.lo >= 0 else Bounds(hi, lo, reach)
     firsts = (a.lo,) if a.exact else (a.lo, a.hi)
     seconds = (b.lo,) if b.exact else (b.lo, b.hi)
     lo, *others = [function(x, y) for x in firsts for y in seconds]
@@ -134,15 +133,3 @@ def _plus(a: Operand, b: Operand) -> Operand:
 
 def _times(factor: int, x: Operand) -> Operand:
     return x if factor == 1 else -x if factor == -1 else factor * x
-
-
-__all__ = [
-    "absolute",
-    "either",
-    "monotone",
-    "power",
-    "product",
-    "quotient",
-    "remainder",
-    "total",
-]

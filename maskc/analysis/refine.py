@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from maskc.analysis.cover import Cover
 from maskc.analysis.found import Found, Step
-from maskc.analysis.grid import Pair, Tiles, boxed, rows, spread, starting_rows
+from maskc.analysis.grid import Grid, Pair, Tiles, boxed, rows, spread, starting_rows
 from maskc.ir.vectorize import At, vectorize
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def witness(cover: Cover, found: Found, blocks: Tiles) -> Tiles:
         return blocks
     q, k = starting_rows(found.grid, blocks)
     high, wide = found.grid.block
-    true = holds(cover, found, blocks.group, _few(q, high), _few(k, wide))
+    true = holds(cover, found.grid, blocks.group, _few(q, high), _few(k, wide))
     proven = true.any(-1) & (~true.all(-1) | _cropped(found, blocks))
     found.keep(partial=blocks[proven])
     unproven = blocks[~proven]
@@ -45,17 +45,16 @@ def refine(cover: Cover, found: Found, blocks: Tiles) -> None:
         _refine(cover, found, some)
 
 
-def holds(cover: Cover, found: Found, group: Tensor, q: Tensor, k: Tensor) -> Tensor:
+def holds(cover: Cover, grid: Grid, group: Tensor, q: Tensor, k: Tensor) -> Tensor:
     """Return whether the mask holds at all pairs of rows ``q [T, m]`` and ``k [T, n]``.
 
     Rows beyond the matrix stand for its last. The result is ``[T, m * n]``.
     """
-    q_len, k_len = found.grid.lengths
     place = boxed(
-        found.grid,
+        grid,
         group[:, None, None],
-        rows(q[:, :, None], 1, q_len),
-        rows(k[:, None, :], 1, k_len),
+        rows(q[:, :, None], 1, grid.lengths[0]),
+        rows(k[:, None, :], 1, grid.lengths[1]),
     )
     at = At({which: bounds.lo for which, bounds in place.items()})
     true = vectorize(cover.expr, at, cover.domain)
@@ -71,18 +70,16 @@ def _refine(cover: Cover, found: Found, blocks: Tiles) -> None:
         rows(q[:, :, None], high, q_len),
         rows(k[:, None, :], wide, k_len),
     )
-    always, never = spread(
-        cover.verdict(place), (len(blocks), q.shape[1], k.shape[1]), q.device
-    )
+    always, never = spread(cover.verdict(place), (len(blocks), q.shape[1], k.shape[1]), q.device)
     true, false = always.flatten(1).any(-1), never.flatten(1).any(-1) | _cropped(found, blocks)
     still_open = ~(always | never) & ~(true & false)[:, None, None]
     block, row, column = still_open.nonzero(as_tuple=True)
     seen = holds(
         cover,
-        found,
+        found.grid,
         blocks.group[block],
-        _each(q[block, row], high),
-        _each(k[block, column], wide),
+        each(q[block, row], high),
+        each(k[block, column], wide),
     )
     true[block[seen.any(-1)]] = True
     false[block[~seen.all(-1)]] = True
@@ -114,7 +111,8 @@ def _few(start: Tensor, size: int) -> Tensor:
     return start[:, None] + torch.tensor(few, device=start.device)
 
 
-def _each(start: Tensor, size: int) -> Tensor:
+def each(start: Tensor, size: int) -> Tensor:
+    """Return all of the ``size`` rows from ``start``."""
     import torch
 
     return start[:, None] + torch.arange(size, device=start.device)

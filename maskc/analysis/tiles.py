@@ -55,9 +55,7 @@ def widths(blocks: Pair) -> tuple[Pair, ...]:
     return tuple(chain)
 
 
-def decide(
-    cover: Cover, found: Found, tiles: Tiles, smaller: tuple[Pair, ...]
-) -> Iterator[Tiles]:
+def decide(cover: Cover, found: Found, tiles: Tiles, smaller: tuple[Pair, ...]) -> Iterator[Tiles]:
     """Cut ``tiles`` to the widths ``smaller`` one by one, and keep what intervals decide.
 
     Yields:
