@@ -201,6 +201,10 @@ Statement = Assignment | Let | Define | Param | Input | Axes
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A whole program, in the order of its text."""
+    """A whole program, in the order of its text.
+
+    ``lost`` are the names that statements with an error were to declare: they are not unknown.
+    """
 
     statements: tuple[Statement, ...]
+    lost: frozenset[str] = frozenset()

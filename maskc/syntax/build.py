@@ -27,6 +27,7 @@ class Builder:
     def __init__(self, source: Source, comments: Sequence[Token]) -> None:
         self._source = source
         self._comments = {cast(int, token.line): token for token in comments}
+        self._lines = source.text.split("\n")
 
     def statement(self, tree: LarkTree | Token) -> ast.Statement:
         """Return the statement that ``tree`` is."""
@@ -39,8 +40,7 @@ class Builder:
             case "let", [name, value]:
                 return ast.Let(self._identifier(name), self.expr(value), self._doc(tree), span)
             case "define", [name, parameters, value]:
-                parts = [] if parameters is None else parameters.children
-                listed = tuple(self._parameter(part) for part in parts)
+                listed = tuple(self._parameter(part) for part in parameters.children)
                 body = self.expr(value)
                 return ast.Define(self._identifier(name), listed, body, self._doc(tree), span)
             case "param", [name, kind, default]:
@@ -88,9 +88,8 @@ class Builder:
                 return ast.Chain(compared, tuple(str(op) for op in links[1::2]), span)
             case "conditional", [then, test, other]:
                 return ast.Conditional(self.expr(then), self.expr(test), self.expr(other), span)
-            case "call", [name, arguments]:
-                listed = [] if arguments is None else arguments.children
-                parsed = tuple(self._argument(part) for part in listed)
+            case "call", [name, *arguments]:
+                parsed = tuple(self._argument(part) for part in arguments)
                 return ast.Call(self._identifier(name), parsed, span)
             case "subscript", [name, *indices]:
                 parts = tuple(self.expr(index) for index in indices)
@@ -121,9 +120,11 @@ class Builder:
         )
 
     def _argument(self, tree: LarkTree) -> ast.Argument:
+        span = self._span(tree)
+        if tree.data != "named":
+            return ast.Argument(None, self.expr(tree), span)
         name, value = cast("list[Any]", tree.children)
-        identifier = None if name is None else self._identifier(name)
-        return ast.Argument(identifier, self.expr(value), self._span(tree))
+        return ast.Argument(self._identifier(name), self.expr(value), span)
 
     def _identifier(self, token: Token) -> ast.Identifier:
         return ast.Identifier(str(token), span_of(self._source, token))
@@ -157,14 +158,13 @@ class Builder:
         lines: list[str] = []
         line = tree.meta.line - 1
         while (comment := self._comments.get(line)) is not None and self._alone(comment):
-            lines.insert(0, _plain(comment))
+            lines.append(_plain(comment))
             line -= 1
-        return " ".join(lines)
+        return " ".join(reversed(lines))
 
     def _alone(self, comment: Token) -> bool:
-        return not self._source.line(cast(int, comment.line))[
-            : cast(int, comment.column) - 1
-        ].strip()
+        line = self._lines[cast(int, comment.line) - 1]
+        return not line[: cast(int, comment.column) - 1].strip()
 
 
 def _plain(comment: Token) -> str:

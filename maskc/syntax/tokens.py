@@ -5,23 +5,27 @@ A statement ends at ``;`` or at a newline, except inside brackets and after an o
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from typing import cast
 
-from lark import Lark, Token, UnexpectedCharacters
+from lark import Lark, Token
 
 from maskc.errors import MaskcError, MaskSyntaxError
 from maskc.source import Source, Span
 from maskc.syntax import resources
+from maskc.syntax.unreadable import unreadable
 
 MAX_CHARACTERS = 100_000
+MAX_TOKENS = 10_000
+MAX_NESTING = 80
+MAX_NAME = 80
 MAX_REPORTED = 20
-RUN = re.compile(r"\w+|.", re.DOTALL)
+"""Bounds on a program, so that reading it takes a known time and no more than Python's stack."""
 
 CLOSERS = {"LPAR": "RPAR", "LSQB": "RSQB"}
+CLOSING = {"(": ")", "[": "]"}
 DECLARATIONS = frozenset({"LET", "DEF", "PARAM", "INPUT", "AXIS"})
 CONTINUES_AFTER = frozenset(
     {"_OR", "_AND", "NOT", "XOR", "COMPARE", "PLUS", "MINUS", "STAR", "SLASH", "FLOOR", "PERCENT"}
@@ -32,9 +36,13 @@ CONTINUES_AFTER = frozenset(
 
 @dataclass(slots=True)
 class Lexed:
-    """The statements of a program as tokens, its comments, and what could not be read."""
+    """The statements of a program as tokens, its comments, and what could not be read.
+
+    ``broken`` are the tokens of statements with an error: what they declare is not unknown.
+    """
 
     statements: list[list[Token]] = field(default_factory=list)
+    broken: list[list[Token]] = field(default_factory=list)
     comments: list[Token] = field(default_factory=list)
     errors: list[MaskcError] = field(default_factory=list)
 
@@ -42,16 +50,19 @@ class Lexed:
 def lex(source: Source) -> Lexed:
     """Cut ``source`` into statements."""
     lexed = Lexed()
-    if len(source.text) > MAX_CHARACTERS:
-        message = (
-            f"the program has {len(source.text)} characters, at most {MAX_CHARACTERS} are read"
-        )
+    length = len(source.text)
+    if length > MAX_CHARACTERS:
+        message = f"the program has {length} characters, at most {MAX_CHARACTERS} are read"
         lexed.errors.append(MaskSyntaxError("M104", message, help="put long tables in an `input`"))
         return lexed
-    tokens = _readable_tokens(source, lexed.errors)
+    tokens = list(islice(parser().lex(source.text, dont_ignore=True), 2 * MAX_TOKENS))
+    code = [token for token in tokens if token.type not in ("BLANK", "COMMENT")]
     lexed.comments = [token for token in tokens if token.type == "COMMENT"]
-    code = [token for token in tokens if token.type != "COMMENT"]
-    lexed.statements = list(_statements(source, code, lexed.errors))
+    if len(code) > MAX_TOKENS or len(tokens) == 2 * MAX_TOKENS:
+        message = f"the program has more than {MAX_TOKENS} words and signs"
+        lexed.errors.append(MaskSyntaxError("M104", message, help="put long tables in an `input`"))
+        return lexed
+    _Cutter(source, lexed).cut(code)
     return lexed
 
 
@@ -73,85 +84,72 @@ def parser() -> Lark:
     )
 
 
-def _readable_tokens(source: Source, errors: list[MaskcError]) -> list[Token]:
-    """Lex the text; a character that belongs to nothing is reported and read as a blank."""
-    comments: list[Token] = []
-    text = source.text
-    while True:
-        comments.clear()
-        try:
-            tokens = list(_lex(text, comments))
-            return sorted([*tokens, *comments], key=lambda token: token.start_pos or 0)
-        except UnexpectedCharacters as error:
-            at = cast(int, error.pos_in_stream)
-        end = at + len(cast("re.Match[str]", RUN.match(text, at)).group())
-        errors.append(_unreadable(Span(source, at, end)))
-        if len(errors) >= MAX_REPORTED:
-            return []
-        text = text[:at] + " " * (end - at) + text[end:]
+class _Cutter:
+    """Collects tokens until a statement ends; a statement with an error is set aside."""
 
+    def __init__(self, source: Source, lexed: Lexed) -> None:
+        self._source = source
+        self._lexed = lexed
+        self._statement: list[Token] = []
+        self._brackets: list[Token] = []
+        self._is_broken = False
 
-def _lex(text: str, comments: list[Token]) -> Iterator[Token]:
-    for token in parser().lex(text, dont_ignore=True):
+    def cut(self, tokens: list[Token]) -> None:
+        """Cut all tokens."""
+        after_newline = False
+        for token in tokens:
+            if self._brackets and after_newline and token.type in DECLARATIONS:
+                self._end()
+            after_newline = token.type == "END" and token != ";"
+            if token.type == "END":
+                if token == ";" or not (self._brackets or self._continues()):
+                    self._end()
+            else:
+                self._take(token)
+        self._end()
+
+    def _take(self, token: Token) -> None:
+        self._statement.append(token)
         match token.type:
-            case "BLANK":
-                continue
-            case "COMMENT":
-                comments.append(token)
-            case _:
-                yield token
-
-
-def _unreadable(span: Span) -> MaskcError:
-    text = span.text
-    shown = f"`{text}`" if text.isascii() and text.isprintable() else f"U+{ord(text[0]):04X}"
-    if text[0].isdigit():
-        help = "a name starts with a letter, and a number ends before one"
-    elif text in "'\"":
-        help = "a program has no strings; names stand without quotes"
-    else:
-        help = "names are ASCII letters, digits and `_`; grammar/README.md lists the operators"
-    return MaskSyntaxError("M101", f"{shown} is not part of the language", span, help)
-
-
-def _statements(
-    source: Source, tokens: Iterable[Token], errors: list[MaskcError]
-) -> Iterator[list[Token]]:
-    statement: list[Token] = []
-    brackets: list[Token] = []
-    after_newline = False
-    for token in tokens:
-        if brackets and after_newline and token.type in DECLARATIONS:
-            errors.append(_never_closed(source, brackets[0]))
-            statement, brackets = [], []
-        after_newline = token.type == "END" and token != ";"
-        match token.type:
-            case "END" if token != ";" and (brackets or _continues(statement)):
-                continue
-            case "END":
-                if brackets:
-                    errors.append(_never_closed(source, brackets[0]))
-                elif statement:
-                    yield statement
-                statement, brackets = [], []
-                continue
+            case "UNREADABLE":
+                self._report(unreadable(self._span(token)))
+            case "NAME" if len(token) > MAX_NAME:
+                message = f"the name has {len(token)} characters, at most {MAX_NAME} are read"
+                self._report(MaskSyntaxError("M109", message, self._span(token)))
             case "LPAR" | "LSQB":
-                brackets.append(token)
-            case "RPAR" | "RSQB" if brackets and CLOSERS[brackets[-1].type] == token.type:
-                brackets.pop()
-        statement.append(token)
-    if brackets:
-        errors.append(_never_closed(source, brackets[0]))
-    elif statement:
-        yield statement
+                self._brackets.append(token)
+                if len(self._brackets) == MAX_NESTING:
+                    self._report(too_deep(self._span(token)))
+            case "RPAR" | "RSQB" if self._brackets:
+                if CLOSERS[self._brackets[-1].type] == token.type:
+                    self._brackets.pop()
+
+    def _end(self) -> None:
+        """Hand the statement over, unless something is wrong with it."""
+        if self._brackets and not self._is_broken:
+            bracket = self._brackets[0]
+            message, help = f"`{bracket}` is never closed", f"add the `{CLOSING[bracket]}`"
+            self._report(MaskSyntaxError("M102", message, self._span(bracket), help))
+        if self._is_broken:
+            self._lexed.broken.append(self._statement)
+        elif self._statement:
+            self._lexed.statements.append(self._statement)
+        self._statement, self._brackets, self._is_broken = [], [], False
+
+    def _continues(self) -> bool:
+        return bool(self._statement) and self._statement[-1].type in CONTINUES_AFTER
+
+    def _report(self, error: MaskcError) -> None:
+        self._is_broken = True
+        if len(self._lexed.errors) < MAX_REPORTED:
+            self._lexed.errors.append(error)
+
+    def _span(self, token: Token) -> Span:
+        return span_of(self._source, token)
 
 
-def _continues(statement: list[Token]) -> bool:
-    return bool(statement) and statement[-1].type in CONTINUES_AFTER
-
-
-def _never_closed(source: Source, bracket: Token) -> MaskcError:
-    closer = {"(": ")", "[": "]"}[str(bracket)]
-    return MaskSyntaxError(
-        "M102", f"`{bracket}` is never closed", span_of(source, bracket), f"add the `{closer}`"
-    )
+def too_deep(span: Span) -> MaskcError:
+    """Return the error of an expression that is nested too deeply."""
+    message = f"the expression is nested more than {MAX_NESTING} levels deep"
+    help = "a sum of many terms nests as well; pass a table as an `input`"
+    return MaskSyntaxError("M105", message, span, help)
