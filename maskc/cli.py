@@ -189,7 +189,7 @@ def show(
 @size_options(b=2, h=4, q=128)
 @click.option("--d", type=click.IntRange(min=1), default=64, show_default=True, help="Width.")
 @click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
-@click.option("--backends", default="flex,sdpa,reference", show_default=True)
+@click.option("--backends", default="flex,sdpa,reference", show_default=True, metavar="NAMES")
 @click.option("--tolerance", type=float, help="The largest error allowed.  [default: by dtype]")
 @seed_option
 def diff(
@@ -209,12 +209,16 @@ def diff(
     from maskc import testing
     from maskc.view.terminal import print_table
 
+    names = [name.strip() for name in backends.split(",")]
+    if unknown := [name for name in names if name not in testing.BACKENDS]:
+        known = ", ".join(testing.BACKENDS)
+        raise click.UsageError(f"no backend {unknown[0]!r}, there are {known}")
     compiled = _compile(program, constants)
     shape = _sizes(**sizes)
     generator = torch.Generator().manual_seed(seed)
     inputs: dict[str, Any] = testing.random_inputs(compiled, shape, generator)
     q, k, v = testing.random_qkv(shape, d, dtype, generator)
-    report = testing.diff(compiled, q, k, v, backends=backends.split(","), **inputs)
+    report = testing.diff(compiled, q, k, v, backends=names, **inputs)
     print_table(Console(), report.title, report.header, report.rows)
     for remark in report.remarks:
         click.echo(remark)

@@ -27,6 +27,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse an unknown backend before anything runs."""
+    for name in _backends(config):
+        if name not in KNOWN:
+            listed = ", ".join(KNOWN)
+            raise pytest.UsageError(f"--maskc-backends: no backend {name!r}, there are {listed}")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that takes ``maskc_backend`` once for each backend."""
     if "maskc_backend" in metafunc.fixturenames:
@@ -50,9 +58,4 @@ def maskc_assert_equivalent() -> Callable[..., Report]:
 
 
 def _backends(config: pytest.Config) -> list[str]:
-    names = [name.strip() for name in config.getoption("--maskc-backends").split(",")]
-    for name in names:
-        if name not in KNOWN:
-            listed = ", ".join(KNOWN)
-            raise pytest.UsageError(f"--maskc-backends: no backend {name!r}, there are {listed}")
-    return names
+    return [name.strip() for name in config.getoption("--maskc-backends").split(",")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from maskc.errors import MaskcError
+from maskc.errors import LoweringError
 from maskc.testing.report import Report, Result
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ def diff(
             loss is the sum of the output times a fixed random tensor.
         scale: of the scores, ``1 / sqrt(D)`` by default.
         **inputs: the program's inputs, and offsets or positions as ``bind`` takes them.
+
+    Raises:
+        BindError: a tensor does not fit, or there is no such backend.
 
     """
     call = _Call(program, {"q": q, "k": k, "v": v}, inputs, scale)
@@ -150,7 +153,7 @@ class _Call:
 def _measure(call: _Call, backend: str, truth: Tensor, slopes: Mapping[str, Tensor]) -> Result:
     try:
         errors = _errors(call.run(backend), truth)
-    except MaskcError as refusal:
+    except LoweringError as refusal:
         return Result(backend, refused=refusal.message)
     largest = float(errors.max())
     batch, head, row, _ = (int(i) for i in (errors == largest).nonzero()[0])
@@ -160,7 +163,7 @@ def _measure(call: _Call, backend: str, truth: Tensor, slopes: Mapping[str, Tens
         try:
             found = call.gradients(backend)
             gradients = {name: float(_errors(found[name], slopes[name]).max()) for name in slopes}
-        except MaskcError as refusal:
+        except LoweringError as refusal:
             refused = refusal.message
     return Result(backend, largest, float(errors.mean()), (batch, head, row), gradients, refused)
 

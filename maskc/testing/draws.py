@@ -101,7 +101,7 @@ def _in_order(module: Module) -> Iterator[Input]:
         ready = [source for source, needs in waiting.items() if not needs & waiting.keys()]
         if not ready:
             names = ", ".join(f"`{source.name}`" for source in waiting)
-            raise MaskcError("M419", f"no sizes fit the inputs {names}: they subscript themselves")
+            raise MaskcError("M490", f"no sizes fit the inputs {names}: they subscript themselves")
         for source in ready:
             del waiting[source]
             yield source
@@ -151,8 +151,9 @@ def _draw(
 
 
 def _is_per_token(loads: list[Load]) -> bool:
-    """Tell whether an input has one entry a token, the same for all batches and heads."""
-    return all([i.deps for i in load.indices] in ([Dim.Q], [Dim.K]) for load in loads)
+    """Tell whether an input has one entry a token, as document ids have."""
+    tokens = [[Index(which)] for which in (Ix.Q, Ix.K, Ix.Q_IDX, Ix.KV_IDX)]
+    return all(list(load.indices) in tokens for load in loads)
 
 
 def _is_position(source: Input, module: Module) -> bool:

@@ -1,0 +1,70 @@
+"""Random inputs fit the programs that they are drawn for."""
+
+import pytest
+import torch
+
+from maskc import compile_mask
+from maskc.errors import MaskcError
+from maskc.testing import random_inputs, random_qkv
+
+SIZES = {"batch_size": 2, "num_heads": 4, "num_kv_heads": 2, "q_len": 7, "kv_len": 11}
+
+SHAPES = {
+    "same_doc": {"doc": (2, 11)},
+    "valid_keys": {"valid": (2, 11)},
+    "causal | prefix": {"prefix_len": (2,)},
+    "score = score + alibi": {"slopes": (4,)},
+    "input n: int; causal & q - k < n": {"n": ()},
+    "input t: float; score = score + t[kv_head, q_idx]": {"t": (2, 7)},
+    "input t: float; score = score + t[head, q - k + 10]": {"t": (4, 17)},
+    "input t: bool; t[q // 4, k // 4]": {"t": (2, 3)},
+    "input t: float; score = score + t[k % 3]": {"t": (3,)},
+    "axis h = 3, w = 4; score = score + relpos(h, w)": {
+        "rel_h": (2, 4, 7, 3),
+        "rel_w": (2, 4, 7, 4),
+    },
+    "input t: float; score = where(k < 5, score + t[k], score)": {"t": (11,)},
+}
+
+
+@pytest.mark.parametrize(("text", "shapes"), SHAPES.items())
+def test_shapes(text: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    program = compile_mask(text)
+    inputs = random_inputs(program, SIZES, torch.Generator().manual_seed(0))
+    assert {name: tuple(x.shape) for name, x in inputs.items()} == shapes
+    program.bind(**SIZES, **inputs).attn_mask(*random_qkv(SIZES, 4, "float32")[:2])
+
+
+def test_chained_subscripts_fit() -> None:
+    program = compile_mask("input start: int; input doc: int; start[doc[q]] <= k")
+    inputs = random_inputs(program, SIZES, torch.Generator().manual_seed(0))
+    assert inputs["doc"].max() < len(inputs["start"])
+    assert inputs["doc"].shape == (2, 7)
+    assert inputs["start"].min() >= 1
+    assert inputs["start"].max() <= 11
+
+
+def test_ids_come_in_runs() -> None:
+    sizes = {**SIZES, "q_len": 200, "kv_len": 200}
+    doc = random_inputs(compile_mask("same_doc"), sizes, torch.Generator().manual_seed(0))["doc"]
+    assert (doc.diff(dim=-1) >= 0).all()
+    assert 1 < len(doc.unique()) <= 4
+
+
+def test_the_generator_decides() -> None:
+    program = compile_mask("causal & prefix; score = score + alibi")
+    draws = [random_inputs(program, SIZES, torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
+    assert all(torch.equal(draws[0][name], draws[1][name]) for name in draws[0])
+    assert not torch.equal(draws[0]["slopes"], draws[2]["slopes"])
+
+
+def test_inputs_that_need_each_other() -> None:
+    program = compile_mask("input s: int; input t: int; s[t[q]] == t[s[k]]")
+    with pytest.raises(MaskcError, match="they subscript themselves"):
+        random_inputs(program, SIZES)
+
+
+def test_qkv() -> None:
+    q, k, v = random_qkv(SIZES, 5, "bfloat16")
+    assert (q.shape, k.shape, v.shape) == ((2, 4, 7, 5), (2, 2, 11, 5), (2, 2, 11, 5))
+    assert {x.dtype for x in (q, k, v)} == {torch.bfloat16}
