@@ -7,12 +7,16 @@ dense attention, hence the limit given here and ``fullgraph``.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from maskc.analysis.found import TileMap
+from maskc.analysis.tables import block_tables
 from maskc.errors import LoweringError
-from maskc.ir.nodes import reads
-from maskc.ir.types import Dim, Given, Sz
+from maskc.ir.nodes import Expr, reads
+from maskc.ir.types import Given, Sz
+from maskc.ir.vectorize import Domain
 from maskc.lower.mods import mask_mod, score_mod
 from maskc.lower.plan import Plan
 
@@ -26,35 +30,38 @@ if TYPE_CHECKING:
 COMPILED_PROGRAMS = 1024
 """How many programs and shapes one process may compile before torch refuses more."""
 
+NARROW = 24
+SHORTEST_VECTOR = 4
+"""Widths below the first that are multiples of the second need care on CPU; see ``_widened``."""
 
-def flex_args(plan: Plan, block_mask: BlockMask | None) -> dict[str, Any]:
+
+def flex_args(plan: Plan, blocks: BlockMask | None) -> dict[str, Any]:
     """Return the keywords for ``flex_attention``: ``score_mod``, ``block_mask``, ``enable_gqa``."""
     score = plan.module.score
     return {
         "score_mod": score_mod(score, plan.domain) if plan.changes_score else None,
-        "block_mask": block_mask,
+        "block_mask": blocks,
         "enable_gqa": plan.is_grouped,
     }
 
 
-def create_block_mask(plan: Plan, block_size: tuple[int, int]) -> BlockMask | None:
-    """Return the block mask of a plan, None where nothing is masked.
+def block_mask(mask: Expr, domain: Domain, tiles: TileMap, compact: bool) -> BlockMask:
+    """Return the block mask of a mask over rows, from its tiles.
 
-    B and H are 1 unless the mask depends on the batch or the head.
+    Args:
+        mask: the boolean row expression.
+        domain: what it runs over.
+        tiles: its full and partial tiles; B and H are 1 where the mask does not depend on them.
+        compact: let the rows of a table overlap where their entries are unused.
+
     """
-    from torch.nn.attention import flex_attention
+    from torch.nn.attention.flex_attention import BlockMask
 
-    if not plan.masks:
-        return None
-    mask, sizes = plan.module.mask, plan.domain.sizes
-    return flex_attention.create_block_mask(
-        mask_mod(mask, plan.domain),
-        sizes[Sz.BATCH_SIZE] if Dim.BATCH in mask.deps else 1,
-        sizes[Sz.NUM_HEADS] if Dim.HEAD in mask.deps else 1,
-        sizes[Sz.Q_LEN],
-        sizes[Sz.KV_LEN],
-        device=plan.domain.device,
-        BLOCK_SIZE=block_size,
+    return BlockMask(
+        (domain.sizes[Sz.Q_LEN], domain.sizes[Sz.KV_LEN]),
+        **block_tables(tiles, compact)._asdict(),
+        BLOCK_SIZE=tiles.grid.block,
+        mask_mod=mask_mod(mask, domain),
     )
 
 
@@ -63,7 +70,7 @@ def flex(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    block_mask: BlockMask | None,
+    blocks: BlockMask | None,
     scale: float | None = None,
     needs_lse: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
@@ -78,8 +85,11 @@ def flex(
     needs_lse = needs_lse or plan.reads_lse
     if (reason := refusal(plan, (q, k, v))) is not None:
         raise reason
-    args = flex_args(plan, block_mask)
+    args = flex_args(plan, blocks)
     run = _runner(q, needs_lse)
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    if q.device.type == "cpu":
+        q, k = _widened(q), _widened(k)
     try:
         result = run(
             q.contiguous(),
@@ -145,6 +155,19 @@ def _runner(q: Tensor, needs_lse: bool) -> Callable[..., Any]:
     if torch.compiler.is_compiling():
         return _attention
     return _run_compiled if compiles(q.device.type, q.dtype, needs_lse) else _run_eager
+
+
+def _widened(x: Tensor) -> Tensor:
+    """Return q or k with a column of zeros where torch's CPU kernel would go wrong without it.
+
+    For widths below 24 that are multiples of the vector length the kernel multiplies q by 16 keys
+    at a time, also where fewer are left, and writes past its buffer of scores (seen with torch
+    2.13 at width 16 and 24 keys). Any other width takes a path that does not.
+    """
+    import torch.nn.functional as F
+
+    narrow = x.shape[-1] < NARROW and x.shape[-1] % SHORTEST_VECTOR == 0
+    return F.pad(x, (0, 1)) if narrow else x
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from maskc.analysis.empty_rows import empty_rows as find_empty_rows
+from maskc.analysis.found import TileMap
+from maskc.analysis.tiles import tile_map
 from maskc.errors import BindError, LoweringError
 from maskc.ir.nodes import OUT, SCORE, TRUE, Module
 from maskc.ir.types import Sz
@@ -21,6 +24,15 @@ if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
     from maskc.runtime.program import Program
+
+
+class TileCounts(NamedTuple):
+    """How many tiles of a block mask are full, partial and empty; ``decided`` tells by what."""
+
+    full: int
+    partial: int
+    empty: int
+    decided: Mapping[str, int]
 
 
 class Bound:
@@ -43,7 +55,7 @@ class Bound:
         module = program.module
         inputs.known(given, [declared.name for declared in program.inputs])
         self._mask = parts.bind_mask(module, request, given)
-        self._empty: Tensor | None = None
+        self._nan_rows: Tensor | None = None
         self._handle_empty_rows(program.empty_rows)
         self.late = inputs.missing((module.score, module.out), given)
         self._score = None if self.late else parts.bind_score(module, request, given, self._mask)
@@ -112,7 +124,27 @@ class Bound:
     @cached_property
     def block_mask(self) -> BlockMask | None:
         """The block mask for FlexAttention, built when first asked for; None: nothing is masked."""
-        return flex.create_block_mask(self._plan_mask(), self.request.block_size)
+        if self._mask.expr == TRUE:
+            return None
+        mask = self._mask
+        return flex.block_mask(mask.expr, mask.domain, self._tile_map, self.request.compact)
+
+    @cached_property
+    def tiles(self) -> TileCounts:
+        """How many tiles are full, partial and empty, and how many each step decided."""
+        tiles = self._tile_map
+        decided = {step.value: count for step, count in tiles.decided.items()}
+        return TileCounts(tiles.full_count, tiles.partial_count, tiles.empty_count, decided)
+
+    @property
+    def sparsity(self) -> float:
+        """The share of tiles that are empty, in percent, as ``BlockMask.sparsity()`` gives it."""
+        return 100 * self._tile_map.sparsity
+
+    @cached_property
+    def empty_rows(self) -> Tensor:
+        """Which query rows have no key, bool ``[B | 1, H | 1, Q]``, before any policy."""
+        return find_empty_rows(self._mask.expr, self._mask.domain, self._tile_map)
 
     def flex_args(self, **late: Any) -> dict[str, Any]:
         """Return the keywords for ``flex_attention(q, k, v, ...)``.
@@ -161,11 +193,6 @@ class Bound:
             *mask.shape[:2], self.request.sizes[Sz.Q_LEN], self.request.sizes[Sz.KV_LEN]
         )
 
-    @property
-    def sparsity(self) -> float:
-        """The share of the block mask's tiles that are empty, from 0 to 100 percent, as torch's."""
-        return 0.0 if self.block_mask is None else float(self.block_mask.sparsity())
-
     def weights(self, q: Tensor, k: Tensor, *, scale: float | None = None, **late: Any) -> Tensor:
         """Return the attention probabilities ``[B, H, Q, K]``, before any epilogue."""
         self._check_qkv(q, k, None)
@@ -189,17 +216,22 @@ class Bound:
         """Return which backend ``auto`` takes for these tensors, and why."""
         return dispatch.choose(self._plan(late), (q, k, v))
 
+    @cached_property
+    def _tile_map(self) -> TileMap:
+        return tile_map(self._mask.expr, self._mask.domain, self.request.block_size)
+
     def _handle_empty_rows(self, policy: str) -> None:
         if policy == "zero" or self._mask.expr == TRUE:
             return
-        empty = parts.empty_rows(self._mask)
+        empty = self.empty_rows
         if not bool(empty.any()):
             return
         match policy:
             case "all":
                 self._mask = parts.attending_all(self._mask, empty)
+                del self._tile_map
             case "nan":
-                self._empty = empty
+                self._nan_rows = empty
             case _:
                 batch, head, row = (int(i) for i in empty.nonzero()[0])
                 count = int(empty.sum())
@@ -216,7 +248,7 @@ class Bound:
         if late or score is None:
             score = self._late_score(late)
         module = Module(self._mask.expr, score.score, score.out)
-        return Plan(module, score.domain, self._empty)
+        return Plan(module, score.domain, self._nan_rows)
 
     def _late_score(self, late: Mapping[str, Any]) -> parts.ScorePart:
         inputs.known(late, [declared.name for declared in self.program.inputs])
@@ -231,7 +263,7 @@ class Bound:
 
     def _plan_mask(self) -> Plan:
         module = Module(self._mask.expr, SCORE, OUT)
-        return Plan(module, self._mask.domain, self._empty)
+        return Plan(module, self._mask.domain, self._nan_rows)
 
     def _check_qkv(self, q: Tensor, k: Tensor, v: Tensor | None) -> None:
         """Refuse tensors of other sizes than were bound."""

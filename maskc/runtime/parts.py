@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from maskc.ir.nodes import TRUE, Expr, Input, IntConst, Load, Module, Or
 from maskc.ir.rows import BATCH, HEAD, Q_ROW, Layout, to_rows
-from maskc.ir.types import Ix, Type
-from maskc.ir.vectorize import Domain, everywhere, vectorize
+from maskc.ir.types import Type
+from maskc.ir.vectorize import Domain
 from maskc.runtime import inputs
 from maskc.runtime.request import Request
 from maskc.runtime.select import Selections
@@ -70,13 +70,6 @@ def bind_score(
     check_reads(score, domain, None if mask.expr == TRUE else mask.expr)
     check_reads(out, domain)
     return ScorePart(score, out, domain)
-
-
-def empty_rows(mask: MaskPart) -> Tensor:
-    """Return which query rows have no key, bool ``[B | 1, H | 1, Q]``."""
-    allowed = vectorize(mask.expr, everywhere(mask.domain), mask.domain)
-    found = ~allowed.any(dim=-1)
-    return found.expand(*found.shape[:2], mask.domain.extent(Ix.Q_IDX))
 
 
 def attending_all(mask: MaskPart, empty: Tensor) -> MaskPart:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from maskc.analysis.search import any_true
 from maskc.errors import BindError
 from maskc.ir.nodes import (
     And,
@@ -110,7 +111,7 @@ def check_reads(expr: Expr, domain: Domain, reached: Expr | None = None) -> None
     for danger in dict.fromkeys(dangers(expr, domain, guards)):
         parts = (*danger.guards, danger.wrong)
         question = And(parts) if len(parts) > 1 else danger.wrong
-        if any_true(question, domain):
+        if any_true(question, domain) is not None:
             raise (
                 _outside_error(danger, domain)
                 if isinstance(danger.term, Load)
@@ -121,11 +122,6 @@ def check_reads(expr: Expr, domain: Domain, reached: Expr | None = None) -> None
                     "guard it: `where(n > 0, q // n, 0)`",
                 )
             )
-
-
-def any_true(expr: Expr, domain: Domain) -> bool:
-    """Tell whether a boolean row expression is true anywhere."""
-    return bool(vectorize(expr, everywhere(domain), domain).any())
 
 
 def dangers(expr: Expr, domain: Domain, guards: tuple[Expr, ...] = ()) -> Iterator[Danger]:
@@ -179,8 +175,7 @@ def _outside_error(danger: Danger, domain: Domain) -> BindError:
     assert isinstance(load, Load)
     name, index = load.input.name.partition("@")[0], load.indices[danger.dim]
     size = domain.tensors[load.input.name].shape[danger.dim]
-    values = vectorize(index, everywhere(domain), domain)
-    low, high = int(values.min()), int(values.max())
+    low, high = _extremes(index, domain)
     reads = f"`{_written(load, danger.dim)}` reads"
     if high >= size:
         short = f"{high - size + 1} too few"
@@ -196,3 +191,9 @@ def _written(load: Load, dim: int) -> str:
     if load.span is not None and len(load.span.text) <= 60:
         return load.span.text
     return expr_text(load.indices[dim])
+
+
+def _extremes(index: Expr, domain: Domain) -> tuple[int, int]:
+    """Return the least and the largest value of a subscript, over all pairs."""
+    values = vectorize(index, everywhere(domain), domain)
+    return int(values.min()), int(values.max())
