@@ -1,8 +1,8 @@
 """The tables of a block mask: for each row of blocks the columns that are full or partial.
 
-Tiles are written as runs, a first column and a length for each row of blocks that they cover, so
-that large ones are never spelled out before the tables are written. Each list of runs gives two
-tables, one by rows of q and one by rows of kv.
+Tables of full width are written from a boolean per block, as they have room for every block
+anyway. Compact ones are written from runs, a first column and a length in one row of blocks, so
+that large tiles are never spelled out.
 """
 
 from __future__ import annotations
@@ -51,13 +51,40 @@ def block_tables(tile_map: TileMap, compact: bool = False) -> Tables:
             longest row needs; rows that are runs of columns share one counting row where they can.
 
     """
-    grid = tile_map.grid
+    grid, kinds = tile_map.grid, ([tile_map.partial], tile_map.full)
     tables: list[Tensor] = []
-    for side in (0, 1):
-        partial, full = (_runs(grid, tiles, side) for tiles in ([tile_map.partial], tile_map.full))
-        for runs in (partial, full):
-            tables += _table(grid, runs, side, compact)
+    if compact:
+        for side in (0, 1):
+            for tiles in kinds:
+                tables += _compact(grid, _runs(grid, tiles, side), side)
+    else:
+        by_q = [_painted(grid, tiles) for tiles in kinds]
+        for painted in (*by_q, *(table.mT for table in by_q)):
+            tables += _wide(grid, painted)
     return Tables(*tables)
+
+
+def _painted(grid: Grid, tiles: Sequence[Tiles]) -> Tensor:
+    """Return a boolean for each block ``[groups, rows, columns]``, true within ``tiles``."""
+    import torch
+
+    painted = torch.zeros(grid.groups, *grid.blocks, dtype=torch.bool, device=grid.device)
+    for some in tiles:
+        blocks = some.cut((1, 1))
+        painted[blocks.group, blocks.q, blocks.k] = True
+    return painted
+
+
+def _wide(grid: Grid, painted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the counts and the indices of a table of full width."""
+    import torch
+
+    count = painted.sum(-1, dtype=torch.int32)
+    column = torch.arange(painted.shape[-1], dtype=torch.int32, device=grid.device)
+    indices = torch.zeros(painted.shape, dtype=torch.int32, device=grid.device)
+    indices.masked_scatter_(column < count[..., None], column.expand_as(painted)[painted])
+    shape = (grid.batch, grid.heads)
+    return count.view(*shape, -1), indices.view(*shape, *painted.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +115,70 @@ def _runs(grid: Grid, tiles: Sequence[Tiles], side: int) -> _Runs:
     key = torch.cat(keys) if keys else torch.zeros(0, dtype=torch.int64, device=grid.device)
     length = torch.cat(lengths) if lengths else key
     key, order = key.sort()
-    length = length[order]
-    return _Runs(key // max(1, columns), key % max(1, columns), length)
+    return _merged(_Runs(key // max(1, columns), key % max(1, columns), length[order]))
 
 
-def _table(grid: Grid, runs: _Runs, side: int, compact: bool) -> tuple[Tensor, Tensor]:
-    """Return the counts and the indices of one table."""
+def _merged(runs: _Runs) -> _Runs:
+    """Join each run with the one before it in its row if they touch."""
+    import torch
+
+    if not len(runs.row):
+        return runs
+    touches = (runs.row[1:] == runs.row[:-1]) & (
+        runs.first[1:] == runs.first[:-1] + runs.length[:-1]
+    )
+    begins = torch.cat([touches.new_ones(1), ~touches])
+    which = begins.cumsum(0) - 1
+    length = torch.zeros(int(which[-1]) + 1, dtype=torch.int64, device=which.device)
+    length.index_add_(0, which, runs.length)
+    return _Runs(runs.row[begins], runs.first[begins], length)
+
+
+def _compact(grid: Grid, runs: _Runs, side: int) -> tuple[Tensor, Tensor]:
+    """Return the counts and the indices of a table whose rows overlap in memory."""
     import torch
 
     rows, columns = grid.blocks[side], grid.blocks[1 - side]
     count = torch.zeros(grid.groups * rows, dtype=torch.int64, device=grid.device)
     count.index_add_(0, runs.row, runs.length)
-    stride = columns
-    if compact:
-        stride = int(count.max()) if count.numel() else 0
-    total = stride * max(0, grid.groups * rows - 1) + columns
-    buffer = torch.zeros(total if grid.groups * rows else 0, dtype=torch.int32, device=grid.device)
-    _write(buffer, runs, count, stride)
     shape = (grid.batch, grid.heads, rows)
+    buffer, start, stride = _shared(grid, runs, side) or _narrow(count, runs, columns)
     strides = (grid.heads * rows * stride, rows * stride, stride, 1)
-    return count.to(torch.int32).view(shape), buffer.as_strided((*shape, columns), strides)
+    indices = buffer.as_strided((*shape, columns), strides, start)
+    return count.to(torch.int32).view(shape), indices
+
+
+def _shared(grid: Grid, runs: _Runs, side: int) -> tuple[Tensor, int, int] | None:
+    """Return a counting row, where the first row starts in it and by how much each next moves on.
+
+    Rows can share it that hold one run each, with first columns that grow by the same step.
+    """
+    import torch
+
+    rows, columns = grid.blocks[side], grid.blocks[1 - side]
+    if grid.groups > 1 or rows <= DECODE_ROWS or not len(runs.row):
+        return None
+    ends = runs.row[[0, -1]].tolist(), runs.first[[0, -1]].tolist()
+    (row, last_row), (first, last_first) = ends
+    step = (last_first - first) // max(1, last_row - row)
+    start = first - step * row
+    if step < 0 or start < 0 or not bool((runs.first == start + step * runs.row).all()):
+        return None
+    size = start + step * (rows - 1) + columns
+    counting = torch.arange(size, dtype=torch.int32, device=grid.device)
+    return counting.clamp_(max=columns - 1), start, step
+
+
+def _narrow(count: Tensor, runs: _Runs, columns: int) -> tuple[Tensor, int, int]:
+    """Return rows written one after the other, and how far they lie apart."""
+    import torch
+
+    rows = len(count)
+    stride = int(count.max()) if rows else 0
+    size = stride * (rows - 1) + columns if rows else 0
+    buffer = torch.zeros(size, dtype=torch.int32, device=count.device)
+    _write(buffer, runs, count, stride)
+    return buffer, 0, stride
 
 
 def _write(buffer: Tensor, runs: _Runs, count: Tensor, stride: int) -> None:
