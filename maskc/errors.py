@@ -6,7 +6,9 @@ Codes: M1xx syntax, M2xx types, M3xx names and constants, M4xx binding, M5xx low
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+from itertools import islice
 from typing import ClassVar
 
 from maskc.source import Span
@@ -98,11 +100,12 @@ def render(error: MaskcError) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """Return "did you mean ...?" for the known name closest to ``name``, or None."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, list(islice(known, _MOST_NAMES)), n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else None
 
 
 _WIDEST_LINE = 120
+_MOST_NAMES = 300
 
 
 def _excerpt(span: Span) -> list[str]:
@@ -112,11 +115,18 @@ def _excerpt(span: Span) -> list[str]:
     shown, first = _shorten(text, column, width)
     width = min(width, max(1, len(shown) - first + 1))
     number = f"{line:>3}"
+    before, marked = shown[: first - 1], shown[first - 1 : first - 1 + width]
     return [
         f" --> {span.source.name}:{line}:{column}",
-        f"{number} | {shown}",
-        f"{' ' * len(number)} | {' ' * (first - 1)}{'^' * width}",
+        f"{number} | {shown}".rstrip(),
+        f"{' ' * len(number)} | {' ' * _columns(before)}{'^' * max(1, _columns(marked))}",
     ]
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: wide letters take two, accents none."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
 
 
 def _shorten(text: str, column: int, width: int) -> tuple[str, int]:

@@ -34,9 +34,12 @@ from maskc.ir.types import ArithOp, Given, Ix, Type
 from maskc.source import Span
 from maskc.syntax import ast
 
-MAX_LEVELS = 150
+MAX_LEVELS = 100
+MAX_DEPTH = 100
 MAX_EXPANSIONS = 40
-MAX_WEIGHT = 20_000
+MAX_WEIGHT = 10_000
+MAX_STEPS = 20_000
+"""Bounds on a program, so that its meaning is known in time and within Python's stack."""
 
 _NAME_HELP = {
     "h": "the head index is `head`; `h` is free for an axis: `axis h = 16, w = 32`",
@@ -58,22 +61,43 @@ class Expander:
     """Gives expressions their meaning; remembers how each input was subscripted."""
 
     ranks: dict[Input, tuple[int, Span]] = field(default_factory=dict)
-    _lets: dict[LetName, Expr] = field(default_factory=dict)
+    docs: dict[Input, str] = field(default_factory=dict)
+    _types: dict[str, Input] = field(default_factory=dict)
+    _lets: dict[LetName, Expr | MaskcError] = field(default_factory=dict)
     _active: list[Macro | LetName] = field(default_factory=list)
     _level: int = 0
+    _steps: int = 0
 
     def expr(self, node: ast.Expr, scope: Scope) -> Expr:
         """Return the typed node of ``node``, whose names are those of ``scope``."""
         self._level += 1
+        self._steps += 1
         try:
-            if self._level > MAX_LEVELS:
-                raise _too_big(node.span)
+            if self._level > MAX_LEVELS or self._steps > MAX_STEPS:
+                raise too_big(node.span)
             result = self._expr(node, scope)
         finally:
             self._level -= 1
-        if result.weight > MAX_WEIGHT or result.depth > MAX_LEVELS:
-            raise _too_big(node.span)
+        if not within_bounds(result):
+            raise too_big(node.span)
         return result
+
+    def unknown(self, node: ast.Expr, scope: Scope) -> Iterator[MaskNameError]:
+        """Yield an error for each name in ``node`` that is unknown in ``scope``."""
+        match node:
+            case ast.Name(text):
+                if scope.find(text) is None and text not in names.LANGUAGE:
+                    yield _unknown(text, node.span, scope)
+            case ast.Call(function):
+                if scope.find(function.text) is None and function.text not in names.LANGUAGE:
+                    yield _unknown_function(function, scope)
+            case ast.Subscript(base):
+                if scope.find(base.text) is None and base.text not in names.LANGUAGE:
+                    yield _unknown(base.text, base.span, scope)
+            case _:
+                pass
+        for part in ast.parts(node):
+            yield from self.unknown(part, scope)
 
     def _expr(self, node: ast.Expr, scope: Scope) -> Expr:
         span = node.span
@@ -140,8 +164,14 @@ class Expander:
     def _let(self, let: LetName, span: Span) -> Expr:
         if let not in self._lets:
             with self._expanding(let, span):
-                self._lets[let] = self.expr(let.value, let.scope)
-        return placed(self._lets[let], span)
+                try:
+                    self._lets[let] = self.expr(let.value, let.scope)
+                except MaskcError as error:
+                    self._lets[let] = error
+        found = self._lets[let]
+        if isinstance(found, MaskcError):
+            raise found
+        return placed(found, span)
 
     def _chain(self, operands: list[Expr], ops: tuple[str, ...], span: Span) -> Expr:
         pairs = zip(ops, operands, operands[1:], strict=False)
@@ -166,14 +196,20 @@ class Expander:
                 message = f"a subscript is an int, found {index.type.article}"
                 help = "round it, as in `floor(x)`" if index.type is Type.FLOAT else None
                 raise MaskTypeError("M210", message, index.span, help)
-        rank, _ = self.ranks.setdefault(source, (len(indices), span))
-        if rank != len(indices):
-            raise MaskTypeError(
-                "M211",
-                f"`{source.name}` is subscripted by {len(indices)} here and by {rank} elsewhere",
-                span,
-                "an input has one subscript for each of its dimensions, the batch may be left out",
+        same = self._types.setdefault(source.name, source)
+        if same != source:
+            message = (
+                f"`{source.name}` is {source.type.article} here, {same.type.article} elsewhere"
             )
+            help = "one name is one tensor; the standard library's inputs are in `maskc list`"
+            raise MaskTypeError("M230", message, span, help)
+        rank, first = self.ranks.setdefault(source, (len(indices), span))
+        if rank != len(indices):
+            line, _ = first.source.position(first.start)
+            found, known = _subscripts(len(indices)), _subscripts(rank)
+            message = f"`{source.name}` has {found} here, {known} on line {line}"
+            help = "every use has the same number of subscripts; the batch may be left out of all"
+            raise MaskTypeError("M211", message, span, help)
         return Load(source, tuple(indices), span=span)
 
     def _coordinate(self, node: ast.Expr, axis: ast.Identifier, span: Span, scope: Scope) -> Expr:
@@ -201,8 +237,7 @@ class Expander:
                 positional, named = self._arguments(node, scope)
                 return self._function(name, positional, named, node)
             case None if name not in names.LANGUAGE:
-                help = did_you_mean(name, scope.known()) or f"define it: `def {name}(x) = ...`"
-                raise MaskNameError("M303", f"unknown function `{name}`", node.function.span, help)
+                raise _unknown_function(node.function, scope)
             case _:
                 help = f"it takes no arguments: write `{name}`"
                 raise MaskTypeError("M213", f"`{name}` is not a function", node.span, help)
@@ -277,6 +312,7 @@ class Expander:
                 message = f"`relpos` takes axes, found `{part.value.span.text}`"
                 raise MaskTypeError("M215", message, part.span, help)
             table = Input(f"rel_{axis.name}", Type.FLOAT)
+            self.docs[table] = f"relative position bias of each query along axis `{axis.name}`"
             row = [Index(which, span=part.span) for which in (Ix.BATCH, Ix.HEAD, Ix.Q_IDX)]
             place = Coord(Index(Ix.K, span=part.span), axis, span=part.span)
             terms.append(self._element(table, [*row, place], part.span))
@@ -297,12 +333,29 @@ class Expander:
             help = "a definition cannot use itself; write the cases out"
             raise MaskNameError("M304", message, span, help)
         if len(self._active) >= MAX_EXPANSIONS:
-            raise _too_big(span)
+            raise too_big(span)
         self._active.append(definition)
         try:
             yield
         finally:
             self._active.pop()
+
+
+def within_bounds(expr: Expr) -> bool:
+    """Tell whether a term is small enough for what follows: deep terms exhaust Python's stack."""
+    return expr.weight <= MAX_WEIGHT and expr.depth <= MAX_DEPTH
+
+
+def too_big(span: Span) -> MaskcError:
+    """Return the error of a program that is too large once it is written out."""
+    message = "the program grows too large when its definitions are written out"
+    return MaskTypeError("M219", message, span, "pass large tables as an `input`")
+
+
+def _unknown_function(function: ast.Identifier, scope: Scope) -> MaskNameError:
+    name = function.text
+    help = did_you_mean(name, scope.known()) or f"define it: `def {name}(x) = ...`"
+    return MaskNameError("M303", f"unknown function `{name}`", function.span, help)
 
 
 def _unknown(name: str, span: Span, scope: Scope) -> MaskNameError:
@@ -404,10 +457,9 @@ def _seen_from(span: Span, macro: Macro, error: MaskcError) -> MaskcError:
     return error.noting(note, span)
 
 
+def _subscripts(count: int) -> str:
+    return {0: "no subscript", 1: "1 subscript"}.get(count, f"{count} subscripts")
+
+
 def _axes(scope: Scope) -> list[str]:
     return [name for name in scope.known() if isinstance(scope.find(name), Axis)]
-
-
-def _too_big(span: Span) -> MaskcError:
-    message = "the program grows too large when its definitions are expanded"
-    return MaskTypeError("M219", message, span, "pass large tables as an `input`")

@@ -8,7 +8,7 @@ Spans ride along and never count in equality.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import assert_never, cast
 
 from maskc.ir.types import (
@@ -25,6 +25,9 @@ from maskc.ir.types import (
     wider,
 )
 from maskc.source import Span
+
+_KNOWN = ("type", "deps", "weight", "depth", "_hash")
+"""What a node works out about itself when it is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +66,14 @@ class Node:
         deps = _own_deps(cast("Expr", self))
         for kid in kids:
             deps |= kid.deps
-        known = {
-            "type": _type(cast("Expr", self)),
-            "deps": deps,
-            "weight": 1 + sum(kid.weight for kid in kids),
-            "depth": 1 + max((kid.depth for kid in kids), default=0),
-            "_hash": hash((type(self).__name__, *self._key())),
-        }
-        for name, value in known.items():
+        known = (
+            _type(cast("Expr", self)),
+            deps,
+            1 + sum(kid.weight for kid in kids),
+            1 + max((kid.depth for kid in kids), default=0),
+            hash((type(self).__name__, *self._key())),
+        )
+        for name, value in zip(_KNOWN, known, strict=True):
             object.__setattr__(self, name, value)
 
     def __hash__(self) -> int:
@@ -318,7 +321,11 @@ def with_children(expr: Expr, kids: tuple[Expr, ...]) -> Expr:
 
 def placed(expr: Expr, span: Span | None) -> Expr:
     """Return ``expr`` as it would be if it had been written at ``span``."""
-    return replace(expr, span=span)
+    copy = object.__new__(type(expr))
+    for name in (*expr.__match_args__, *_KNOWN):
+        object.__setattr__(copy, name, getattr(expr, name))
+    object.__setattr__(copy, "span", span)
+    return copy
 
 
 def walk(*roots: Expr) -> Iterator[Expr]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from maskc.source import Span
 
@@ -208,3 +209,26 @@ class Tree:
 
     statements: tuple[Statement, ...]
     lost: frozenset[str] = frozenset()
+
+
+def parts(expr: Expr) -> tuple[Expr, ...]:
+    """Return the direct sub-expressions."""
+    match expr:
+        case Name() | Literal():
+            return ()
+        case Unary(_, operand):
+            return (operand,)
+        case Binary(_, left, right):
+            return left, right
+        case Connective(_, operands) | Chain(operands):
+            return operands
+        case Conditional(then, test, other):
+            return then, test, other
+        case Call(_, arguments):
+            return tuple(argument.value for argument in arguments)
+        case Subscript(_, indices):
+            return indices
+        case Coordinate(position):
+            return (position,)
+        case _:
+            assert_never(expr)

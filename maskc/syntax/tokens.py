@@ -18,7 +18,7 @@ from maskc.syntax import resources
 from maskc.syntax.unreadable import unreadable
 
 MAX_CHARACTERS = 100_000
-MAX_TOKENS = 10_000
+MAX_TOKENS = 6_000
 MAX_NESTING = 80
 MAX_NAME = 80
 MAX_REPORTED = 20
