@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from maskc.ir.nodes import Expr, Load, Module, children, placed, with_children
+from maskc.ir.nodes import Expr, Load, Module, children, with_children
 from maskc.ir.types import Dim
 from maskc.passes.absorb import absorb
 from maskc.passes.affine import affine
@@ -26,8 +26,8 @@ from maskc.passes.hide import hide
 from maskc.passes.negate import negate
 from maskc.passes.pair import pair
 from maskc.passes.select import select
+from maskc.passes.spans import spanned
 from maskc.passes.unfold import unfold
-from maskc.source import Span
 
 Pass = Callable[[Expr], Expr | None]
 
@@ -97,7 +97,7 @@ class _Work:
             return self._memo[term]
         current = self._with_simple_kids(term)
         while (replaced := self._step(current)) is not None:
-            current = self._with_simple_kids(_spanned(replaced, current.span))
+            current = self._with_simple_kids(spanned(replaced, current.span))
         self._memo[term] = self._memo[current] = current
         return current
 
@@ -132,11 +132,3 @@ def _keeps_meaning(term: Expr, rebuilt: Expr) -> bool:
     if isinstance(rebuilt, Load):
         return (Dim.K in term.deps) == (Dim.K in rebuilt.deps)
     return rebuilt.type is term.type
-
-
-def _spanned(expr: Expr, span: Span | None) -> Expr:
-    """Return ``expr`` with ``span`` at every new term."""
-    if expr.span is not None or span is None:
-        return expr
-    kids = tuple(_spanned(kid, span) for kid in children(expr))
-    return placed(with_children(expr, kids), span)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from maskc.ir.nodes import And, Expr, rewrite
 from maskc.passes.constraint import Kind, banded, constraint, is_distance
+from maskc.passes.spans import spanned
 
 
 def pair(expr: Expr) -> Expr:
@@ -24,7 +25,7 @@ def _paired(expr: Expr) -> Expr | None:
     for arg, item in zip(expr.args, found, strict=True):
         is_bound = item is not None and item.kind is Kind.GE and item.form.variable in variables
         if item is not None and is_bound and -item.form.variable in variables:
-            operands.append(banded(item.form))
+            operands.append(spanned(banded(item.form), arg.span))
         else:
             operands.append(arg)
     return None if tuple(operands) == expr.args else And(tuple(operands), span=expr.span)

@@ -1,0 +1,216 @@
+"""Simplified programs mean what they meant, at every point of odd sizes."""
+
+import math
+from itertools import islice
+
+import pytest
+from environments import Case, environments
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
+from strategies import Words, ints, masks, modules
+
+from maskc.ir.elaborate import elaborate
+from maskc.ir.evaluate import Env, Number, Point, evaluate
+from maskc.ir.nodes import (
+    And,
+    Arith,
+    Compare,
+    Expr,
+    IntConst,
+    Load,
+    Module,
+    Not,
+    Or,
+    children,
+    rewrite,
+    walk,
+)
+from maskc.ir.text import to_text
+from maskc.ir.types import ArithOp, CompareOp, Given
+from maskc.passes.driver import PASSES, Pass, simplify
+from maskc.source import Source
+from maskc.syntax.parse import parse
+
+SCORES = (0.0, -1.5, 3.25)
+MOST_POINTS = 150
+
+
+def read(text: str) -> Module:
+    tree, errors = parse(Source(text))
+    elaborated, more = elaborate(tree, {})
+    assert [*errors, *more] == []
+    return elaborated.module
+
+
+def points(case: Case) -> list[Point]:
+    """Return points of the case, spread over it."""
+    total = case.batch_size * case.num_heads * case.q_len * case.kv_len
+    return list(islice(case.points(), 0, None, -(-total // MOST_POINTS)))
+
+
+def same(left: Number, right: Number) -> bool:
+    both_nan = isinstance(left, float) and math.isnan(left) and math.isnan(right)
+    return both_nan or (type(left) is type(right) and left == right)
+
+
+def attended(module: Module, at: Point, env: Env) -> Number:
+    """Return the score that the softmax sees."""
+    return evaluate(module.score, at, env) if evaluate(module.mask, at, env) else -math.inf
+
+
+def disagreement(before: Module, after: Module, case: Case) -> tuple[Point, float] | None:
+    for number, at in enumerate(points(case)):
+        score = SCORES[number % len(SCORES)]
+        env = case.env({Given.SCORE: score, Given.OUT: 1.5, Given.LSE: score})
+        if not same(attended(before, at, env), attended(after, at, env)):
+            return at, score
+        if not same(evaluate(before.out, at, env), evaluate(after.out, at, env)):
+            return at, score
+    return None
+
+
+@settings(max_examples=200)
+@given(data=st.data(), module=modules())
+def test_simplify_keeps_the_meaning(data: st.DataObject, module: Module) -> None:
+    case: Case = data.draw(environments(module, positions=True, pairs=True))
+    assert disagreement(module, simplify(module).module, case) is None
+
+
+@given(data=st.data(), mask=masks(words=Words(topk=True)))
+def test_simplify_keeps_selections(data: st.DataObject, mask: Expr) -> None:
+    case: Case = data.draw(environments(mask))
+    module = Module(mask, *read("full").roots[1:])
+    assert disagreement(module, simplify(module).module, case) is None
+
+
+@pytest.mark.parametrize("rule", PASSES, ids=lambda rule: rule.__name__)
+@given(data=st.data())
+def test_each_pass_keeps_the_meaning(rule: Pass, data: st.DataObject) -> None:
+    before: Expr = data.draw(st.one_of(masks(), ints()))
+    after = rewrite(before, rule)
+    case: Case = data.draw(environments(before, positions=True))
+    assert after.type is before.type
+    for at in points(case):
+        assert same(evaluate(before, at, case.env()), evaluate(after, at, case.env()))
+
+
+@given(modules())
+def test_simplify_is_idempotent(module: Module) -> None:
+    once = simplify(module).module
+    assert simplify(once).module == once
+
+
+@given(modules())
+def test_simplified_text_parses_back(module: Module) -> None:
+    simplified = simplify(module).module
+    assert read(to_text(simplified)) == simplified
+
+
+@given(modules())
+def test_the_ir_stays_well_formed(module: Module) -> None:
+    simplified = simplify(module).module
+    for before, after in zip(module.roots, simplified.roots, strict=True):
+        assert before.type is after.type
+    for term in walk(*simplified.roots):
+        assert not (isinstance(term, And | Or) and type(term) in map(type, children(term)))
+        assert not (isinstance(term, And | Or) and len(set(term.args)) < max(2, len(term.args)))
+
+
+@given(modules())
+def test_nothing_is_read_that_was_not_read(module: Module) -> None:
+    simplified = simplify(module).module
+    before = {t.input for t in walk(*module.roots) if isinstance(t, Load)}
+    assert {t.input for t in walk(*simplified.roots) if isinstance(t, Load)} <= before
+
+
+def test_spans_are_carried() -> None:
+    module = read("causal & window(8) & !(doc[q] == doc[k] & k < 3)")
+    simplified = simplify(module).module
+    assert all(term.span is not None for term in walk(simplified.mask))
+
+
+def test_laws_are_named_in_order_of_use() -> None:
+    laws = simplify(read("score = where(k <= q & true, score, -inf)")).laws
+    assert laws == ("flatten", "hide")
+
+
+GUARDS = [
+    "input n: int; where(0 < n, q // n == k // n, false)",
+    "input n: int; n != 0 & q % n == 0",
+    "input n: int; n == 0 | q % n == 0",
+    "input n: int; (n == 0 | q // n < 3) & n < 5",
+    "input n: int; score = where(n != 0, score * (q // n), -inf)",
+    "input n: int; score = where(n == 0, score, score + q % n)",
+    "input t: bool; k < 2 & t[k + 1]",
+    "input t: bool; t[min(k, 1)] & k < 2",
+    "input t: float; score = where(k < 2, score + t[k + 1], -inf)",
+]
+
+
+@pytest.mark.parametrize("text", GUARDS)
+def test_guards_stay_before_what_they_guard(text: str) -> None:
+    module = read(text)
+    simplified = simplify(module).module
+    tables = {"n": _Table((), 0), "t": _Table((3,), 1)}
+    for q in range(4):
+        for k in range(5):
+            env = Env({}, tables, given={Given.SCORE: 1.0})
+            at = Point(0, 0, q, k)
+            assert attended(module, at, env) == attended(simplified, at, env)
+            assert evaluate(simplified.score, at, env) is not None
+
+
+class _Table:
+    """An array with one value everywhere."""
+
+    def __init__(self, shape: tuple[int, ...], value: int) -> None:
+        self.shape, self._value = shape, value
+
+    def __getitem__(self, place: tuple[int, ...]) -> "_Table":
+        return self
+
+    def item(self) -> int:
+        return self._value
+
+
+def _off_by_one(expr: Expr) -> Expr | None:
+    """A wrong law: `a < b` is no `a <= b`."""
+    match expr:
+        case Compare(CompareOp.LT, left, right):
+            return Compare(CompareOp.LE, left, right)
+        case _:
+            return None
+
+
+def _wrong_quotient(expr: Expr) -> Expr | None:
+    """A wrong law: `(a + b) // n` is no `a // n + b // n`."""
+    match expr:
+        case Arith(ArithOp.FLOORDIV, Arith(ArithOp.ADD, a, b), IntConst(n)) if n > 1:
+            parts = (Arith(ArithOp.FLOORDIV, part, IntConst(n)) for part in (a, b))
+            return Arith(ArithOp.ADD, *parts)
+        case _:
+            return None
+
+
+def _wrong_negation(expr: Expr) -> Expr | None:
+    """A wrong law: with NaN neither `a < b` nor `b <= a` holds."""
+    match expr:
+        case Not(Compare(CompareOp.LT, left, right)):
+            return Compare(CompareOp.LE, right, left)
+        case _:
+            return None
+
+
+@pytest.mark.parametrize("rule", [_off_by_one, _wrong_quotient], ids=lambda rule: rule.__name__)
+def test_a_wrong_law_is_caught(rule: Pass) -> None:
+    def is_caught(drawn: tuple[Module, Case]) -> bool:
+        module, case = drawn
+        return disagreement(module, module.map(lambda e: rewrite(e, rule)), case) is not None
+
+    cases = modules().flatmap(lambda m: st.tuples(st.just(m), environments(m)))
+    quick = settings(max_examples=3000, database=None)
+    try:
+        find(cases, is_caught, settings=quick)
+    except NoSuchExample:
+        pytest.fail("no drawn program told the wrong law from a right one")
