@@ -16,6 +16,7 @@ from maskc.analysis import bounds, floats, integers
 from maskc.analysis.affine import Affine, Linear
 from maskc.analysis.bounds import ANY_INT, MOST, Bounds, Operand, Verdict
 from maskc.analysis.gather import Gather
+from maskc.analysis.renumber import renumber
 from maskc.ir import evaluate
 from maskc.ir.nodes import (
     And,
@@ -50,13 +51,14 @@ class Cover:
     def __init__(self, expr: Expr, domain: Domain) -> None:
         self.expr = expr
         self.domain = domain
+        self.asked, self.tensors = renumber(expr, domain)
         self.affine = Affine(domain.sizes)
         self.gather = Gather()
         self.most = min([MOST, *(_capacity(domain, name.name) for name in inputs(expr))])
 
     def verdict(self, box: Box) -> Verdict:
         """Return whether the expression holds everywhere, or nowhere, on each tile of ``box``."""
-        return _Evaluation(self, box).verdict(self.expr)
+        return _Evaluation(self, box).verdict(self.asked)
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ class _Evaluation:
             case BoolConst(value):
                 return Verdict(value, not value)
             case Load(source, indices):
-                tensor = self.cover.domain.tensors[source.name]
+                tensor = self.cover.tensors[source.name]
                 places = [self.number(index) for index in indices]
                 return self.cover.gather.booleans(source.name, tensor, places)
             case Compare(op, left, right):
@@ -134,7 +136,7 @@ class _Evaluation:
                 size = self.cover.domain.sizes[which]
                 return Bounds(size, size, size)
             case Load(source, indices):
-                tensor = self.cover.domain.tensors[source.name]
+                tensor = self.cover.tensors[source.name]
                 places = [self.number(index) for index in indices]
                 return self.cover.gather.numbers(source.name, tensor, places)
             case Arith(op, left, right) if expr.type is Type.FLOAT:
