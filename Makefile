@@ -1,12 +1,14 @@
 # Every target works on a fresh machine: it makes .venv and installs what it needs, once.
 #   PYTHON=python3.12   another interpreter (3.11 or newer)
 #   PIP_ARGS=...        more arguments for pip, such as an index of CPU builds of torch
+#   JOBS=1              test processes, one a core by default
 #   ARGS=...            more arguments for the command itself
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench clean
 
 PYTHON ?= python3
+JOBS ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := .ci/constraints.txt
@@ -19,7 +21,7 @@ demo: $(VENV)/run.installed  ## one program from a config file to attention, on 
 	@$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(VENV)/dev.installed  ## the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 check: $(VENV)/dev.installed  ## style, types and layers
 	$(BIN)/ruff check
