@@ -268,6 +268,22 @@ class Module:
         return Module(function(self.mask), function(self.score), function(self.out))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Same:
+    """A term as a key of a cache whose results carry places: equal to itself only.
+
+    Equal terms of two programs stand at different places, and an error must show its own.
+    """
+
+    expr: Expr
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.expr is other.expr
+
+    def __hash__(self) -> int:
+        return id(self.expr)
+
+
 def children(expr: Expr) -> tuple[Expr, ...]:
     """Return the direct sub-terms, in the order of the text."""
     match expr:
@@ -354,6 +370,7 @@ def rewrite(expr: Expr, rule: Callable[[Expr], Expr | None]) -> Expr:
     return visit(expr)
 
 
+@lru_cache(maxsize=8192)
 def inputs(*roots: Expr) -> tuple[Input, ...]:
     """Return the inputs that ``roots`` read, in the order of the text."""
     return tuple(dict.fromkeys(term.input for term in walk(*roots) if isinstance(term, Load)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from maskc.ir.nodes import TRUE, Expr, Input, IntConst, Load, Module, Or
+from maskc.ir.nodes import TRUE, Expr, Input, IntConst, Load, Module, Or, Same
 from maskc.ir.rows import BATCH, HEAD, Q_ROW, Layout, to_rows
 from maskc.ir.types import Type
 from maskc.ir.vectorize import Domain
@@ -92,10 +92,10 @@ def _bind(
     layout = Layout(request.q, request.k, request.head_offset, request.group, shapes)
     domain = Domain(request.sizes, {**request.tensors, **tensors}, request.device)
     selections = Selections(domain, owner)
-    rows = tuple(selections.resolve(_row_expr(root, layout)) for root in roots)
+    rows = tuple(selections.resolve(_row_expr(Same(root), layout)) for root in roots)
     return rows, Domain(domain.sizes, {**domain.tensors, **selections.tensors}, domain.device)
 
 
 @lru_cache(maxsize=4096)
-def _row_expr(expr: Expr, layout: Layout) -> Expr:
-    return to_rows(expr, layout)
+def _row_expr(root: Same, layout: Layout) -> Expr:
+    return to_rows(root.expr, layout)

@@ -8,9 +8,10 @@ exact where values tie, need no gradient, and take one int32 for each key and on
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from maskc.ir.nodes import TRUE, And, Compare, Expr, Input, IntConst, Load, TopK, rewrite
+from maskc.ir.nodes import TRUE, And, Compare, Expr, Input, IntConst, Load, TopK, rewrite, walk
 from maskc.ir.rows import BATCH, HEAD, KV_ROW, Q_ROW
 from maskc.ir.types import CompareOp, Dim, Ix, Type
 from maskc.ir.vectorize import At, Domain, everywhere, vectorize
@@ -33,6 +34,8 @@ class Selections:
 
     def resolve(self, expr: Expr) -> Expr:
         """Return a row expression without ``topk``."""
+        if not _selects(expr):
+            return expr
         return rewrite(expr, lambda term: self._select(term) if isinstance(term, TopK) else None)
 
     def _select(self, term: TopK) -> Expr:
@@ -92,3 +95,8 @@ def _last(ranks: Tensor, term: TopK, domain: Domain, at: At) -> Tensor:
     ordered = torch.where(allowed, rows, torch.iinfo(torch.int32).max)
     count = min(term.count, ordered.shape[-1])
     return ordered.kthvalue(count, dim=-1, keepdim=True).values
+
+
+@lru_cache(maxsize=4096)
+def _selects(expr: Expr) -> bool:
+    return any(isinstance(term, TopK) for term in walk(expr))

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
 from typing import TYPE_CHECKING
 
 from maskc.analysis.search import any_true
 from maskc.errors import BindError
+from maskc.ir.evaluate import Point
 from maskc.ir.nodes import (
     And,
     Arith,
@@ -24,19 +27,24 @@ from maskc.ir.nodes import (
     Load,
     Not,
     Or,
+    Same,
     Where,
     children,
+    inputs,
     walk,
 )
 from maskc.ir.rows import Shape, side_name
 from maskc.ir.text import expr_text
 from maskc.ir.types import ArithOp, CompareOp, Ix, Sz, Type
-from maskc.ir.vectorize import Domain, everywhere, vectorize
+from maskc.ir.vectorize import ROW_INDICES, At, Domain, everywhere, vectorize
 from maskc.runtime.request import Request
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+
+FEW = 2**24
+"""How many values of a subscript are looked at for an error message."""
 
 _EXACT = {Ix.BATCH: Sz.BATCH_SIZE, Ix.HEAD: Sz.NUM_HEADS, Ix.KV_HEAD: Sz.NUM_KV_HEADS}
 
@@ -45,7 +53,7 @@ _EXACT = {Ix.BATCH: Sz.BATCH_SIZE, Ix.HEAD: Sz.NUM_HEADS, Ix.KV_HEAD: Sz.NUM_KV_
 class Danger:
     """A term that is wrong where ``wrong`` holds, reached where all of ``guards`` hold."""
 
-    term: Load | Arith
+    term: Expr
     dim: int
     wrong: Expr
     guards: tuple[Expr, ...]
@@ -107,50 +115,66 @@ def check_reads(expr: Expr, domain: Domain, reached: Expr | None = None) -> None
         BindError: it names the input, the subscript, and by how much it leaves.
 
     """
-    guards = () if reached is None else (reached,)
-    for danger in dict.fromkeys(dangers(expr, domain, guards)):
-        parts = (*danger.guards, danger.wrong)
-        question = And(parts) if len(parts) > 1 else danger.wrong
-        if any_true(question, domain) is not None:
-            raise (
-                _outside_error(danger, domain)
-                if isinstance(danger.term, Load)
-                else BindError(
-                    "M418",
-                    f"`{expr_text(danger.term)}` divides by zero for these inputs",
-                    danger.term.span,
-                    "guard it: `where(n > 0, q // n, 0)`",
-                )
-            )
+    shapes = tuple((s.name, tuple(domain.tensors[s.name].shape)) for s in inputs(expr))
+    for danger in _open_dangers(Same(expr), shapes, tuple(domain.sizes.items())):
+        guards = danger.guards if reached is None else (reached, *danger.guards)
+        question = And((*guards, danger.wrong)) if guards else danger.wrong
+        found = any_true(question, domain)
+        if found is not None:
+            raise _error(danger, found, domain)
 
 
-def dangers(expr: Expr, domain: Domain, guards: tuple[Expr, ...] = ()) -> Iterator[Danger]:
-    """Yield what may go wrong in a row expression."""
+@lru_cache(maxsize=4096)
+def _open_dangers(
+    root: Same, shapes: tuple[tuple[str, tuple[int, ...]], ...], sizes: tuple[tuple[Sz, int], ...]
+) -> tuple[Danger, ...]:
+    """Return what may go wrong and is not ruled out by sizes alone, whatever the tensors hold."""
+    import torch
+
+    domain = Domain(dict(sizes), {}, torch.device("cpu"))
+    return tuple(
+        danger
+        for danger in dict.fromkeys(_dangers(root.expr, dict(shapes), domain, ()))
+        if inputs(danger.wrong) or any_true(danger.wrong, domain) is not None
+    )
+
+
+def _dangers(
+    expr: Expr,
+    shapes: Mapping[str, tuple[int, ...]],
+    domain: Domain,
+    guards: tuple[Expr, ...],
+) -> Iterator[Danger]:
+    """Yield what may go wrong in a row expression, with what guards it."""
+    guarded: list[tuple[Expr, tuple[Expr, ...]]]
     match expr:
         case And(args):
-            for place, arg in enumerate(args):
-                yield from dangers(arg, domain, (*guards, *args[:place]))
-            return
+            guarded = [(arg, args[:place]) for place, arg in enumerate(args)]
         case Or(args):
-            for place, arg in enumerate(args):
-                yield from dangers(arg, domain, (*guards, *(Not(a) for a in args[:place])))
-            return
+            denied = tuple(Not(arg) for arg in args)
+            guarded = [(arg, denied[:place]) for place, arg in enumerate(args)]
         case Where(cond, then, other):
-            yield from dangers(cond, domain, guards)
-            yield from dangers(then, domain, (*guards, cond))
-            yield from dangers(other, domain, (*guards, Not(cond)))
-            return
+            guarded = [(cond, ()), (then, (cond,)), (other, (Not(cond),))]
+        case _:
+            guarded = [(child, ()) for child in children(expr)]
+    for wrong, dim in _wrongs(expr, shapes, domain):
+        yield Danger(expr, dim, wrong, guards)
+    for child, more in guarded:
+        yield from _dangers(child, shapes, domain, (*guards, *more))
+
+
+def _wrongs(
+    expr: Expr, shapes: Mapping[str, tuple[int, ...]], domain: Domain
+) -> Iterator[tuple[Expr, int]]:
+    """Yield where a term itself is wrong, and which of its subscripts is."""
+    match expr:
         case Load(source, indices):
-            tensor = domain.tensors[source.name]
-            for dim, (index, size) in enumerate(zip(indices, tensor.shape, strict=True)):
+            for dim, (index, size) in enumerate(zip(indices, shapes[source.name], strict=True)):
                 if not _is_inside(index, size, domain):
-                    yield Danger(expr, dim, _outside(index, size), guards)
+                    yield _outside(index, size), dim
         case Arith(ArithOp.FLOORDIV | ArithOp.MOD, _, divisor) if expr.type is Type.INT:
             if not (isinstance(divisor, IntConst) and divisor.value):
-                zero = Compare(CompareOp.EQ, divisor, IntConst(0))
-                yield Danger(expr, 0, zero, guards)
-    for child in children(expr):
-        yield from dangers(child, domain, guards)
+                yield Compare(CompareOp.EQ, divisor, IntConst(0)), 0
 
 
 def _is_inside(index: Expr, size: int, domain: Domain) -> bool:
@@ -170,12 +194,14 @@ def _outside(index: Expr, size: int) -> Expr:
     return Or((low, high))
 
 
-def _outside_error(danger: Danger, domain: Domain) -> BindError:
+def _error(danger: Danger, found: Point, domain: Domain) -> BindError:
     load = danger.term
-    assert isinstance(load, Load)
+    if not isinstance(load, Load):
+        message = f"`{expr_text(load)}` divides by zero for these inputs"
+        return BindError("M418", message, load.span, "guard it: `where(n > 0, q // n, 0)`")
     name, index = load.input.name.partition("@")[0], load.indices[danger.dim]
     size = domain.tensors[load.input.name].shape[danger.dim]
-    low, high = _extremes(index, domain)
+    low, high = _extremes(index, found, domain)
     reads = f"`{_written(load, danger.dim)}` reads"
     if high >= size:
         short = f"{high - size + 1} too few"
@@ -187,13 +213,18 @@ def _outside_error(danger: Danger, domain: Domain) -> BindError:
     return BindError("M417", message, load.span, help)
 
 
+def _extremes(index: Expr, found: Point, domain: Domain) -> tuple[int, int]:
+    """Return the least and the largest value of a subscript, of too many only that at ``found``."""
+    at = everywhere(domain)
+    if prod(domain.extent(which) for which in ROW_INDICES if which.dim in index.deps) > FEW:
+        point = (found.batch, found.head, found.q_idx, found.kv_idx)
+        rows = zip(ROW_INDICES, point, strict=True)
+        at = At({which: at.indices[which].flatten()[row].view(1, 1, 1, 1) for which, row in rows})
+    values = vectorize(index, at, domain)
+    return int(values.min()), int(values.max())
+
+
 def _written(load: Load, dim: int) -> str:
     if load.span is not None and len(load.span.text) <= 60:
         return load.span.text
     return expr_text(load.indices[dim])
-
-
-def _extremes(index: Expr, domain: Domain) -> tuple[int, int]:
-    """Return the least and the largest value of a subscript, over all pairs."""
-    values = vectorize(index, everywhere(domain), domain)
-    return int(values.min()), int(values.max())
