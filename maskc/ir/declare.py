@@ -23,6 +23,12 @@ from maskc.syntax import ast
 Constant = bool | int | float
 
 MAX_GRID = 2**31 - 1
+DTYPES = {
+    **dict.fromkeys(["long", "int8", "int16", "int32", "int64", "uint8", "integer"], "int"),
+    **dict.fromkeys(["half", "double", "float16", "bfloat16", "float32", "float64"], "float"),
+    "boolean": "bool",
+}
+"""Names of tensor dtypes, and the type that stands for them."""
 GIVEN_FOR = {Type.BOOL: True, Type.INT: 1, Type.FLOAT: 1.0}
 """What stands for a param without a value where a program is only checked."""
 
@@ -67,6 +73,8 @@ class Declarations:
         for name in self._constants:
             if name not in self._given | self._report.lost:
                 help = did_you_mean(name, self.params) or f"declare it: `param {name}: int`"
+                if isinstance(self.scope.find(name), Input):
+                    help = "it is an input: give it to `bind` or to the call"
                 message = f"`{name}` is given, but the program has no such param or axis"
                 self._report.add(MaskNameError("M308", message, help=help))
 
@@ -85,11 +93,10 @@ class Declarations:
         text = name.text
         if text in names.LANGUAGE:
             message = f"`{text}` is a name of the language"
-            raise MaskNameError("M305", message, name.span, "choose another name")
+            raise MaskNameError("M305", message, name.span, _kept("language", names.LANGUAGE))
         if text in names.CALL and not isinstance(statement, ast.Let | ast.Define):
-            listed = ", ".join(f"`{word}`" for word in sorted(names.CALL))
             message = f"`{text}` is a keyword of a call"
-            raise MaskNameError("M306", message, name.span, f"the call keeps {listed} for itself")
+            raise MaskNameError("M306", message, name.span, _kept("call", names.CALL))
         first = self._places.get(text)
         if first is not None and not _are_overloads(first, statement):
             line, _ = first.span.source.position(first.span.start)
@@ -199,7 +206,7 @@ class Declarations:
         if not isinstance(start, int) or isinstance(start, bool) or start < 0:
             span = statement.span if statement.start is None else statement.start.span
             message = f"a grid starts at a token, an int of at least 0, found {_shown(start)}"
-            raise MaskTypeError("M222", message, span)
+            raise MaskTypeError("M222", message, span, "write `from 1` after one class token")
         if any(isinstance(meaning, Axis) for meaning in self.scope.names.values()):
             message = "a program has one token grid"
             help = "declare its axes in one statement: `axis h = 16, w = 32`"
@@ -207,7 +214,8 @@ class Declarations:
         sizes = [self._axis_size(axis) for axis in statement.axes]
         stride = count = math.prod(sizes)
         if start + count > MAX_GRID:
-            raise MaskTypeError("M222", f"the grid has more than {MAX_GRID} tokens", statement.span)
+            message = f"the grid has more than {MAX_GRID} tokens"
+            raise MaskTypeError("M222", message, statement.span, "choose smaller sizes")
         for axis, size in zip(statement.axes, sizes, strict=True):
             stride //= size
             self.scope.names[axis.name.text] = Axis(axis.name.text, size, stride, start, count)
@@ -227,9 +235,14 @@ class Declarations:
             raise MaskNameError("M309", f"axis `{name}` has no size", span, help)
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             message = f"the size of axis `{name}` is an int of at least 1, found {_shown(size)}"
-            raise MaskTypeError("M222", message, span)
+            raise MaskTypeError("M222", message, span, f"write `axis {name} = 16`")
         self.params[name] = size
         return size
+
+
+def _kept(owner: str, words: Iterable[str]) -> str:
+    listed = ", ".join(f"`{word}`" for word in sorted(words))
+    return f"choose another name; the {owner} keeps {listed}"
 
 
 def _are_overloads(first: ast.Statement, second: ast.Statement) -> bool:
@@ -241,8 +254,10 @@ def _type(kind: ast.Identifier) -> Type:
         return Type(kind.text)
     except ValueError:
         message = f"unknown type `{kind.text}`, expected `int`, `float` or `bool`"
-        help = did_you_mean(kind.text, [known.value for known in Type])
-        raise MaskTypeError("M226", message, kind.span, help) from None
+        close = DTYPES.get(kind.text)
+        help = f"write `{close}`; the tensor may have any dtype of the kind" if close else None
+        help = help or did_you_mean(kind.text, [known.value for known in Type])
+        raise MaskTypeError("M226", message, kind.span, help or "choose one of them") from None
 
 
 def _converted(value: Constant, kind: Type | None, owner: str, span: Span) -> Constant:
@@ -253,7 +268,8 @@ def _converted(value: Constant, kind: Type | None, owner: str, span: Span) -> Co
         return value
     if kind is Type.FLOAT and found is Type.INT:
         return float(value)
-    raise MaskTypeError("M227", f"{owner} is {found.article}, expected {kind.article}", span)
+    message = f"{owner} is {found.article}, expected {kind.article}"
+    raise MaskTypeError("M227", message, span, f"give {kind.article}, or declare `{found.value}`")
 
 
 def _plain(value: object, owner: str, span: Span) -> Constant:
@@ -262,11 +278,12 @@ def _plain(value: object, owner: str, span: Span) -> Constant:
         return value
     if isinstance(value, numbers.Integral):
         if abs(int(value)) > typing.MAX_CONSTANT:
-            raise MaskTypeError("M206", f"{owner} is larger than {typing.MAX_CONSTANT}", span)
+            message = f"{owner} is larger than {typing.MAX_CONSTANT}"
+            raise MaskTypeError("M206", message, span, "index arithmetic has 32 bits")
         return int(value)
     if isinstance(value, numbers.Real):
         if math.isnan(value):
-            raise MaskTypeError("M227", f"{owner} is not a number", span)
+            raise MaskTypeError("M227", f"{owner} is nan", span, "give a number, or `inf`")
         return float(value)
     message = f"{owner} is no constant, expected an int, a float or a bool"
     raise MaskTypeError("M227", message, span, "a run-time value is an `input`")

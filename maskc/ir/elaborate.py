@@ -20,6 +20,7 @@ from maskc.ir.nodes import (
     Input,
     Module,
     Value,
+    children,
     inputs,
     rewrite,
     walk,
@@ -145,7 +146,7 @@ class _Statements:
     def _assign_out(self, expr: Expr, node: ast.Expr) -> None:
         _refuse(expr, (Given.SCORE,), "an epilogue", "`out`, `lse`, indices and inputs")
         if Dim.K in expr.deps:
-            culprit = next(t for t in walk(expr) if Dim.K in t.deps and t.span is not None)
+            culprit = next(t for t in walk(expr) if Dim.K in t.deps and not _reads_k(children(t)))
             message = "an epilogue is computed once a query, it has no `k`"
             raise MaskTypeError("M225", message, culprit.span or node.span, "use `q` and `head`")
         self._out = _after(_float(expr, "an epilogue"), Given.OUT, self._out, node.span)
@@ -182,6 +183,10 @@ def _float(expr: Expr, owner: str) -> Expr:
         help = "a mask stands alone; a masked score is `where(test, score, -inf)`"
         raise MaskTypeError("M229", message, expr.span, help)
     return expr if expr.type is Type.FLOAT else Call(Fn.FLOAT, (expr,), span=expr.span)
+
+
+def _reads_k(parts: tuple[Expr, ...]) -> bool:
+    return any(Dim.K in part.deps for part in parts)
 
 
 def _after(expr: Expr, given: Given, before: Expr, span: Span) -> Expr:

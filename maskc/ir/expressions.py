@@ -51,8 +51,20 @@ _NAME_HELP = {
     "True": "write `true`",
     "False": "write `false`",
     "None": "a program without a mask has the mask `true`",
+    "mask": "the mask has no name of its own; name an expression with `let`",
+    "seq_len": "the lengths are `q_len` and `kv_len`",
+    "S": "the lengths are `q_len` and `kv_len`",
     "math": "write `exp(x)`, `inf` and so on without a module",
     "torch": "write `exp(x)`, `where(a, b, c)` and so on without a module",
+}
+
+_FUNCTION_HELP = {
+    "minimum": "did you mean `min`?",
+    "maximum": "did you mean `max`?",
+    "masked_fill": "write `where(test, score, -inf)`",
+    "softmax": "the softmax follows the score; a program changes what goes into it",
+    "any": "write the masks out, joined with `|`",
+    "all": "write the masks out, joined with `&`",
 }
 
 
@@ -88,6 +100,8 @@ class Expander:
             case ast.Name(text):
                 if scope.find(text) is None and text not in names.LANGUAGE:
                     yield _unknown(text, node.span, scope)
+            case ast.Call(function) if isinstance(scope.find(function.text), Family):
+                return  # it takes names of axes, and says so itself
             case ast.Call(function):
                 if scope.find(function.text) is None and function.text not in names.LANGUAGE:
                     yield _unknown_function(function, scope)
@@ -170,7 +184,7 @@ class Expander:
                     self._lets[let] = error
         found = self._lets[let]
         if isinstance(found, MaskcError):
-            raise found
+            raise _seen_from(span, let.name, found)
         return placed(found, span)
 
     def _chain(self, operands: list[Expr], ops: tuple[str, ...], span: Span) -> Expr:
@@ -194,7 +208,7 @@ class Expander:
         for index in indices:
             if index.type is not Type.INT:
                 message = f"a subscript is an int, found {index.type.article}"
-                help = "round it, as in `floor(x)`" if index.type is Type.FLOAT else None
+                help = f"turn it into one, as in `int({index.span.text})`" if index.span else None
                 raise MaskTypeError("M210", message, index.span, help)
         same = self._types.setdefault(source.name, source)
         if same != source:
@@ -289,7 +303,7 @@ class Expander:
             try:
                 return placed(self.expr(macro.body, inner), node.span)
             except MaskcError as error:
-                raise _seen_from(node.span, macro, error) from None
+                raise _seen_from(node.span, macro.signature, error) from None
 
     def _passed(self, part: ast.Expr, scope: Scope) -> Meaning:
         """Return an argument: an input and an axis are passed by name, the rest as values."""
@@ -352,14 +366,24 @@ def too_big(span: Span) -> MaskcError:
     return MaskTypeError("M219", message, span, "pass large tables as an `input`")
 
 
+def _is_function(name: str, scope: Scope) -> bool:
+    meaning = scope.find(name)
+    if meaning is None:
+        return name in names.FUNCTIONS or name in names.FORMS
+    return isinstance(meaning, Overloads | Family)
+
+
 def _unknown_function(function: ast.Identifier, scope: Scope) -> MaskNameError:
     name = function.text
-    help = did_you_mean(name, scope.known()) or f"define it: `def {name}(x) = ...`"
+    functions = (known for known in scope.known() if _is_function(known, scope))
+    help = _FUNCTION_HELP.get(name) or did_you_mean(name, functions)
+    help = help or f"define it: `def {name}(x) = ...`"
     return MaskNameError("M303", f"unknown function `{name}`", function.span, help)
 
 
 def _unknown(name: str, span: Span, scope: Scope) -> MaskNameError:
-    help = _NAME_HELP.get(name) or did_you_mean(name, scope.known())
+    values = (known for known in scope.known() if not _is_function(known, scope))
+    help = _NAME_HELP.get(name) or did_you_mean(name, values)
     if help is None:
         help = f"declare it: `input {name}: int`, `param {name}: int` or `let {name} = ...`"
     return MaskNameError("M301", f"unknown name `{name}`", span, help)
@@ -405,9 +429,11 @@ def _overload(macros: tuple[Macro, ...], node: ast.Call) -> Macro:
     if unknown is not None:
         message = f"`{macros[0].name}` has no parameter `{unknown.text}`"
         raise MaskTypeError("M214", message, unknown.span, f"it is {shown}")
-    raise MaskTypeError(
-        "M204", f"`{macros[0].name}` does not take {given} arguments", node.span, f"it is {shown}"
-    )
+    counts = sorted({n for macro in macros for n in range(macro.arity[0], macro.arity[1] + 1)})
+    plural = "argument" if counts == [1] else "arguments"
+    expected = " or ".join(map(str, counts))
+    message = f"`{macros[0].name}` takes {expected} {plural}, found {given}"
+    raise MaskTypeError("M204", message, node.span, f"it is {shown}")
 
 
 def _has(macro: Macro, name: str) -> bool:
@@ -444,16 +470,19 @@ def _check_order(node: ast.Call) -> None:
             raise MaskTypeError("M218", message, part.span, "put it first")
         if part.name is not None:
             if part.name.text in seen:
-                raise MaskTypeError("M218", f"`{part.name.text}` is given twice", part.name.span)
+                message = f"`{part.name.text}` is given twice"
+                raise MaskTypeError("M218", message, part.name.span, "give it once")
             seen.add(part.name.text)
 
 
-def _seen_from(span: Span, macro: Macro, error: MaskcError) -> MaskcError:
-    """Place an error of a macro's body where the user wrote the call."""
+def _seen_from(span: Span, owner: str, error: MaskcError) -> MaskcError:
+    """Place an error of another text's definition where the user wrote its name."""
+    if error.code == "M219":
+        return too_big(span)
     if error.span is None or error.span.source == span.source:
         return error
     line, _ = error.span.source.position(error.span.start)
-    note = f"in `{macro.signature}`, {error.span.source.name}:{line}: `{error.span.text}`"
+    note = f"in `{owner}`, {error.span.source.name}:{line}: `{error.span.text}`"
     return error.noting(note, span)
 
 

@@ -33,6 +33,12 @@ from maskc.source import Span
 
 MAX_CONSTANT = 2**31 - 1
 
+FORMS = {
+    Fn.MIN: "min(a, b, ...)",
+    Fn.MAX: "max(a, b, ...)",
+    Fn.CLAMP: "clamp(x, least, most)",
+}
+
 _SIDES = ("on its left", "on its right")
 
 _FLIPPED = {">": CompareOp.LT, ">=": CompareOp.LE}
@@ -42,25 +48,25 @@ def boolean(expr: Expr, owner: str, place: str) -> Expr:
     """Return ``expr`` if it is a bool."""
     if expr.type is Type.BOOL:
         return expr
-    found = expr.type.article
-    raise MaskTypeError(
-        "M201",
-        f"{owner} needs a boolean {place}, found {found}".replace("  ", " "),
-        expr.span,
-        f"compare it, as in `{_shown(expr)} > 0`",
-    )
+    message = f"{_needs(owner, 'a boolean', place)}, found {expr.type.article}"
+    raise MaskTypeError("M201", message, expr.span, f"compare it, as in `{_shown(expr)} > 0`")
 
 
 def number(expr: Expr, owner: str, place: str) -> Expr:
     """Return ``expr`` if it is an int or a float."""
     if expr.type is not Type.BOOL:
         return expr
-    raise MaskTypeError(
-        "M202",
-        f"{owner} needs a number {place}, found a bool".replace("  ", " "),
-        expr.span,
-        f"turn it into one, as in `int({_shown(expr)})`",
-    )
+    message = f"{_needs(owner, 'a number', place)}, found a bool"
+    shown = _shown(expr)
+    match owner.strip("`"):
+        case "<" | "<=" | ">" | ">=" | "==" | "!=":
+            negated = shown if shown.isidentifier() else f"({shown})"
+            help = f"a boolean needs no comparison: write `{shown}` or `!{negated}`"
+        case "+" | "-" | "*" | "/":
+            help = f"masks are joined with `&`, `|` and `!`; a number is `int({shown})`"
+        case _:
+            help = f"turn it into one, as in `int({shown})`"
+    raise MaskTypeError("M202", message, expr.span, help)
 
 
 def connective(op: str, operands: Sequence[Expr], span: Span) -> Expr:
@@ -118,6 +124,7 @@ def choice(owner: str, cond: Expr, then: Expr, other: Expr, span: Span) -> Expr:
             f"{owner} needs two booleans or two numbers to choose from, "
             f"found {then.type.article} and {other.type.article}",
             span,
+            "a masked score is `where(test, score, -inf)`",
         )
     return Where(cond, then, other, span=span)
 
@@ -128,9 +135,8 @@ def call(fn: Fn, args: Sequence[Expr], span: Span) -> Expr:
     if len(args) < least or (most is not None and len(args) > most):
         expected = str(least) if least == most else f"at least {least}"
         plural = "argument" if least == most == 1 else "arguments"
-        raise MaskTypeError(
-            "M204", f"`{fn.value}` takes {expected} {plural}, found {len(args)}", span
-        )
+        message = f"`{fn.value}` takes {expected} {plural}, found {len(args)}"
+        raise MaskTypeError("M204", message, span, f"write `{FORMS.get(fn, f'{fn.value}(x)')}`")
     if fn not in CONVERSIONS:
         for arg in args:
             number(arg, f"`{fn.value}`", "")
@@ -172,7 +178,8 @@ def _bounded(expr: Arith) -> Expr:
     """Refuse a division by zero and a constant that no kernel can hold."""
     left, right = constant(expr.left), constant(expr.right)
     if expr.op in (ArithOp.FLOORDIV, ArithOp.MOD) and right == 0 and expr.type is Type.INT:
-        raise MaskTypeError("M205", f"`{expr.op.value}` divides by zero", expr.right.span)
+        message = f"`{expr.op.value}` divides by zero"
+        raise MaskTypeError("M205", message, expr.right.span, "divide by another number")
     if left is None or right is None or expr.type is not Type.INT:
         return expr
     if expr.op is ArithOp.POW and abs(left) > 1 and right * math.log2(abs(left)) > 32:
@@ -186,6 +193,10 @@ def _bounded(expr: Arith) -> Expr:
 def _too_large(expr: Expr) -> MaskTypeError:
     message = f"the constant is larger than {MAX_CONSTANT}"
     return MaskTypeError("M206", message, expr.span, "compute with floats, as in `2.0 ** 40`")
+
+
+def _needs(owner: str, what: str, place: str) -> str:
+    return f"{owner} needs {what} {place}" if place else f"{owner} needs {what}"
 
 
 def _shown(expr: Expr) -> str:

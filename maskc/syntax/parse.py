@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import cast
 
 from lark import Token, Tree, UnexpectedToken
-from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from maskc.errors import MaskcError
 from maskc.source import Source, Span
@@ -36,20 +35,23 @@ def parse(source: Source) -> tuple[ast.Tree, list[MaskcError]]:
 def _parse_statement(source: Source, tokens: Sequence[Token]) -> Tree[Token]:
     interactive = parser().parse_interactive(start="statement")
     previous: Token | None = None
-    for token in tokens:
+    for place, token in enumerate(tokens):
         try:
             interactive.feed_token(token)
         except UnexpectedToken:
-            raise unexpected(source, token, previous, _accepts(interactive)) from None
+            raise unexpected(source, token, previous, _accepts(tokens[:place])) from None
         previous = token
     try:
         return cast("Tree[Token]", interactive.feed_eof(previous))  # type: ignore[no-untyped-call]
     except UnexpectedToken:
-        raise unexpected(source, None, previous, _accepts(interactive)) from None
+        raise unexpected(source, None, previous, _accepts(tokens)) from None
 
 
-def _accepts(interactive: InteractiveParser) -> set[str]:
-    """Return the terminals that the parser would take next."""
+def _accepts(tokens: Sequence[Token]) -> set[str]:
+    """Return the terminals that may follow; a parser that has seen the wrong one forgets some."""
+    interactive = parser().parse_interactive(start="statement")
+    for token in tokens:
+        interactive.feed_token(token)
     return cast("set[str]", interactive.accepts())  # type: ignore[no-untyped-call]
 
 

@@ -111,11 +111,13 @@ class _Cutter:
     def _take(self, token: Token) -> None:
         self._statement.append(token)
         match token.type:
+            case _ if self._is_broken:
+                pass  # the first thing wrong with a statement explains the next ones
             case "UNREADABLE":
                 self._report(unreadable(self._span(token)))
             case "NAME" if len(token) > MAX_NAME:
                 message = f"the name has {len(token)} characters, at most {MAX_NAME} are read"
-                self._report(MaskSyntaxError("M109", message, self._span(token)))
+                self._report(MaskSyntaxError("M109", message, self._span(token), "shorten it"))
             case "LPAR" | "LSQB":
                 self._brackets.append(token)
                 if len(self._brackets) == MAX_NESTING:

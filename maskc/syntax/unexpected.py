@@ -23,8 +23,15 @@ WORDS = {
 OPERATORS = frozenset(
     {"_AND", "_OR", "COMPARE", "PLUS", "STAR", "SLASH", "FLOOR", "PERCENT", "XOR", "POWER"}
 )
-OPERANDS = frozenset({"NAME", "INT", "FLOAT", "TRUE", "FALSE", "INF", "LPAR"})
-ENDS = frozenset({"NAME", "INT", "FLOAT", "TRUE", "FALSE", "INF", "RPAR", "RSQB"})
+FORMS = {
+    "let": "write `let near = abs(q - k) < 8`",
+    "def": "write `def near(n) = abs(q - k) < n`",
+    "param": "write `param n: int = 8`",
+    "input": "write `input doc: int`",
+    "axis": "write `axis h = 16, w = 32`",
+}
+PYTHON = frozenset({"lambda", "return", "for", "in", "is", "import", "class", "while", "def"})
+WRITE_MASK = "a mask is an expression, as in `causal & window(512)`"
 
 
 def unexpected(
@@ -62,50 +69,68 @@ def _expected(accepts: set[str]) -> str:
 
 
 def _remedy(token: Token | None, previous: Token | None, accepts: set[str]) -> str | None:
+    found = token and token.type
+    if previous is not None and previous.type in DECLARATIONS:
+        is_word = token is not None and token.isidentifier()
+        return f"`{token}` is taken, choose another name" if is_word else FORMS[previous]
+    if "FLOAT" in accepts:
+        return _no_operand(token, previous)
+    if "PLUS" in accepts:
+        return _no_operator(token, previous, accepts)
+    match found:
+        case "COMPARE" | "COLON" | None if "EQUAL" in accepts and "LPAR" not in accepts:
+            return "a declaration takes one `=`, as in `let n = 4`"
+        case _ if "COLON" in accepts:
+            return "declare its type, as in `input doc: int`"
+        case _ if "LPAR" in accepts:
+            return "a name without parameters is declared by `let`"
+        case "EQUAL":
+            return "an input is a tensor given at run time; a constant is a `param`"
+        case _ if previous is not None and previous.type == "DOT":
+            return "a coordinate is one axis of a position, as in `q.h`"
+        case _:
+            return "a type is `int`, `float` or `bool`, and a name is ASCII letters and digits"
+
+
+def _no_operand(token: Token | None, previous: Token | None) -> str:
+    """Return the remedy where an operand or an argument has to follow."""
     found, before = token and token.type, previous and previous.type
     match found, before:
         case ("_AND", "_AND") | ("_OR", "_OR"):
             return f"write one `{token}`"
-        case (None, "LET" | "DEF" | "PARAM" | "INPUT" | "AXIS"):
-            return _declaration(str(previous))
-        case (_, "LET" | "DEF" | "PARAM" | "INPUT" | "AXIS") if "NAME" in accepts:
-            return f"`{token}` is a word of the language; choose another name"
-        case ("COMPARE", _) if token == "==" and "EQUAL" in accepts and "PLUS" not in accepts:
-            return "a declaration takes one `=`"
-        case ("EQUAL", "COMPARE" | "EQUAL" | "_AND" | "_OR" | "NOT"):
-            return "the comparisons are `<`, `<=`, `>`, `>=`, `==` and `!=`"
         case ("EQUAL", "PLUS" | "MINUS" | "STAR" | "SLASH"):
             return f"write the operation out, as in `score = score {previous} 1`"
-        case ("EQUAL", _) if "PLUS" in accepts:
-            return "compare with `==`; a name is given by `let NAME = ...`"
-        case ("DOT", "INT" | "FLOAT" | "NAME"):
-            return "a coordinate is one axis of a position, as in `q.h`"
-        case ("LSQB", _) if "PLUS" in accepts or "LPAR" not in accepts:
-            return "only an input is subscripted, as in `doc[q]`"
-        case ("LPAR", _) if "PLUS" in accepts:
-            return "a function is a name, as in `abs(q - k)`"
-        case ("RPAR" | "RSQB", _) if "PLUS" in accepts and "$END" in accepts:
-            return f"no bracket is open here: drop the `{token}`"
-        case (operand, end) if operand in OPERANDS and end in ENDS and "PLUS" in accepts:
-            return "join masks with `&` or `|`, terms with `+` or `*`, statements with `;`"
+        case ("EQUAL", _) | ("COMPARE", "EQUAL" | "MINUS" | "COMPARE"):
+            return "the comparisons are `<`, `<=`, `>`, `>=`, `==` and `!=`"
         case (operator, None) if operator in OPERATORS:
             return f"a line cannot start with `{token}`; end the line before with it"
         case (declaration, _) if declaration in DECLARATIONS:
             return f"`{token}` starts a statement: put it on its own line, or after `;`"
-        case (None, _) if "ELSE" in accepts:
-            return "a conditional is `a if test else b`"
-        case (None, _) if "COLON" in accepts and "PLUS" not in accepts:
-            return "declare its type: `int`, `float` or `bool`"
+        case (("COMMA" | "RPAR" | "RSQB"), _):
+            return f"`{previous}` needs something before the `{token}`"
+        case (("COLON" | "DOT"), _):
+            return "a subscript is one int for each dimension, as in `bias[head, q, k]`"
         case _:
-            return None
+            return f"`{previous}` needs something on its right" if previous else WRITE_MASK
 
 
-def _declaration(keyword: str) -> str:
-    forms = {
-        "let": "let near = abs(q - k) < 8",
-        "def": "def near(n) = abs(q - k) < n",
-        "param": "param n: int = 8",
-        "input": "input doc: int",
-        "axis": "axis h = 16, w = 32",
-    }
-    return f"write `{forms[keyword]}`"
+def _no_operator(token: Token | None, previous: Token | None, accepts: set[str]) -> str:
+    """Return the remedy where an operator has to follow, or the end."""
+    found = token and token.type
+    match found:
+        case "EQUAL":
+            return "compare with `==`; a name is given by `let NAME = ...`"
+        case "LPAR":
+            return "a function has a plain name, as in `exp(score)`, and no module"
+        case "LSQB":
+            return "only an input is subscripted, as in `doc[q]`"
+        case "RPAR" | "RSQB":
+            return f"no bracket is open here, drop the `{token}`"
+        case None if "ELSE" in accepts:
+            return "a conditional is `a if test else b`"
+        case declaration if declaration in DECLARATIONS:
+            return f"`{token}` starts a statement: put it on its own line, or after `;`"
+        case _ if str(previous) in PYTHON or str(token) in PYTHON:
+            return "a program is made of expressions, as in `causal & window(512)`"
+        case _:
+            return "join masks with `&` or `|`, terms with `+` or `*`, statements with `;`"

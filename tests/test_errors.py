@@ -1,0 +1,79 @@
+"""What a user sees for a bad program: the whole text of every error, carets included.
+
+A fixture file holds cases: a title after ``=== ``, the program (``\\u{0}`` stands for a character
+by its code, a first line ``with n = 4`` gives constants), then after ``---`` all its errors.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from maskc.errors import MaskcError
+from maskc.ir.elaborate import elaborate
+from maskc.source import Source
+from maskc.syntax.parse import parse
+
+FOLDER = Path(__file__).parent / "fixtures" / "errors"
+FILES = sorted(FOLDER.glob("*.txt"))
+
+
+@dataclass(frozen=True)
+class Case:
+    title: str
+    program: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"=== {self.title}\n{self.program}\n---\n{self.expected}\n"
+
+
+def read(path: Path) -> Iterator[Case]:
+    for block in re.split(r"^=== ", path.read_text(encoding="utf-8"), flags=re.M)[1:]:
+        title, rest = block.split("\n", 1)
+        program, expected = rest.split("\n---\n", 1) if "\n---\n" in rest else (rest, "")
+        yield Case(title, program.strip("\n"), expected.strip("\n"))
+
+
+def errors_of(program: str) -> list[MaskcError]:
+    text = re.sub(r"\\u\{(\w+)\}", lambda match: chr(int(match[1], 16)), program)
+    constants = {}
+    if text.startswith("with "):
+        given, text = text.split("\n", 1)
+        pairs = (pair.split(" = ") for pair in given.removeprefix("with ").split(", "))
+        constants = {name: ast.literal_eval(value) for name, value in pairs}
+    tree, errors = parse(Source(text))
+    _, more = elaborate(tree, constants)
+    return sorted([*errors, *more], key=lambda error: error.span.start if error.span else 0)
+
+
+def rendered(program: str) -> str:
+    return "\n\n".join(str(error) for error in errors_of(program))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_errors_read_as_expected(path: Path, golden: Callable[[Path, str], None]) -> None:
+    cases = [replace(case, expected=rendered(case.program)) for case in read(path)]
+    golden(path, "\n".join(map(str, cases)))
+
+
+def test_there_are_many_bad_programs() -> None:
+    cases = [case for path in FILES for case in read(path)]
+    assert len(cases) >= 90
+    assert len({case.title for case in cases}) == len(cases)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_error_has_code_sentence_and_help(path: Path) -> None:
+    for case in read(path):
+        found = errors_of(case.program)
+        assert found, case.title
+        for error in found:
+            assert re.fullmatch(r"M[123]\d\d", error.code), case.title
+            assert not error.message.endswith("."), error.message
+            assert error.help, f"{case.title}: {error.message}"
