@@ -66,7 +66,7 @@ def decide(cover: Cover, found: Found, tiles: Tiles, smaller: tuple[Pair, ...]) 
         yield tiles
         return
     width, *rest = smaller
-    per_tile = -(-tiles.width[0] // width[0]) * -(-tiles.width[1] // width[1])
+    per_tile = max(1, -(-tiles.width[0] // width[0]) * -(-tiles.width[1] // width[1]))
     for some in tiles.chunks(CHUNK // per_tile):
         still_open = _sort_out(cover, found, some.cut(width))
         if len(still_open):
