@@ -7,7 +7,6 @@ dense attention, hence the limit given here and ``fullgraph``.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from maskc.errors import LoweringError
 from maskc.ir.nodes import Expr, reads
 from maskc.ir.types import Given, Sz
 from maskc.ir.vectorize import Domain
+from maskc.lower.fold import fold
 from maskc.lower.mods import mask_mod, score_mod
 from maskc.lower.plan import Plan
 
@@ -85,9 +85,10 @@ def flex(
     needs_lse = needs_lse or plan.reads_lse
     if (reason := refusal(plan, (q, k, v))) is not None:
         raise reason
-    args = flex_args(plan, blocks)
     run = _runner(q, needs_lse)
-    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    folded = fold(plan, q, k, scale)
+    q, k, scale = folded.q, folded.k, folded.scale
+    args = flex_args(folded.plan, blocks)
     if q.device.type == "cpu":
         q, k = _widened(q), _widened(k)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from maskc.ir.nodes import OUT, SCORE, TRUE, Compare, Expr, Module, reads
@@ -62,9 +62,14 @@ class Plan:
         """Whether the epilogue reads the log-sum-exp."""
         return reads(self.module.out, Given.LSE)
 
+    def with_score(self, score: Expr) -> Plan:
+        """Return the plan with another score."""
+        return replace(self, module=Module(self.module.mask, score, self.module.out))
+
     def dense(self, expr: Expr, given: dict[Given, Tensor] | None = None) -> Tensor:
-        """Return an expression on all pairs, with size 1 where it does not depend."""
-        return vectorize(expr, everywhere(self.domain), self.domain, given)
+        """Return an expression on all pairs ``[B, H, Q, K]``, 1 where it does not depend."""
+        found = vectorize(expr, everywhere(self.domain), self.domain, given)
+        return found.reshape((1,) * (4 - found.dim()) + found.shape)
 
     def epilogue(self, out: Tensor, lse: Tensor | None) -> Tensor:
         """Return the output after the program's epilogue.

@@ -1,8 +1,9 @@
 """Programs to ``torch.nn.functional.scaled_dot_product_attention``.
 
 A mask alone is boolean, ``is_causal`` where it is exactly that; a bias is one float mask with -inf
-merged in; any other score is the float mask ``f(s) - s``, built from q and k. ``attn_mask`` and
-``is_causal`` are never passed together: SDPA's backends disagree on what that means.
+merged in; factors go into ``scale``, q and k; any other score is the float mask ``f(s) - s``, built
+from q and k. ``attn_mask`` and ``is_causal`` are never passed together: SDPA's backends disagree on
+what that means.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from maskc.analysis.score import ONE, Scaled
 from maskc.errors import LoweringError
-from maskc.ir.nodes import Arith, Expr, FloatConst, Value, reads
-from maskc.ir.types import ArithOp, Given
 from maskc.lower import dense
+from maskc.lower.fold import bias_of, default_scale, fold, remaining, score_class
 from maskc.lower.plan import Plan
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 def sdpa_args(
     plan: Plan, q: Tensor | None = None, k: Tensor | None = None, scale: float | None = None
 ) -> dict[str, Any]:
-    """Return the keywords for SDPA: ``attn_mask``, ``is_causal`` and ``enable_gqa``.
+    """Return the keywords for SDPA: ``attn_mask``, ``is_causal``, ``enable_gqa`` and ``scale``.
+
+    ``scale`` is there only where it is not SDPA's own.
 
     Args:
         plan: the bound program.
@@ -35,12 +38,21 @@ def sdpa_args(
         LoweringError: q and k are needed and missing.
 
     """
-    mask = None if plan.is_causal and not plan.changes_score else attn_mask(plan, q, k, scale)
-    return {
-        "attn_mask": mask,
-        "is_causal": mask is None and plan.is_causal,
+    match score_class(plan.module.score):
+        case Scaled(constant, head, query, key, bias) if (
+            q is not None and constant > 0 and (head, query, key) == (ONE, ONE, ONE)
+        ):
+            scale = constant * (default_scale(q) if scale is None else scale)
+            plan = plan.with_score(remaining(bias))
+        case _:
+            pass
+    causal = plan.is_causal and not plan.changes_score
+    args = {
+        "attn_mask": None if causal else attn_mask(plan, q, k, scale),
+        "is_causal": causal,
         "enable_gqa": plan.is_grouped,
     }
+    return args if scale is None else {**args, "scale": scale}
 
 
 def attn_mask(
@@ -81,32 +93,15 @@ def sdpa(
     """
     import torch.nn.functional as F
 
-    args = sdpa_args(plan, q, k, scale)
-    out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, scale=scale, **args)
+    folded = fold(plan, q, k, scale)
+    rest, q, k = folded.plan, folded.q, folded.k
+    args = sdpa_args(rest, q, k, folded.scale)
+    out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, **args)
     lse = None
     if needs_lse or plan.reads_lse:
-        scores = dense.scaled_scores(q, k, scale)
-        lse = dense.log_sum_exp(dense.masked_scores(plan, scores.float()))
+        scores = dense.scaled_scores(q, k, folded.scale)
+        lse = dense.log_sum_exp(dense.masked_scores(rest, scores.float()))
     return plan.epilogue(out, lse), lse
-
-
-def bias_of(score: Expr) -> Expr | None:
-    """Return ``f`` of a score that is ``score + f`` with an ``f`` free of the score, else None."""
-    match score:
-        case Value(Given.SCORE):
-            return FloatConst(0.0)
-        case Arith(ArithOp.ADD, left, right) if not reads(left, Given.SCORE):
-            return _sum(ArithOp.ADD, bias_of(right), left)
-        case Arith(ArithOp.ADD | ArithOp.SUB as op, left, right) if not reads(right, Given.SCORE):
-            return _sum(op, bias_of(left), right)
-        case _:
-            return None
-
-
-def _sum(op: ArithOp, bias: Expr | None, term: Expr) -> Expr | None:
-    if bias is None:
-        return None
-    return term if bias == FloatConst(0.0) and op is ArithOp.ADD else Arith(op, bias, term)
 
 
 def _biased(plan: Plan, bias: Tensor, q: Tensor | None) -> Tensor:

@@ -7,8 +7,10 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from maskc.errors import BindError, LoweringError, did_you_mean
+from maskc.ir.nodes import SCORE
 from maskc.ir.types import Dim, Sz
-from maskc.lower import flex, sdpa
+from maskc.lower import flex
+from maskc.lower.fold import bias_of, remaining_score
 from maskc.lower.plan import Plan
 
 if TYPE_CHECKING:
@@ -65,15 +67,16 @@ def choose(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor], dropout_p: float = 0.
 
 def is_maskless(plan: Plan) -> bool:
     """Tell whether SDPA runs the plan with neither a mask tensor nor a changed score."""
-    return not plan.changes_score and (not plan.masks or plan.is_causal)
+    return remaining_score(plan) == SCORE and (not plan.masks or plan.is_causal)
 
 
 def dense_elements(plan: Plan) -> int:
     """Return how many elements SDPA's mask has."""
     sizes = plan.domain.sizes
     deps = plan.module.mask.deps
-    if plan.changes_score:
-        bias = sdpa.bias_of(plan.module.score)
+    score = remaining_score(plan)
+    if score != SCORE:
+        bias = bias_of(score)
         deps |= Dim.ALL if bias is None else bias.deps
     dims = {Dim.BATCH: Sz.BATCH_SIZE, Dim.HEAD: Sz.NUM_HEADS, Dim.Q: Sz.Q_LEN, Dim.K: Sz.KV_LEN}
     return prod(sizes[size] for dim, size in dims.items() if dim in deps)

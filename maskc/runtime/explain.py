@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from maskc.ir.nodes import SCORE, TRUE, Expr, Module, reads
 from maskc.ir.text import to_text
 from maskc.ir.types import Dim, Given
-from maskc.lower.sdpa import bias_of
+from maskc.lower.fold import bias_of
 
 if TYPE_CHECKING:
     from maskc.runtime.program import Program

@@ -1,0 +1,105 @@
+"""Factors of the score into ``scale``, q and k, where a kernel applies them for nothing.
+
+``score * c`` is another scale; ``score * g[head] * f(q) * h(k)`` is the attention of ``q * g * f``
+and ``k * h``. What is left is the score itself, or a bias.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from maskc.analysis.score import ONE, Additive, Scaled, ScoreClass, classify
+from maskc.ir.nodes import SCORE, Arith, Expr
+from maskc.ir.types import ArithOp, Dim
+from maskc.lower.plan import Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A call whose score has no factors left: the rest of the program, and new q, k and scale."""
+
+    plan: Plan
+    q: Tensor
+    k: Tensor
+    scale: float
+
+
+@lru_cache(maxsize=4096)
+def score_class(score: Expr) -> ScoreClass:
+    """Return the class of a score, worked out once."""
+    return classify(score)
+
+
+def fold(plan: Plan, q: Tensor, k: Tensor, scale: float | None) -> Folded:
+    """Fold the factors of a plan's score; a score with none, or with others, stays as it is.
+
+    Args:
+        plan: the bound program.
+        q: queries ``[B, H, Q, D]``.
+        k: keys ``[B, Hkv, K, D]``.
+        scale: factor of ``q @ k^T``, ``1 / sqrt(D)`` if None.
+
+    """
+    scale = default_scale(q) if scale is None else scale
+    match score_class(plan.module.score):
+        case Scaled(constant, head, query, key, bias) if folds(plan):
+            q = _times(q, plan, head, query, math.copysign(1.0, constant))
+            if key != ONE:
+                k = k * plan.dense(key).transpose(-1, -2).to(k.dtype)
+            return Folded(plan.with_score(remaining(bias)), q, k, scale * abs(constant))
+        case _:
+            return Folded(plan, q, k, scale)
+
+
+def folds(plan: Plan) -> bool:
+    """Tell whether every factor of the score has a place in scale, q and k.
+
+    A key head that serves several query heads cannot carry a factor for each of them.
+    """
+    match score_class(plan.module.score):
+        case Scaled(key=key):
+            return not (plan.is_grouped and Dim.HEAD in key.deps)
+        case _:
+            return False
+
+
+def remaining_score(plan: Plan) -> Expr:
+    """Return the score that a kernel still has to compute once the factors are folded."""
+    match score_class(plan.module.score):
+        case Scaled(bias=bias) if folds(plan):
+            return remaining(bias)
+        case _:
+            return plan.module.score
+
+
+def remaining(bias: Expr | None) -> Expr:
+    """Return the score that adds ``bias``."""
+    return SCORE if bias is None else Arith(ArithOp.ADD, SCORE, bias)
+
+
+def bias_of(score: Expr) -> Expr | None:
+    """Return ``f`` of a score ``score + f``, None for any other."""
+    match score_class(score):
+        case Additive(bias):
+            return bias
+        case _:
+            return None
+
+
+def default_scale(q: Tensor) -> float:
+    """Return ``1 / sqrt(D)``."""
+    return 1 / math.sqrt(q.shape[-1])
+
+
+def _times(q: Tensor, plan: Plan, head: Expr, query: Expr, sign: float) -> Tensor:
+    """Multiply q by its factors; the scale's sign too, for SDPA takes the root of its scale."""
+    for factor in (head, query):
+        if factor != ONE:
+            q = q * plan.dense(factor).to(q.dtype)
+    return q if sign > 0 else -q
