@@ -156,11 +156,13 @@ def is_distance(form: Linear) -> bool:
 
 
 def banded(form: Linear) -> Expr:
-    """Write a bound of x, all the terms of the form: ``low <= x``, ``-low < x``, ``x < high``."""
+    """Write a bound of x, all the terms of the form: ``2 <= x``, ``x < 9``, ``-3 < x``, ``x <= -3``."""
     if form.terms[0][1] > 0 and form.constant > 0:
         return Compare(CompareOp.LT, IntConst(-form.constant - 1), to_expr(form.variable))
     if form.terms[0][1] > 0:
         return Compare(CompareOp.LE, IntConst(-form.constant), to_expr(form.variable))
+    if form.constant < 0:
+        return Compare(CompareOp.LE, to_expr(-form.variable), IntConst(form.constant))
     return Compare(CompareOp.LT, to_expr(-form.variable), IntConst(form.constant + 1))
 
 

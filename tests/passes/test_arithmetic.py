@@ -19,6 +19,7 @@ from maskc.ir.nodes import (
     Not,
     Or,
     Size,
+    rewrite,
 )
 from maskc.ir.types import ArithOp, CompareOp, Fn, Ix, Sz
 from maskc.passes.constraint import constraint, shown
