@@ -62,6 +62,8 @@ def number(expr: Expr, owner: str, place: str) -> Expr:
         case "<" | "<=" | ">" | ">=" | "==" | "!=":
             negated = shown if shown.isidentifier() else f"({shown})"
             help = f"a boolean needs no comparison: write `{shown}` or `!{negated}`"
+            if isinstance(expr, BoolConst):
+                help = "a boolean needs no comparison: leave it out, or negate with `!`"
         case "+" | "-" | "*" | "/":
             help = f"masks are joined with `&`, `|` and `!`; a number is `int({shown})`"
         case _:

@@ -98,7 +98,7 @@ class _Cutter:
         """Cut all tokens."""
         after_newline = False
         for token in tokens:
-            if self._brackets and after_newline and token.type in DECLARATIONS:
+            if after_newline and token.type in DECLARATIONS:
                 self._end()
             after_newline = token.type == "END" and token != ";"
             if token.type == "END":

@@ -61,7 +61,7 @@ def _expected(accepts: set[str]) -> str:
         return "an expression"
     words = [word for terminal, word in WORDS.items() if terminal in accepts]
     if "PLUS" in accepts:
-        words = [word for word in words if word not in ("`(`", "`else`")]
+        words = [word for word in words if word != "`(`"]
         words.append("an operator")
     if "$END" in accepts:
         words.append("the end of the statement")
@@ -106,6 +106,8 @@ def _no_operand(token: Token | None, previous: Token | None) -> str:
             return f"a line cannot start with `{token}`; end the line before with it"
         case (declaration, _) if declaration in DECLARATIONS:
             return f"`{token}` starts a statement: put it on its own line, or after `;`"
+        case ("COMMA", "COMMA"):
+            return "drop one `,`"
         case (("COMMA" | "RPAR" | "RSQB"), _):
             return f"`{previous}` needs something before the `{token}`"
         case (("COLON" | "DOT"), _):
