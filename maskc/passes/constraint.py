@@ -156,7 +156,7 @@ def is_distance(form: Linear) -> bool:
 
 
 def banded(form: Linear) -> Expr:
-    """Write a bound of x, all the terms of the form: ``2 <= x``, ``x < 9``, ``-3 < x``, ``x <= -3``."""
+    """Write a bound of all the terms: ``2 <= x``, ``x < 9``, ``-3 < x``, ``x <= -3``."""
     if form.terms[0][1] > 0 and form.constant > 0:
         return Compare(CompareOp.LT, IntConst(-form.constant - 1), to_expr(form.variable))
     if form.terms[0][1] > 0:

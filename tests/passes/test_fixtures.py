@@ -5,11 +5,12 @@ simplified program; a title with ``stays`` has a program that is in normal form.
 line each. Both sides are run at every point of a small case.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from environments import Case, environments
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from test_driver import disagreement, read
 
 from maskc.ir.nodes import Module
@@ -46,9 +47,7 @@ def test_every_pass_has_a_fixture() -> None:
     assert {path.stem for path in FIXTURES.glob("*.txt")} == names
 
 
-def test_fixtures_are_as_the_driver_finds_them(
-    golden: object, request: pytest.FixtureRequest
-) -> None:
+def test_fixtures_are_what_the_driver_finds(golden: Callable[[Path, str], None]) -> None:
     """With ``--update-golden`` the simplified sides are written anew."""
     for path in sorted(FIXTURES.glob("*.txt")):
         blocks = [f"# {title}\n{before}\n=> {told(before)}" for title, before, _ in pairs(path)]
@@ -71,7 +70,7 @@ def test_both_sides_mean_the_same(law: str, title: str, before: str, after: str)
 
 
 def agree(module: Module, expected: Module) -> None:
-    @settings(max_examples=8, database=None)
+    @settings(max_examples=8, database=None, suppress_health_check=list(HealthCheck))
     @given(environments(module, positions=True))
     def check(case: Case) -> None:
         assert disagreement(module, expected, case) is None
