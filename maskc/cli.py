@@ -189,6 +189,7 @@ def show(
 @size_options(b=2, h=4, q=128)
 @click.option("--d", type=click.IntRange(min=1), default=64, show_default=True, help="Width.")
 @click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="Where to run: cpu, cuda, ...")
 @click.option("--backends", default="flex,sdpa,reference", show_default=True, metavar="NAMES")
 @click.option("--tolerance", type=float, help="The largest error allowed.  [default: by dtype]")
 @seed_option
@@ -197,6 +198,7 @@ def diff(
     constants: tuple[tuple[str, Any], ...],
     d: int,
     dtype: str,
+    device: str,
     backends: str,
     tolerance: float | None,
     seed: int,
@@ -209,6 +211,7 @@ def diff(
     from maskc import testing
     from maskc.view.terminal import print_table
 
+    _check_device(device)
     names = [name.strip() for name in backends.split(",")]
     if unknown := [name for name in names if name not in testing.BACKENDS]:
         known = ", ".join(testing.BACKENDS)
@@ -216,8 +219,9 @@ def diff(
     compiled = _compile(program, constants)
     shape = _sizes(**sizes)
     generator = torch.Generator().manual_seed(seed)
-    inputs: dict[str, Any] = testing.random_inputs(compiled, shape, generator)
-    q, k, v = testing.random_qkv(shape, d, dtype, generator)
+    drawn = testing.random_inputs(compiled, shape, generator)
+    inputs: dict[str, Any] = {name: tensor.to(device) for name, tensor in drawn.items()}
+    q, k, v = (x.to(device) for x in testing.random_qkv(shape, d, dtype, generator))
     report = testing.diff(compiled, q, k, v, backends=names, **inputs)
     print_table(Console(), report.title, report.header, report.rows)
     for remark in report.remarks:
@@ -260,6 +264,16 @@ def _sizes(b: int, h: int, hkv: int | None, q: int, k: int | None) -> dict[str, 
         "q_len": q,
         "kv_len": q if k is None else k,
     }
+
+
+def _check_device(name: str) -> None:
+    """Refuse a device that torch does not know or that is not there."""
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise click.UsageError(f"no device {name!r}: {str(error).splitlines()[0]}") from None
 
 
 def _block(length: int) -> int:

@@ -76,6 +76,7 @@ finally:
         (("show", "causal", "--q", "0"), "0 is not in the range"),
         (("show", "causal", "--head", "1"), "count from 0"),
         (("diff", "causal", "--dtype", "int8"), "int8"),
+        (("diff", "causal", "--device", "toaster"), "no device 'toaster'"),
         (("list", "windwo"), "did you mean `window`?"),
         (("shwo",), "No such command"),
     ],

@@ -86,10 +86,10 @@ BAD = {
     " --> bad.json:1:7\n"
     '  1 | {"a": causal}\n'
     "    |       ^",
-    "bad.yml:a": "error[M602]: the file is not YAML: expected ',' or ']', but got '<stream end>'\n"
-    " --> bad.yml:2:1\n"
-    "  2 | \n"
-    "    | ^",
+    "bad.yml:a": "error[M602]: the file is not YAML: mapping values are not allowed here\n"
+    " --> bad.yml:1:10\n"
+    "  1 | a: causal: b\n"
+    "    |          ^",
     "loop.yaml:a": "error[M603]: `loop.yaml` has no key `a`",
 }
 
@@ -102,7 +102,7 @@ def test_what_is_said(ref: str, rendered: str) -> None:
     Path("program.mask").write_text("causal", encoding="utf-8")
     Path("bad.toml").write_text("x = 1\na = causal\n", encoding="utf-8")
     Path("bad.json").write_text('{"a": causal}', encoding="utf-8")
-    Path("bad.yml").write_text("a: [causal\n", encoding="utf-8")
+    Path("bad.yml").write_text("a: causal: b\n", encoding="utf-8")
     Path("loop.yaml").write_text("&a [*a]\n", encoding="utf-8")
     with pytest.raises(LoadError) as caught:
         read_source(ref)
