@@ -131,7 +131,8 @@ def _bound(draw: DrawFn, case: Case, roots: list[Expr], pairs: bool) -> Case:
         ready = [table for table in waiting if not _read_by(loads[table]) & waiting.keys()]
         assume(ready)  # an input that is subscripted by itself has no smallest size
         for table in ready:
-            sides = _sides(waiting.pop(table)) if pairs and draw(st.booleans()) else None
+            read = waiting.pop(table)
+            sides = _sides(read) if pairs and draw(st.booleans()) else None
             if sides is None:
                 bound: Any = draw(_tensor(case, table, loads[table]))
             else:
