@@ -7,14 +7,15 @@ dense attention, hence the limit given here and ``fullgraph``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from maskc.analysis.found import TileMap
 from maskc.analysis.tables import block_tables
 from maskc.errors import LoweringError
-from maskc.ir.nodes import Expr, reads
-from maskc.ir.types import Given, Sz
+from maskc.ir.nodes import Expr
+from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower.fold import fold
 from maskc.lower.mods import mask_mod, score_mod
@@ -82,9 +83,9 @@ def flex(
     """
     import torch
 
-    needs_lse = needs_lse or plan.reads_lse
-    if (reason := refusal(plan, (q, k, v))) is not None:
-        raise reason
+    needs_lse = needs_lse or plan.facts.reads_lse
+    if (refused := refusal(plan, (q, k, v))) is not None:
+        raise LoweringError(refused.code, refused.message, help=refused.help)
     run = _runner(q, needs_lse)
     folded = fold(plan, q, k, scale)
     q, k, scale = folded.q, folded.k, folded.scale
@@ -113,32 +114,27 @@ def flex(
     return plan.epilogue(out, lse), lse
 
 
-def refusal(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor]) -> LoweringError | None:
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why FlexAttention cannot run a call, and what can; raised only where flex was asked for."""
+
+    code: str
+    message: str
+    help: str
+
+
+def refusal(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor]) -> Refusal | None:
     """Return why FlexAttention cannot run the call, or None."""
     import torch
 
-    captured = [*plan.domain.tensors.values()]
+    captured = plan.domain.tensors.values()
     wants_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in (*qkv, *captured))
     if qkv[0].device.type == "cpu" and wants_gradient:
-        return LoweringError(
-            "M502",
-            "flex_attention has no backward on CPU, and a tensor requires a gradient",
-            help="use the sdpa or the reference backend, or `torch.no_grad()`",
-        )
-    if len({t.dtype for t in qkv}) > 1:
-        found = ", ".join(f"{name} {t.dtype}" for name, t in zip("qkv", qkv, strict=True))
-        return LoweringError(
-            "M503",
-            f"flex_attention needs q, k and v of one dtype, found {found}",
-            help="convert them, or use the reference backend",
-        )
-    if wants_gradient and plan.changes_score and not reads(plan.module.score, Given.SCORE):
-        return LoweringError(
-            "M504",
-            "flex_attention has no gradient for a score that ignores `score`",
-            plan.module.score.span,
-            "use the sdpa or the reference backend",
-        )
+        return NO_BACKWARD
+    if not qkv[0].dtype == qkv[1].dtype == qkv[2].dtype:
+        return MIXED_DTYPES
+    if wants_gradient and plan.facts.ignores_score:
+        return IGNORED_SCORE
     return None
 
 
@@ -201,3 +197,20 @@ def _compiled(static: bool) -> Callable[..., Any]:
         _attention, fullgraph=True, dynamic=False if static else None
     )
     return compiled
+
+
+NO_BACKWARD = Refusal(
+    "M502",
+    "flex_attention has no backward on CPU, and a tensor requires a gradient",
+    "use the sdpa or the reference backend, or `torch.no_grad()`",
+)
+MIXED_DTYPES = Refusal(
+    "M503",
+    "flex_attention needs q, k and v of one dtype, found several",
+    "convert them, or use the reference backend",
+)
+IGNORED_SCORE = Refusal(
+    "M504",
+    "flex_attention has no gradient for a score that ignores `score`",
+    "use the sdpa or the reference backend",
+)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from maskc.analysis.score import ONE, Additive, Scaled, ScoreClass, classify
-from maskc.ir.nodes import SCORE, Arith, Expr
-from maskc.ir.types import ArithOp, Dim
+from maskc.analysis.score import ONE, Additive, Identity, Scaled, ScoreClass
+from maskc.ir.nodes import Expr
+from maskc.ir.types import Dim
 from maskc.lower.plan import Plan
 
 if TYPE_CHECKING:
@@ -30,12 +29,6 @@ class Folded:
     scale: float
 
 
-@lru_cache(maxsize=4096)
-def score_class(score: Expr) -> ScoreClass:
-    """Return the class of a score, worked out once."""
-    return classify(score)
-
-
 def fold(plan: Plan, q: Tensor, k: Tensor, scale: float | None) -> Folded:
     """Fold the factors of a plan's score; a score with none, or with others, stays as it is.
 
@@ -47,12 +40,12 @@ def fold(plan: Plan, q: Tensor, k: Tensor, scale: float | None) -> Folded:
 
     """
     scale = default_scale(q) if scale is None else scale
-    match score_class(plan.module.score):
+    match plan.facts.form:
         case Scaled(constant, head, query, key, bias) if folds(plan):
             q = _times(q, plan, head, query, math.copysign(1.0, constant))
             if key != ONE:
                 k = k * plan.dense(key).transpose(-1, -2).to(k.dtype)
-            return Folded(plan.with_score(remaining(bias)), q, k, scale * abs(constant))
+            return Folded(plan.with_bias(bias), q, k, scale * abs(constant))
         case _:
             return Folded(plan, q, k, scale)
 
@@ -62,34 +55,20 @@ def folds(plan: Plan) -> bool:
 
     A key head that serves several query heads cannot carry a factor for each of them.
     """
-    match score_class(plan.module.score):
+    match plan.facts.form:
         case Scaled(key=key):
             return not (plan.is_grouped and Dim.HEAD in key.deps)
         case _:
             return False
 
 
-def remaining_score(plan: Plan) -> Expr:
-    """Return the score that a kernel still has to compute once the factors are folded."""
-    match score_class(plan.module.score):
+def remaining(plan: Plan) -> ScoreClass:
+    """Return the class of what a kernel still has to compute once the factors are folded."""
+    match plan.facts.form:
         case Scaled(bias=bias) if folds(plan):
-            return remaining(bias)
-        case _:
-            return plan.module.score
-
-
-def remaining(bias: Expr | None) -> Expr:
-    """Return the score that adds ``bias``."""
-    return SCORE if bias is None else Arith(ArithOp.ADD, SCORE, bias)
-
-
-def bias_of(score: Expr) -> Expr | None:
-    """Return ``f`` of a score ``score + f``, None for any other."""
-    match score_class(score):
-        case Additive(bias):
-            return bias
-        case _:
-            return None
+            return Identity() if bias is None else Additive(bias)
+        case form:
+            return form
 
 
 def default_scale(q: Tensor) -> float:

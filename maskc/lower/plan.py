@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from maskc.ir.nodes import OUT, SCORE, TRUE, Compare, Expr, Module, reads
+from maskc.analysis.score import Additive, Identity, ScoreClass, classify
+from maskc.ir.nodes import OUT, SCORE, TRUE, Arith, Compare, Expr, Module, reads
 from maskc.ir.rows import KV_ROW, Q_ROW
-from maskc.ir.types import CompareOp, Given, Sz
+from maskc.ir.types import ArithOp, CompareOp, Given, Sz
 from maskc.ir.vectorize import Domain, everywhere, vectorize
 
 if TYPE_CHECKING:
@@ -18,18 +20,42 @@ CAUSAL = Compare(CompareOp.LE, KV_ROW, Q_ROW)
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What the lowerings ask of a score and an epilogue, worked out once.
+
+    Attributes:
+        form: the class of the score.
+        ignores_score: whether the new score does not depend on the old.
+        reads_lse: whether the epilogue reads the log-sum-exp.
+
+    """
+
+    form: ScoreClass
+    ignores_score: bool
+    reads_lse: bool
+
+
+@lru_cache(maxsize=4096)
+def facts(score: Expr, out: Expr) -> Facts:
+    """Return the facts of a score and an epilogue over rows."""
+    return Facts(classify(score), not reads(score, Given.SCORE), reads(out, Given.LSE))
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A row program and the tensors that it runs over.
 
     Attributes:
         module: mask, score and epilogue over rows.
         domain: sizes, tensors, device.
+        facts: what is known of the score and the epilogue.
         nan_rows: True for a query row whose output is NaN, ``[B | 1, H | 1, Q]``; None for none.
 
     """
 
     module: Module
     domain: Domain
+    facts: Facts
     nan_rows: Tensor | None = None
 
     @property
@@ -57,14 +83,12 @@ class Plan:
         """Whether the program changes the output."""
         return self.module.out != OUT
 
-    @property
-    def reads_lse(self) -> bool:
-        """Whether the epilogue reads the log-sum-exp."""
-        return reads(self.module.out, Given.LSE)
-
-    def with_score(self, score: Expr) -> Plan:
-        """Return the plan with another score."""
-        return replace(self, module=Module(self.module.mask, score, self.module.out))
+    def with_bias(self, bias: Expr | None) -> Plan:
+        """Return the plan whose score only adds ``bias``, or is left as it is."""
+        score = SCORE if bias is None else Arith(ArithOp.ADD, SCORE, bias)
+        form = Identity() if bias is None else Additive(bias)
+        module = Module(self.module.mask, score, self.module.out)
+        return replace(self, module=module, facts=replace(self.facts, form=form))
 
     def dense(self, expr: Expr, given: dict[Given, Tensor] | None = None) -> Tensor:
         """Return an expression on all pairs ``[B, H, Q, K]``, 1 where it does not depend."""

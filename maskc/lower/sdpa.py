@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from maskc.analysis.score import ONE, Scaled
+from maskc.analysis.score import ONE, Additive, Scaled
 from maskc.errors import LoweringError
 from maskc.lower import dense
-from maskc.lower.fold import bias_of, default_scale, fold, remaining, score_class
+from maskc.lower.fold import default_scale, fold
 from maskc.lower.plan import Plan
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ def sdpa_args(
         LoweringError: q and k are needed and missing.
 
     """
-    match score_class(plan.module.score):
+    match plan.facts.form:
         case Scaled(constant, head, query, key, bias) if (
             q is not None and constant > 0 and (head, query, key) == (ONE, ONE, ONE)
         ):
             scale = constant * (default_scale(q) if scale is None else scale)
-            plan = plan.with_score(remaining(bias))
+            plan = plan.with_bias(bias)
         case _:
             pass
     causal = plan.is_causal and not plan.changes_score
@@ -64,9 +64,8 @@ def attn_mask(
     """
     if not plan.changes_score:
         return plan.dense(plan.module.mask) if plan.masks else None
-    bias = bias_of(plan.module.score)
-    if bias is not None:
-        return _biased(plan, plan.dense(bias), q)
+    if isinstance(plan.facts.form, Additive):
+        return _biased(plan, plan.dense(plan.facts.form.bias), q)
     if q is None or k is None:
         raise LoweringError(
             "M501",
@@ -98,7 +97,7 @@ def sdpa(
     args = sdpa_args(rest, q, k, folded.scale)
     out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, **args)
     lse = None
-    if needs_lse or plan.reads_lse:
+    if needs_lse or plan.facts.reads_lse:
         scores = dense.scaled_scores(q, k, folded.scale)
         lse = dense.log_sum_exp(dense.masked_scores(rest, scores.float()))
     return plan.epilogue(out, lse), lse

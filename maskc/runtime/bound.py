@@ -14,7 +14,7 @@ from maskc.ir.nodes import OUT, SCORE, TRUE, Module
 from maskc.ir.types import Sz
 from maskc.lower import flex, reference, sdpa
 from maskc.lower.mods import MaskMod, ScoreMod, mask_mod, score_mod
-from maskc.lower.plan import Plan
+from maskc.lower.plan import Plan, facts
 from maskc.runtime import dispatch, inputs, parts
 from maskc.runtime.request import Request
 
@@ -208,7 +208,7 @@ class Bound:
 
         """
         plan = self._plan(late)
-        if lse is None and plan.reads_lse:
+        if lse is None and plan.facts.reads_lse:
             raise BindError("M423", "the epilogue reads `lse`, which is missing")
         return plan.epilogue(out, lse)
 
@@ -248,7 +248,7 @@ class Bound:
         if late or score is None:
             score = self._late_score(late)
         module = Module(self._mask.expr, score.score, score.out)
-        return Plan(module, score.domain, self._nan_rows)
+        return Plan(module, score.domain, score.facts, self._nan_rows)
 
     def _late_score(self, late: Mapping[str, Any]) -> parts.ScorePart:
         inputs.known(late, [declared.name for declared in self.program.inputs])
@@ -263,7 +263,7 @@ class Bound:
 
     def _plan_mask(self) -> Plan:
         module = Module(self._mask.expr, SCORE, OUT)
-        return Plan(module, self._mask.domain, self._nan_rows)
+        return Plan(module, self._mask.domain, facts(SCORE, OUT), self._nan_rows)
 
     def _check_qkv(self, q: Tensor, k: Tensor, v: Tensor | None) -> None:
         """Refuse tensors of other sizes than were bound."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from maskc.analysis.score import Additive, Identity
 from maskc.errors import BindError, LoweringError, did_you_mean
-from maskc.ir.nodes import SCORE
 from maskc.ir.types import Dim, Sz
 from maskc.lower import flex
-from maskc.lower.fold import bias_of, remaining_score
+from maskc.lower.fold import remaining
 from maskc.lower.plan import Plan
 
 if TYPE_CHECKING:
@@ -52,10 +52,9 @@ def choose(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor], dropout_p: float = 0.
         return Choice("sdpa", "it needs no mask tensor")
     refused = flex.refusal(plan, qkv)
     if refused is not None:
-        mixed = len({t.dtype for t in qkv}) > 1
-        return Choice("reference" if mixed else "sdpa", refused.message)
+        return Choice("reference" if refused == flex.MIXED_DTYPES else "sdpa", refused.message)
     device, dtype = qkv[0].device.type, qkv[0].dtype
-    if not flex.compiles(device, dtype, plan.reads_lse):
+    if not flex.compiles(device, dtype, plan.facts.reads_lse):
         return Choice("sdpa", "flex would run eagerly here, with dense scores")
     size = dense_elements(plan) * qkv[0].element_size()
     if device == "cpu" and size <= DENSE_LIMIT:
@@ -67,17 +66,20 @@ def choose(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor], dropout_p: float = 0.
 
 def is_maskless(plan: Plan) -> bool:
     """Tell whether SDPA runs the plan with neither a mask tensor nor a changed score."""
-    return remaining_score(plan) == SCORE and (not plan.masks or plan.is_causal)
+    return isinstance(remaining(plan), Identity) and (not plan.masks or plan.is_causal)
 
 
 def dense_elements(plan: Plan) -> int:
     """Return how many elements SDPA's mask has."""
     sizes = plan.domain.sizes
     deps = plan.module.mask.deps
-    score = remaining_score(plan)
-    if score != SCORE:
-        bias = bias_of(score)
-        deps |= Dim.ALL if bias is None else bias.deps
+    match remaining(plan):
+        case Identity():
+            pass
+        case Additive(bias):
+            deps |= bias.deps
+        case _:
+            deps |= Dim.ALL
     dims = {Dim.BATCH: Sz.BATCH_SIZE, Dim.HEAD: Sz.NUM_HEADS, Dim.Q: Sz.Q_LEN, Dim.K: Sz.KV_LEN}
     return prod(sizes[size] for dim, size in dims.items() if dim in deps)
 

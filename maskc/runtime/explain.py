@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maskc.analysis.score import Additive, classify
 from maskc.ir.nodes import SCORE, TRUE, Expr, Module, reads
 from maskc.ir.text import to_text
 from maskc.ir.types import Dim, Given
-from maskc.lower.fold import bias_of
 
 if TYPE_CHECKING:
     from maskc.runtime.program import Program
@@ -71,7 +71,11 @@ def _score_class(module: Module) -> str:
         return "unchanged"
     if not reads(module.score, Given.SCORE):
         return "replaced: the result does not depend on q and k"
-    return "score + a bias" if bias_of(module.score) is not None else "a function of the score"
+    return (
+        "score + a bias"
+        if isinstance(classify(module.score), Additive)
+        else "a function of the score"
+    )
 
 
 def _flex(module: Module) -> list[str]:
@@ -94,7 +98,7 @@ def _sdpa(module: Module) -> list[str]:
             lines.append("attn_mask=None, is_causal=True (without offsets)")
         case False, True:
             lines.append("a boolean attn_mask, only as large as what it depends on")
-        case _ if bias_of(module.score) is not None:
+        case _ if isinstance(classify(module.score), Additive):
             lines.append("a float attn_mask, the bias with -inf where the mask is false")
         case _:
             lines.append("a float attn_mask `f(s) - s` of [B, H, Q, K], computed from q and k")

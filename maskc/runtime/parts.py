@@ -15,6 +15,7 @@ from maskc.ir.nodes import TRUE, Expr, Input, IntConst, Load, Module, Or, Same
 from maskc.ir.rows import BATCH, HEAD, Q_ROW, Layout, to_rows
 from maskc.ir.types import Type
 from maskc.ir.vectorize import Domain
+from maskc.lower.plan import Facts, facts
 from maskc.runtime import inputs
 from maskc.runtime.request import Request
 from maskc.runtime.select import Selections
@@ -42,6 +43,7 @@ class ScorePart:
     score: Expr
     out: Expr
     domain: Domain
+    facts: Facts
 
 
 def bind_mask(module: Module, request: Request, given: Mapping[str, Any]) -> MaskPart:
@@ -69,7 +71,7 @@ def bind_score(
     domain = Domain(own.sizes, {**mask.domain.tensors, **own.tensors}, own.device)
     check_reads(score, domain, None if mask.expr == TRUE else mask.expr)
     check_reads(out, domain)
-    return ScorePart(score, out, domain)
+    return ScorePart(score, out, domain, facts(score, out))
 
 
 def attending_all(mask: MaskPart, empty: Tensor) -> MaskPart:

@@ -1,8 +1,12 @@
-"""``topk`` to an ordinary mask: a rank for each key, and a threshold for each query.
+"""``topk`` to an ordinary mask: what it selects is worked out when tensors are bound.
 
-The rank of a key is its place among all keys by value, the lower index first in a tie; a key is
-selected if it is allowed and its rank is at most that of the n-th best allowed key. Ranks are
-exact where values tie, need no gradient, and take one int32 for each key and one for each query.
+There are two forms. Where every query picks anew, or all pick alike, a boolean says for each key
+whether it is selected. Where the values are those of keys alone but the allowed keys differ from
+query to query (``topk(bias[k], n, where = causal)``), that boolean would be as large as the
+attention matrix; then each key gets its rank by value, each query the rank of its last selected
+key, and a key is selected if it is allowed and its rank is no larger.
+
+Both are exact where values tie, and nothing here is differentiated.
 """
 
 from __future__ import annotations
@@ -11,16 +15,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from maskc.ir.nodes import TRUE, And, Compare, Expr, Input, IntConst, Load, TopK, rewrite, walk
+from maskc.ir.nodes import And, Compare, Expr, Input, Load, TopK, rewrite, walk
 from maskc.ir.rows import BATCH, HEAD, KV_ROW, Q_ROW
-from maskc.ir.types import CompareOp, Dim, Ix, Type
-from maskc.ir.vectorize import At, Domain, everywhere, vectorize
+from maskc.ir.types import CompareOp, Dim, Type
+from maskc.ir.vectorize import Domain
+from maskc.runtime.ranking import picked, ranked, thresholds
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-CHUNK = 2**24
-"""Elements of ranks that are looked at together while the thresholds are found."""
 
 
 @dataclass(slots=True)
@@ -34,67 +36,33 @@ class Selections:
 
     def resolve(self, expr: Expr) -> Expr:
         """Return a row expression without ``topk``."""
+        import torch
+
         if not _selects(expr):
             return expr
-        return rewrite(expr, lambda term: self._select(term) if isinstance(term, TopK) else None)
+        with torch.no_grad():
+            return rewrite(
+                expr, lambda term: self._select(term) if isinstance(term, TopK) else None
+            )
 
     def _select(self, term: TopK) -> Expr:
-        domain = Domain(
-            self.domain.sizes, {**self.domain.tensors, **self.tensors}, self.domain.device
-        )
-        ranks = rank(vectorize(term.value, everywhere(domain), domain).detach(), domain)
+        tensors = {**self.domain.tensors, **self.tensors}
+        domain = Domain(self.domain.sizes, tensors, self.domain.device)
         name = f"{self.owner}_topk{len(self.tensors)}"
-        place = self._read(f"{name}@rank", ranks)
-        if term.where == TRUE:
-            return Compare(CompareOp.LT, place, IntConst(term.count))
-        last = thresholds(ranks, term, domain)
-        chosen = Compare(CompareOp.LE, place, self._read(f"{name}@last", last))
-        return And((term.where, chosen))
+        if Dim.Q in term.value.deps or Dim.Q not in term.where.deps:
+            return self._read(f"{name}@keep", picked(term, domain), Type.BOOL)
+        order, rank = ranked(term, domain)
+        last = thresholds(term, order, rank, domain)
+        place = self._read(f"{name}@rank", rank, Type.INT)
+        limit = self._read(f"{name}@last", last, Type.INT)
+        return And((term.where, Compare(CompareOp.LE, place, limit)))
 
-    def _read(self, name: str, tensor: Tensor) -> Load:
+    def _read(self, name: str, tensor: Tensor, kind: Type) -> Load:
         """Record a tensor ``[B | 1, H | 1, Q | 1, K | 1]`` and return the read of it."""
         kept = [place for place in range(4) if tensor.shape[place] > 1]
         self.tensors[name] = tensor.squeeze()
         indices = (BATCH, HEAD, Q_ROW, KV_ROW)
-        return Load(Input(name, Type.INT), tuple(indices[place] for place in kept))
-
-
-def rank(values: Tensor, domain: Domain) -> Tensor:
-    """Return the place of each key by value, from 0: int32, of the shape of ``values``."""
-    import torch
-
-    values = values.expand(*values.shape[:3], domain.extent(Ix.KV_IDX))
-    order = values.argsort(dim=-1, descending=True, stable=True)
-    places = torch.arange(order.shape[-1], dtype=torch.int32, device=domain.device)
-    return torch.empty_like(order, dtype=torch.int32).scatter_(-1, order, places.expand_as(order))
-
-
-def thresholds(ranks: Tensor, term: TopK, domain: Domain) -> Tensor:
-    """Return for each query the rank of its last selected key.
-
-    The result is int32 ``[B | 1, H | 1, Q | 1, 1]``; where fewer keys are allowed than are to be
-    selected it is the largest int32, so that all of them are.
-    """
-    import torch
-
-    at = everywhere(domain)
-    if Dim.Q not in term.deps:
-        return _last(ranks, term, domain, at)
-    rows = at.indices[Ix.Q_IDX]
-    width = domain.extent(Ix.BATCH) * domain.extent(Ix.HEAD) * domain.extent(Ix.KV_IDX)
-    chunks = torch.split(rows, max(1, CHUNK // width), dim=2)
-    parts = [_last(ranks, term, domain, At({**at.indices, Ix.Q_IDX: part})) for part in chunks]
-    return torch.cat(parts, dim=2)
-
-
-def _last(ranks: Tensor, term: TopK, domain: Domain, at: At) -> Tensor:
-    import torch
-
-    allowed = vectorize(term.where, at, domain)
-    rows = ranks if ranks.shape[2] == 1 else ranks[:, :, at.indices[Ix.Q_IDX].flatten()]
-    ordered = torch.where(allowed, rows, torch.iinfo(torch.int32).max)
-    count = min(term.count, ordered.shape[-1])
-    return ordered.kthvalue(count, dim=-1, keepdim=True).values
+        return Load(Input(name, kind), tuple(indices[place] for place in kept))
 
 
 @lru_cache(maxsize=4096)
