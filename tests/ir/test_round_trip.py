@@ -1,15 +1,33 @@
 """Canonical text parses back to the program that was printed."""
 
+from itertools import permutations
+
+import pytest
 from environments import Case, environments
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Words, masks, modules
+from strategies import GRIDS, Words, masks, modules
 
 from maskc.ir.elaborate import Elaborated, elaborate
-from maskc.ir.nodes import Expr, Module
+from maskc.ir.nodes import (
+    OUT,
+    SCORE,
+    TRUE,
+    Axis,
+    Compare,
+    Coord,
+    Expr,
+    Index,
+    IntConst,
+    Module,
+    Or,
+)
 from maskc.ir.text import to_text
+from maskc.ir.types import CompareOp, Ix
 from maskc.source import Source
 from maskc.syntax.parse import parse
+
+TWO = IntConst(2)
 
 
 def read(text: str, **constants: bool | int | float) -> Elaborated:
@@ -31,9 +49,26 @@ def test_selections_parse_back(mask: Expr) -> None:
 
 
 @given(modules())
-def test_text_is_stable(module: Module) -> None:
+def test_text_does_not_depend_on_how_it_was_written(module: Module) -> None:
     text = to_text(module)
-    assert to_text(read(text).module) == text
+    written = text.replace(" & ", " and\n\t").replace("(", "( # bracket\n").replace("\n", " \r\n")
+    assert read(written).module == module
+    assert to_text(read(written).module) == text
+
+
+@pytest.mark.parametrize("axes", GRIDS, ids=lambda axes: "x".join(str(a.size) for a in axes))
+def test_grids_parse_back(axes: tuple[Axis, ...]) -> None:
+    for count in range(1, len(axes) + 1):
+        for some in permutations(axes, count):
+            parts = (Compare(CompareOp.LT, Coord(Index(Ix.Q), axis), TWO) for axis in some)
+            module = Module(Or((TRUE, *parts)), SCORE, OUT)
+            assert read(to_text(module)).module == module
+
+
+def test_unread_axes_get_a_free_name() -> None:
+    text = "axis h = 2, w = 3\ninput axis0: int\naxis0[k.h] < 3"
+    module = read(text).module
+    assert read(to_text(module)).module == module
 
 
 @given(data=st.data(), module=modules())
