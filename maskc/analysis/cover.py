@@ -58,11 +58,11 @@ class Cover:
 
     def verdict(self, box: Box) -> Verdict:
         """Return whether the expression holds everywhere, or nowhere, on each tile of ``box``."""
-        return _Evaluation(self, box).verdict(self.asked)
+        return Evaluation(self, box).verdict(self.asked)
 
 
 @dataclass(slots=True)
-class _Evaluation:
+class Evaluation:
     """The known values of the sub-terms on one box."""
 
     cover: Cover
@@ -71,11 +71,13 @@ class _Evaluation:
     numbers: dict[Expr, Bounds] = field(default_factory=dict)
 
     def verdict(self, expr: Expr) -> Verdict:
+        """Return what is known of a boolean."""
         if expr not in self.verdicts:
             self.verdicts[expr] = self._verdict(expr)
         return self.verdicts[expr]
 
     def number(self, expr: Expr) -> Bounds:
+        """Return the bounds of a number."""
         if expr not in self.numbers:
             self.numbers[expr] = self._number(expr)
         return self.numbers[expr]

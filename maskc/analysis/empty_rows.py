@@ -58,7 +58,7 @@ def _try_likely_keys(cover: Cover, tile_map: TileMap, empty: Tensor) -> None:
     group, block, place = empty.nonzero(as_tuple=True)
     row = block * high + place
     ends = torch.zeros_like(row), torch.full_like(row, k_len - 1)
-    keys = torch.stack([row, row + (k_len - q_len), *ends], dim=-1)
+    keys = torch.stack([row, (row + (k_len - q_len)).clamp(min=0), *ends], dim=-1)
     for start in range(0, len(row), POINTS) if k_len else ():
         some = slice(start, start + POINTS)
         true = holds(cover, grid, group[some], row[some, None], keys[some]).any(-1)

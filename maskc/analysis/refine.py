@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maskc.analysis.bounds import Bounds
 from maskc.analysis.cover import Cover
 from maskc.analysis.found import Found, Step
-from maskc.analysis.grid import Grid, Pair, Tiles, boxed, rows, spread, starting_rows
+from maskc.analysis.grid import Grid, Tiles, boxed, rows, spread, starting_rows
 from maskc.ir.vectorize import At, vectorize
 
 if TYPE_CHECKING:
@@ -62,25 +63,16 @@ def holds(cover: Cover, grid: Grid, group: Tensor, q: Tensor, k: Tensor) -> Tens
 
 
 def _refine(cover: Cover, found: Found, blocks: Tiles) -> None:
-    q, k, (high, wide) = _parts(found, blocks)
-    q_len, k_len = found.grid.lengths
-    place = boxed(
-        found.grid,
-        blocks.group[:, None, None],
-        rows(q[:, :, None], high, q_len),
-        rows(k[:, None, :], wide, k_len),
-    )
-    always, never = spread(cover.verdict(place), (len(blocks), q.shape[1], k.shape[1]), q.device)
+    q, k = _parts(found, blocks)
+    shape = len(blocks), q.lo.shape[1], k.lo.shape[2]
+    place = boxed(found.grid, blocks.group[:, None, None], q, k)
+    always, never = spread(cover.verdict(place), shape, blocks.q.device)
     true, false = always.flatten(1).any(-1), never.flatten(1).any(-1) | _cropped(found, blocks)
     still_open = ~(always | never) & ~(true & false)[:, None, None]
     block, row, column = still_open.nonzero(as_tuple=True)
-    seen = holds(
-        cover,
-        found.grid,
-        blocks.group[block],
-        each(q[block, row], high),
-        each(k[block, column], wide),
-    )
+    rows_seen = _within(q.lo[block, row, 0], q.hi[block, row, 0], found.grid.block[0])
+    keys_seen = _within(k.lo[block, 0, column], k.hi[block, 0, column], found.grid.block[1])
+    seen = holds(cover, found.grid, blocks.group[block], rows_seen, keys_seen)
     true[block[seen.any(-1)]] = True
     false[block[~seen.all(-1)]] = True
     found.keep(full=blocks[~false], partial=blocks[true & false])
@@ -89,18 +81,30 @@ def _refine(cover: Cover, found: Found, blocks: Tiles) -> None:
     found.decided[Step.PARTS] += len(blocks) - pointwise
 
 
-def _parts(found: Found, blocks: Tiles) -> tuple[Tensor, Tensor, Pair]:
-    """Return the first rows ``[T, parts]`` of the parts of blocks, and the size of a part."""
+def _parts(found: Found, blocks: Tiles) -> tuple[Bounds, Bounds]:
+    """Return the rows ``[T, parts, 1]`` and keys ``[T, 1, parts]`` of the parts of blocks."""
     import torch
 
-    high, wide = (-(-size // PARTS) for size in found.grid.block)
-    q, k = (
-        start[:, None] + torch.arange(0, size, part, device=start.device)
-        for start, size, part in zip(
-            starting_rows(found.grid, blocks), found.grid.block, (high, wide), strict=True
-        )
+    sides = []
+    for start, size, length in zip(
+        starting_rows(found.grid, blocks), found.grid.block, found.grid.lengths, strict=True
+    ):
+        part = -(-size // PARTS)
+        first = start[:, None] + torch.arange(0, size, part, device=start.device)
+        last = torch.minimum(first + (part - 1), start[:, None] + (size - 1))
+        sides.append((first.clamp(max=length - 1), last.clamp(max=length - 1), length - 1))
+    (q, q_last, q_reach), (k, k_last, k_reach) = sides
+    return (
+        Bounds(q[:, :, None], q_last[:, :, None], q_reach),
+        Bounds(k[:, None, :], k_last[:, None, :], k_reach),
     )
-    return q, k, (high, wide)
+
+
+def _within(first: Tensor, last: Tensor, size: int) -> Tensor:
+    """Return all rows from ``first`` to ``last``; the last is repeated in shorter parts."""
+    import torch
+
+    return torch.minimum(each(first, -(-size // PARTS)), last[:, None])
 
 
 def _few(start: Tensor, size: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from environments import environments
@@ -12,6 +14,7 @@ from row_programs import dense, domain_of, row_mask, rows_of_case
 from strategies import masks
 from torch.nn.attention import flex_attention
 
+from maskc.analysis import refine, tables, tiles
 from maskc.analysis.tables import Tables, block_tables
 from maskc.analysis.tiles import tile_map
 from maskc.ir.nodes import Expr
@@ -30,7 +33,7 @@ def test_literature(mask: Mask) -> None:
             assert_tables(row_mask(mask.text, domain), domain, block)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     st.data(),
     masks(),
@@ -63,9 +66,9 @@ def test_torch_makes_these_tables_itself() -> None:
 def test_nothing_to_attend(q_len: int, kv_len: int, compact: bool) -> None:
     domain = domain_of(q_len, kv_len)
     found = tile_map(row_mask("causal", domain), domain, (4, 4))
-    tables = block_tables(found, compact)
-    assert tables.kv_indices.shape == (1, 1, -(-q_len // 4), -(-kv_len // 4))
-    assert tables.full_q_indices.shape == (1, 1, -(-kv_len // 4), -(-q_len // 4))
+    written = block_tables(found, compact)
+    assert written.kv_indices.shape == (1, 1, -(-q_len // 4), -(-kv_len // 4))
+    assert written.full_q_indices.shape == (1, 1, -(-kv_len // 4), -(-q_len // 4))
     assert found.sparsity == 0.0
 
 
@@ -95,3 +98,29 @@ def assert_same(ours: Tables, theirs: flex_attention.BlockMask) -> None:
         assert index.shape == expected_index.shape
         live = torch.arange(index.shape[-1]) < count[..., None]
         assert torch.equal(index[live], expected_index[live]), indices
+
+
+@given(st.data(), masks(), st.tuples(*[st.sampled_from([1, 2, 3])] * 2), st.sampled_from([2, 3, 8]))
+def test_drawn_in_small_steps(
+    data: st.DataObject, mask: Expr, block: tuple[int, int], factor: int
+) -> None:
+    """The same where even small matrices take several levels, chunks and parts."""
+    case = data.draw(environments(mask, positions=data.draw(st.booleans())))
+    with (
+        patch.multiple(tiles, TOP=1, FACTOR=factor, CHUNK=data.draw(st.integers(16, 64))),
+        patch.multiple(refine, PARTS=2, POINTS=64),
+        patch.multiple(tables, CHUNK=3, DECODE_ROWS=0),
+    ):
+        assert_tables(*rows_of_case(mask, case), block)
+
+
+@pytest.mark.parametrize("mask", LITERATURE[::3], ids=lambda mask: mask.name)
+def test_literature_in_small_steps(mask: Mask) -> None:
+    draw = Draw(129, 150, batch=2, heads=3)
+    domain = domain_of(129, 150, 2, 3, **mask.inputs(draw))
+    with (
+        patch.multiple(tiles, TOP=3, FACTOR=4, CHUNK=100),
+        patch.multiple(refine, PARTS=2, POINTS=100),
+        patch.multiple(tables, CHUNK=100, DECODE_ROWS=0),
+    ):
+        assert_tables(row_mask(mask.text, domain), domain, (4, 5))

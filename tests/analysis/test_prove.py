@@ -1,0 +1,97 @@
+"""Translation validation: what simplification does to index arithmetic is proved by z3."""
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+z3 = pytest.importorskip("z3")
+
+from strategies import Words, grid, masks  # noqa: E402
+
+from maskc.analysis.prove import Verdict, prove, prove_terms  # noqa: E402
+from maskc.ir.elaborate import elaborate  # noqa: E402
+from maskc.ir.nodes import OUT, SCORE, Arith, Compare, Expr, IntConst, Module, rewrite  # noqa: E402
+from maskc.ir.types import ArithOp, CompareOp  # noqa: E402
+from maskc.passes.driver import PASSES, Pass, simplify  # noqa: E402
+from maskc.source import Source  # noqa: E402
+from maskc.syntax.parse import parse  # noqa: E402
+
+
+def read(text: str) -> Module:
+    tree, _ = parse(Source(text))
+    elaborated, errors = elaborate(tree, {})
+    assert errors == []
+    return elaborated.module
+
+
+PAIRS = [
+    ("causal & window(8)", "0 <= q - k < 8"),
+    ("q // 8 * 8 + q % 8 == k", "q == k"),
+    ("abs(q - k) < 4", "q - k < 4 & k - q < 4"),
+    ("k // 64 <= q // 64", "k < (q // 64 + 1) * 64"),
+    ("doc[q] == doc[k] & causal", "k <= q & doc[k] == doc[q]"),
+    ("q % 12 % 4 == 0", "q % 4 == 0"),
+    ("min(q, 4) <= k", "q <= k | 4 <= k"),
+    ("k.h >= 0; axis h = 2, w = 3", "k < 6"),
+    ("causal; score = where(causal, score * 2, score)", "causal; score = score * 2"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_equal_programs_are_proved(first: str, second: str) -> None:
+    assert prove(read(first), read(second)) is Verdict.PROVED
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("causal", "k < q"),
+        ("(q + k) // 2 < 3", "q // 2 + k // 2 < 3"),
+        ("score = score + slopes[head]", "score = slopes[head] + score"),
+        ("!(slopes[head] < 0.5)", "0.5 <= slopes[head]"),
+    ],
+)
+def test_others_are_not(first: str, second: str) -> None:
+    assert prove(read(first), read(second)) is Verdict.OPEN
+
+
+WORDS = st.sampled_from([Words(), Words(floats=False), Words(axes=grid(2, 3)), Words(loads=False)])
+
+
+@settings(max_examples=150)
+@given(mask=WORDS.flatmap(lambda words: masks(depth=2, words=words)))
+def test_every_simplification_is_proved(mask: Expr) -> None:
+    after = simplify(Module(mask, SCORE, OUT)).module.mask
+    verdict = prove_terms(mask, after, timeout_ms=500)
+    event(verdict.value)
+    assert verdict is not Verdict.OPEN
+
+
+def _off_by_one(expr: Expr) -> Expr | None:
+    """A wrong law: `a < b` is no `a <= b`."""
+    match expr:
+        case Compare(CompareOp.LT, left, right):
+            return Compare(CompareOp.LE, left, right)
+        case _:
+            return None
+
+
+def _wrong_quotient(expr: Expr) -> Expr | None:
+    """A wrong law: `-x // n` is no `-(x // n)`."""
+    match expr:
+        case Arith(ArithOp.FLOORDIV, Arith(ArithOp.SUB, a, b), IntConst(n)) if n > 1:
+            parts = (Arith(ArithOp.FLOORDIV, part, IntConst(n)) for part in (a, b))
+            return Arith(ArithOp.SUB, *parts)
+        case _:
+            return None
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [("k < 5 & causal", _off_by_one), ("(q - k) // 4 == 0", _wrong_quotient)],
+)
+def test_a_wrong_law_is_caught(text: str, rule: Pass) -> None:
+    mask = read(text).mask
+    assert prove_terms(mask, rewrite(mask, rule)) is Verdict.OPEN
+    wrong = simplify(Module(mask, SCORE, OUT), (rule, *PASSES)).module.mask
+    assert prove_terms(mask, wrong) is Verdict.OPEN
