@@ -8,7 +8,6 @@ disagree, 2 wrong usage.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +17,13 @@ from maskc.loading import read_source
 try:
     import click
 
+    from maskc import arguments
     from maskc.view.terminal import coloured
 except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
 
 if TYPE_CHECKING:
     from maskc.runtime.program import Program
-
-DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 
 class Commands(click.Group):
@@ -38,60 +36,6 @@ class Commands(click.Group):
         except MaskcError as error:
             click.echo(coloured(render(error)), err=True)
             ctx.exit(1)
-
-
-class ConstantType(click.ParamType[tuple[str, bool | int | float]]):
-    """``name=value``, the value as a program writes it."""
-
-    name = "name=value"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, bool | int | float]:
-        """Return the name and the value."""
-        name, equals, text = str(value).partition("=")
-        text = text.strip().lower()
-        if not name.strip() or not equals:
-            self.fail(f"{value!r}, expected name=value", param, ctx)
-        if text in ("true", "false"):
-            return name.strip(), text == "true"
-        try:
-            number = int(text) if text.lstrip("+-").isdecimal() else float(text)
-        except ValueError:
-            self.fail(f"{value!r}, expected an int, a float, true or false", param, ctx)
-        return name.strip(), number
-
-
-Command = Callable[..., None]
-
-program_argument = click.argument("program", metavar="PROGRAM")
-define_option = click.option(
-    "-D",
-    "constants",
-    metavar="NAME=VALUE",
-    type=ConstantType(),
-    multiple=True,
-    help="A param or the size of an axis; may be given several times.",
-)
-seed_option = click.option("--seed", default=0, show_default=True, help="Of all random tensors.")
-
-
-def size_options(b: int, h: int, q: int) -> Callable[[Command], Command]:
-    """Add ``--b --h --hkv --q --k`` with these defaults; hkv follows h, and k follows q."""
-    size = click.IntRange(min=1)
-
-    def decorate(command: Command) -> Command:
-        for option in (
-            click.option("--k", type=size, help="Keys.  [default: as many as queries]"),
-            click.option("--q", type=size, default=q, show_default=True, help="Queries."),
-            click.option("--hkv", type=size, help="Key heads.  [default: as many as heads]"),
-            click.option("--h", type=size, default=h, show_default=True, help="Heads."),
-            click.option("--b", type=size, default=b, show_default=True, help="Batch."),
-        ):
-            command = option(command)
-        return command
-
-    return decorate
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -116,8 +60,8 @@ def check(programs: tuple[str, ...]) -> None:
 
 
 @main.command()
-@program_argument
-@define_option
+@arguments.program_argument
+@arguments.define_option
 def explain(program: str, constants: tuple[tuple[str, Any], ...]) -> None:
     """Tell what a program becomes, where it runs, and why."""
     click.echo(_compile(program, constants).explain())
@@ -141,15 +85,15 @@ def list_library(names: tuple[str, ...]) -> None:
 
 
 @main.command()
-@program_argument
-@define_option
-@size_options(b=1, h=1, q=32)
+@arguments.program_argument
+@arguments.define_option
+@arguments.size_options(b=1, h=1, q=32)
 @click.option("--batch", type=click.IntRange(min=0), default=0, help="Which batch to show.")
 @click.option("--head", type=click.IntRange(min=0), default=0, help="Which head to show.")
 @click.option("--width", type=click.IntRange(min=1), default=32, help="The most squares a line.")
 @click.option("--block", type=click.IntRange(min=1), help="Side of a tile of the picture.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a picture here.")
-@seed_option
+@arguments.seed_option
 def show(
     program: str,
     constants: tuple[tuple[str, Any], ...],
@@ -169,7 +113,7 @@ def show(
     from maskc.view.picture import picture
 
     compiled = _compile(program, constants)
-    shape = _sizes(**sizes)
+    shape = arguments.call_sizes(**sizes)
     if batch >= shape["batch_size"] or head >= shape["num_heads"]:
         raise click.UsageError("--batch and --head count from 0 and stay below --b and --h")
     inputs: dict[str, Any] = random_inputs(compiled, shape, torch.Generator().manual_seed(seed))
@@ -184,15 +128,15 @@ def show(
 
 
 @main.command()
-@program_argument
-@define_option
-@size_options(b=2, h=4, q=128)
+@arguments.program_argument
+@arguments.define_option
+@arguments.size_options(b=2, h=4, q=128)
 @click.option("--d", type=click.IntRange(min=1), default=64, show_default=True, help="Width.")
-@click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True)
+@click.option("--dtype", type=click.Choice(arguments.DTYPES), default="float32", show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="Where to run: cpu, cuda, ...")
 @click.option("--backends", default="flex,sdpa,reference", show_default=True, metavar="NAMES")
 @click.option("--tolerance", type=float, help="The largest error allowed.  [default: by dtype]")
-@seed_option
+@arguments.seed_option
 def diff(
     program: str,
     constants: tuple[tuple[str, Any], ...],
@@ -217,7 +161,7 @@ def diff(
         known = ", ".join(testing.BACKENDS)
         raise click.UsageError(f"no backend {unknown[0]!r}, there are {known}")
     compiled = _compile(program, constants)
-    shape = _sizes(**sizes)
+    shape = arguments.call_sizes(**sizes)
     generator = torch.Generator().manual_seed(seed)
     drawn = testing.random_inputs(compiled, shape, generator)
     inputs: dict[str, Any] = {name: tensor.to(device) for name, tensor in drawn.items()}
@@ -252,18 +196,6 @@ def _compile(ref: str, constants: tuple[tuple[str, Any], ...]) -> Program:
     from maskc.pipeline import load
 
     return load(ref, **dict(constants))
-
-
-def _sizes(b: int, h: int, hkv: int | None, q: int, k: int | None) -> dict[str, Any]:
-    """Return the sizes of a call under the names that ``bind`` has for them."""
-    kv_heads = {"num_kv_heads": h if hkv is None else hkv}
-    return {
-        "batch_size": b,
-        "num_heads": h,
-        **kv_heads,
-        "q_len": q,
-        "kv_len": q if k is None else k,
-    }
 
 
 def _check_device(name: str) -> None:

@@ -1,0 +1,76 @@
+"""What the commands take: a program, its constants, the sizes of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+Command = Callable[..., None]
+
+
+class ConstantType(click.ParamType[tuple[str, bool | int | float]]):
+    """``name=value``, the value as a program writes it."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, bool | int | float]:
+        """Return the name and the value."""
+        name, equals, text = str(value).partition("=")
+        text = text.strip().lower()
+        if not name.strip() or not equals:
+            self.fail(f"{value!r}, expected name=value", param, ctx)
+        if text in ("true", "false"):
+            return name.strip(), text == "true"
+        try:
+            number = int(text) if text.lstrip("+-").isdecimal() else float(text)
+        except ValueError:
+            self.fail(f"{value!r}, expected an int, a float, true or false", param, ctx)
+        return name.strip(), number
+
+
+program_argument = click.argument("program", metavar="PROGRAM")
+define_option = click.option(
+    "-D",
+    "constants",
+    metavar="NAME=VALUE",
+    type=ConstantType(),
+    multiple=True,
+    help="A param or the size of an axis; may be given several times.",
+)
+seed_option = click.option("--seed", default=0, show_default=True, help="Of all random tensors.")
+
+
+def size_options(b: int, h: int, q: int) -> Callable[[Command], Command]:
+    """Add ``--b --h --hkv --q --k`` with these defaults; hkv follows h, and k follows q."""
+    size = click.IntRange(min=1)
+
+    def decorate(command: Command) -> Command:
+        for option in (
+            click.option("--k", type=size, help="Keys.  [default: as many as queries]"),
+            click.option("--q", type=size, default=q, show_default=True, help="Queries."),
+            click.option("--hkv", type=size, help="Key heads.  [default: as many as heads]"),
+            click.option("--h", type=size, default=h, show_default=True, help="Heads."),
+            click.option("--b", type=size, default=b, show_default=True, help="Batch."),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def call_sizes(b: int, h: int, hkv: int | None, q: int, k: int | None) -> dict[str, Any]:
+    """Return the sizes of a call under the names that ``bind`` has for them."""
+    kv_heads = {"num_kv_heads": h if hkv is None else hkv}
+    return {
+        "batch_size": b,
+        "num_heads": h,
+        **kv_heads,
+        "q_len": q,
+        "kv_len": q if k is None else k,
+    }
