@@ -53,7 +53,8 @@ def errors_of(program: str) -> list[MaskcError]:
 
 
 def rendered(program: str) -> str:
-    return "\n\n".join(str(error) for error in errors_of(program))
+    text = "\n\n".join(str(error) for error in errors_of(program))
+    return re.sub(r"(prelude\.mask):\d+", r"\1:LINE", text)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
