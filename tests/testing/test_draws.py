@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from maskc import compile_mask
+from maskc import Program, compile_mask
 from maskc.errors import MaskcError
 from maskc.testing import random_inputs, random_qkv
+from maskc.view.library import entries
 
 SIZES = {"batch_size": 2, "num_heads": 4, "num_kv_heads": 2, "q_len": 7, "kv_len": 11}
 
@@ -68,3 +69,20 @@ def test_qkv() -> None:
     q, k, v = random_qkv(SIZES, 5, "bfloat16")
     assert (q.shape, k.shape, v.shape) == ((2, 4, 7, 5), (2, 2, 11, 5), (2, 2, 11, 5))
     assert {x.dtype for x in (q, k, v)} == {torch.bfloat16}
+
+
+def test_every_name_of_the_standard_library_gets_inputs_that_fit() -> None:
+    qk = random_qkv(SIZES, 4, "float32")[:2]
+    names = [entry.name for entry in entries() if entry.meaning and entry.form == entry.name]
+    assert len(names) > 5
+    for name in names:
+        program = _mask_or_score(name)
+        inputs = random_inputs(program, SIZES, torch.Generator().manual_seed(0))
+        program.bind(**SIZES, **inputs).attn_mask(*qk)
+
+
+def _mask_or_score(name: str) -> Program:
+    try:
+        return compile_mask(name)
+    except MaskcError:
+        return compile_mask(f"score = score + {name}")
