@@ -1,0 +1,191 @@
+"""Whether two programs mean the same: equal, different with a counterexample, or unknown.
+
+The search tries the positions at which a comparison can change, near the constants of both
+programs, from small to large; inputs are drawn small, so that equal ids and ties come up.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from maskc.analysis.prove import Verdict, prove
+from maskc.ir.evaluate import Env, Number, Point, evaluate
+from maskc.ir.nodes import Coord, IntConst, Load, Module, inputs, walk
+from maskc.ir.types import Dim, Given, Sz, Type
+
+MOST_POINTS = 20_000
+MOST_POSITIONS = 24
+FAR = 2**31 - 1
+SCORE, OUT, LSE = 0.75, 1.5, -0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """The programs give the same attention in every call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Different:
+    """A point at which the programs differ.
+
+    Attributes:
+        what: ``mask``, ``score`` or ``out``.
+        at: batch, head, q and k.
+        sizes: the sizes of the call.
+        read: the elements of inputs that were read, as ``doc[3]``, and their values.
+        first: the value in the first program.
+        second: the value in the second program.
+
+    """
+
+    what: str
+    at: Point
+    sizes: Mapping[Sz, int]
+    read: Mapping[str, Number]
+    first: Number
+    second: Number
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Neither proved nor disproved; no difference at so many points."""
+
+    points: int
+
+
+def equivalent(
+    first: Module, second: Module, timeout_ms: int = 2_000
+) -> Equal | Different | Unknown:
+    """Compare two programs; simplify both before, equal canonical forms need no proof.
+
+    Without z3 (the extra ``prove``) programs are equal only if their nodes are.
+    """
+    if first == second or _is_proved(first, second, timeout_ms):
+        return Equal()
+    checked = 0
+    for at, env in _calls(first, second):
+        checked += 1
+        found = _difference(first, second, at, env)
+        if found is not None:
+            return found
+        if checked == MOST_POINTS:
+            break
+    return Unknown(checked)
+
+
+def _is_proved(first: Module, second: Module, timeout_ms: int) -> bool:
+    try:
+        return prove(first, second, timeout_ms) is Verdict.PROVED
+    except ImportError:
+        return False
+
+
+def _difference(first: Module, second: Module, at: Point, env: Env) -> Different | None:
+    """Return how the programs differ at a point; one where either fails tells nothing."""
+    parts = [("mask", first.mask, second.mask), ("score", first.score, second.score)]
+    if at.kv_idx == 0:
+        parts.append(("out", first.out, second.out))
+    try:
+        for what, one, two in parts:
+            values = evaluate(one, at, env), evaluate(two, at, env)
+            if not _same(*values):
+                return Different(what, at, env.sizes, _elements(env), *values)
+            if what == "mask" and not values[0]:
+                return None
+    except (IndexError, ZeroDivisionError, OverflowError):
+        pass
+    return None
+
+
+def _same(first: Number, second: Number) -> bool:
+    return first == second or (math.isnan(first) and math.isnan(second))
+
+
+def _elements(env: Env) -> dict[str, Number]:
+    return {
+        f"{name}[{', '.join(map(str, place))}]" if place else name: value
+        for name, table in env.inputs.items()
+        for place, value in table.elements.items()
+    }
+
+
+def _calls(first: Module, second: Module) -> Iterator[tuple[Point, Env]]:
+    """Yield points, small ones first, each with inputs of its own."""
+    roots = (*first.roots, *second.roots)
+    deps = Dim.NONE
+    for root in roots:
+        deps |= root.deps
+    positions = _positions(first, second)
+    heads = range(4) if Dim.HEAD in deps else range(1)
+    places = sorted(product(positions, positions), key=lambda place: (sum(place), place))
+    ranks = {t.input.name: len(t.indices) for t in walk(*roots) if isinstance(t, Load)}
+    types = {source.name: source.type for source in inputs(*roots)}
+    for turn in range(6 if types else 1):
+        for (q, k), head in product(places, heads):
+            at = Point(turn % 2 if Dim.BATCH in deps else 0, head, q, k)
+            seeds = random.Random(f"{turn} {at}")
+            tables = {n: _Table(kind, ranks[n], seeds) for n, kind in types.items()}
+            yield at, Env(_sizes(at, turn), tables, given=_GIVEN)
+
+
+_GIVEN = {Given.SCORE: SCORE, Given.OUT: OUT, Given.LSE: LSE}
+
+
+def _sizes(at: Point, turn: int) -> dict[Sz, int]:
+    heads = max(at.head + 1, 4) // 2 * 2
+    return {
+        Sz.BATCH_SIZE: 2,
+        Sz.NUM_HEADS: heads,
+        Sz.NUM_KV_HEADS: heads // (1 + turn % 2),
+        Sz.Q_LEN: at.q_idx + 1 + turn % 3,
+        Sz.KV_LEN: at.kv_idx + 1 + turn // 2 % 3,
+    }
+
+
+def _positions(first: Module, second: Module) -> list[int]:
+    """Return the positions around the constants of the programs, from 0 on."""
+    found = {0, 1, 2, 3, 5}
+    for term in walk(*first.roots, *second.roots):
+        if isinstance(term, IntConst):
+            found |= {abs(term.value) + step for step in (-1, 0, 1)}
+        if isinstance(term, Coord):
+            found |= {term.axis.start + term.axis.count + step for step in (-1, 0)}
+    return sorted(value for value in found if 0 <= value < FAR)[:MOST_POSITIONS]
+
+
+@dataclass(slots=True)
+class _Table:
+    """A tensor without end, whose elements are drawn when they are read."""
+
+    type: Type
+    rank: int
+    seeds: random.Random
+    elements: dict[tuple[int, ...], Number] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (FAR,) * self.rank
+
+    def __getitem__(self, place: tuple[int, ...]) -> Any:
+        if place not in self.elements:
+            drawn = self.seeds.randint(-1, 4)
+            values: dict[Type, Number] = {
+                Type.BOOL: drawn > 1,
+                Type.INT: drawn,
+                Type.FLOAT: drawn / 2,
+            }
+            self.elements[place] = values[self.type]
+        return _Element(self.elements[place])
+
+
+@dataclass(frozen=True, slots=True)
+class _Element:
+    value: Number
+
+    def item(self) -> Number:
+        return self.value
