@@ -13,6 +13,7 @@ from typing import assert_never
 
 from maskc.errors import MaskcError, MaskNameError, MaskTypeError, did_you_mean
 from maskc.ir import names, typing
+from maskc.ir.calls import check_order, matched, overload
 from maskc.ir.names import Family, LetName, Macro, Meaning, Overloads, Scope
 from maskc.ir.nodes import (
     TRUE,
@@ -31,6 +32,7 @@ from maskc.ir.nodes import (
     reads,
 )
 from maskc.ir.types import ArithOp, Given, Ix, Type
+from maskc.ir.unknown import known_axes, unknown_function, unknown_name
 from maskc.source import Span
 from maskc.syntax import ast
 
@@ -40,32 +42,6 @@ MAX_EXPANSIONS = 40
 MAX_WEIGHT = 10_000
 MAX_STEPS = 20_000
 """Bounds on a program, so that its meaning is known in time and within Python's stack."""
-
-_NAME_HELP = {
-    "h": "the head index is `head`; `h` is free for an axis: `axis h = 16, w = 32`",
-    "w": "declare the axes of the token grid: `axis h = 16, w = 32`",
-    "i": "the query index is `q`",
-    "j": "the key index is `k`",
-    "q_head": "the head index is `head`",
-    "s": "the running score is `score`",
-    "True": "write `true`",
-    "False": "write `false`",
-    "None": "a program without a mask has the mask `true`",
-    "mask": "the mask has no name of its own; name an expression with `let`",
-    "seq_len": "the lengths are `q_len` and `kv_len`",
-    "S": "the lengths are `q_len` and `kv_len`",
-    "math": "write `exp(x)`, `inf` and so on without a module",
-    "torch": "write `exp(x)`, `where(a, b, c)` and so on without a module",
-}
-
-_FUNCTION_HELP = {
-    "minimum": "did you mean `min`?",
-    "maximum": "did you mean `max`?",
-    "masked_fill": "write `where(test, score, -inf)`",
-    "softmax": "the softmax follows the score; a program changes what goes into it",
-    "any": "write the masks out, joined with `|`",
-    "all": "write the masks out, joined with `&`",
-}
 
 
 @dataclass(slots=True)
@@ -99,15 +75,15 @@ class Expander:
         match node:
             case ast.Name(text):
                 if scope.find(text) is None and text not in names.LANGUAGE:
-                    yield _unknown(text, node.span, scope)
+                    yield unknown_name(text, node.span, scope)
             case ast.Call(function) if isinstance(scope.find(function.text), Family):
                 return  # it takes names of axes, and says so itself
             case ast.Call(function):
                 if scope.find(function.text) is None and function.text not in names.LANGUAGE:
-                    yield _unknown_function(function, scope)
+                    yield unknown_function(function, scope)
             case ast.Subscript(base):
                 if scope.find(base.text) is None and base.text not in names.LANGUAGE:
-                    yield _unknown(base.text, base.span, scope)
+                    yield unknown_name(base.text, base.span, scope)
             case _:
                 pass
         for part in ast.parts(node):
@@ -155,7 +131,7 @@ class Expander:
         if name in names.FUNCTIONS or name in names.FORMS:
             message = f"`{name}` is a function, expected a value"
             raise MaskTypeError("M207", message, span, f"call it: `{name}(...)`")
-        raise _unknown(name, span, scope)
+        raise unknown_name(name, span, scope)
 
     def _value(self, name: str, meaning: Meaning, span: Span) -> Expr:
         match meaning:
@@ -199,7 +175,7 @@ class Expander:
             case Overloads() | Family():
                 help: str | None = f"call it: `{base.text}(...)`"
             case None if base.text not in names.LANGUAGE:
-                raise _unknown(base.text, base.span, scope)
+                raise unknown_name(base.text, base.span, scope)
             case _:
                 help = "only an `input` is subscripted"
         raise MaskTypeError("M209", f"`{base.text}` is not an input", base.span, help)
@@ -236,7 +212,8 @@ class Expander:
                 return Coord(position, declared, span=span)
             case _:
                 help = (
-                    did_you_mean(axis.text, _axes(scope)) or f"declare it: `axis {axis.text} = 16`"
+                    did_you_mean(axis.text, known_axes(scope))
+                    or f"declare it: `axis {axis.text} = 16`"
                 )
                 raise MaskNameError("M302", f"unknown axis `{axis.text}`", axis.span, help)
 
@@ -244,14 +221,14 @@ class Expander:
         name = node.function.text
         match scope.find(name):
             case Overloads(macros):
-                return self._expand(_overload(macros, node), node, scope)
+                return self._expand(overload(macros, node), node, scope)
             case Family():
                 return self._relpos(node, scope)
             case None if name in names.FORMS or name in names.FUNCTIONS:
                 positional, named = self._arguments(node, scope)
                 return self._function(name, positional, named, node)
             case None if name not in names.LANGUAGE:
-                raise _unknown_function(node.function, scope)
+                raise unknown_function(node.function, scope)
             case _:
                 help = f"it takes no arguments: write `{name}`"
                 raise MaskTypeError("M213", f"`{name}` is not a function", node.span, help)
@@ -259,7 +236,7 @@ class Expander:
     def _arguments(
         self, node: ast.Call, scope: Scope
     ) -> tuple[list[Expr], Mapping[str, tuple[ast.Identifier, Expr]]]:
-        _check_order(node)
+        check_order(node)
         positional = [self.expr(part.value, scope) for part in node.arguments if part.name is None]
         named = {
             part.name.text: (part.name, self.expr(part.value, scope))
@@ -296,7 +273,7 @@ class Expander:
     def _expand(self, macro: Macro, node: ast.Call, scope: Scope) -> Expr:
         """Give the macro's body its meaning, with the arguments for its parameters."""
         inner = Scope(macro.name, macro.scope)
-        for parameter, part in zip(macro.parameters, _matched(macro, node), strict=True):
+        for parameter, part in zip(macro.parameters, matched(macro, node), strict=True):
             home = macro.scope if part is parameter.default else scope
             inner.names[parameter.name.text] = self._passed(part, home)
         with self._expanding(macro, node.span):
@@ -320,7 +297,7 @@ class Expander:
             axis = scope.find(part.value.text) if isinstance(part.value, ast.Name) else None
             if not isinstance(axis, Axis) or part.name is not None:
                 help = (
-                    did_you_mean(part.value.span.text, _axes(scope))
+                    did_you_mean(part.value.span.text, known_axes(scope))
                     or "declare `axis h = 16, w = 16`"
                 )
                 message = f"`relpos` takes axes, found `{part.value.span.text}`"
@@ -366,29 +343,6 @@ def too_big(span: Span) -> MaskcError:
     return MaskTypeError("M219", message, span, "pass large tables as an `input`")
 
 
-def _is_function(name: str, scope: Scope) -> bool:
-    meaning = scope.find(name)
-    if meaning is None:
-        return name in names.FUNCTIONS or name in names.FORMS
-    return isinstance(meaning, Overloads | Family)
-
-
-def _unknown_function(function: ast.Identifier, scope: Scope) -> MaskNameError:
-    name = function.text
-    functions = (known for known in scope.known() if _is_function(known, scope))
-    help = _FUNCTION_HELP.get(name) or did_you_mean(name, functions)
-    help = help or f"define it: `def {name}(x) = ...`"
-    return MaskNameError("M303", f"unknown function `{name}`", function.span, help)
-
-
-def _unknown(name: str, span: Span, scope: Scope) -> MaskNameError:
-    values = (known for known in scope.known() if not _is_function(known, scope))
-    help = _NAME_HELP.get(name) or did_you_mean(name, values)
-    if help is None:
-        help = f"declare it: `input {name}: int`, `param {name}: int` or `let {name} = ...`"
-    return MaskNameError("M301", f"unknown name `{name}`", span, help)
-
-
 def _topk(args: list[Expr], where: Expr, span: Span) -> Expr:
     if len(args) != 2:
         message = f"`topk` takes 2 arguments and `where`, found {len(args)}"
@@ -408,73 +362,6 @@ def _topk(args: list[Expr], where: Expr, span: Span) -> Expr:
     return TopK(args[0], count, where, span=span)
 
 
-def _overload(macros: tuple[Macro, ...], node: ast.Call) -> Macro:
-    """Return the definition that the call fits."""
-    _check_order(node)
-    given = len(node.arguments)
-    words = {part.name.text for part in node.arguments if part.name is not None}
-    for macro in macros:
-        least, most = macro.arity
-        if least <= given <= most and words <= {p.name.text for p in macro.parameters}:
-            return macro
-    unknown = next(
-        (
-            part.name
-            for part in node.arguments
-            if part.name is not None and not any(_has(macro, part.name.text) for macro in macros)
-        ),
-        None,
-    )
-    shown = " or ".join(f"`{macro.signature}`" for macro in macros)
-    if unknown is not None:
-        message = f"`{macros[0].name}` has no parameter `{unknown.text}`"
-        raise MaskTypeError("M214", message, unknown.span, f"it is {shown}")
-    counts = sorted({n for macro in macros for n in range(macro.arity[0], macro.arity[1] + 1)})
-    plural = "argument" if counts == [1] else "arguments"
-    expected = " or ".join(map(str, counts))
-    message = f"`{macros[0].name}` takes {expected} {plural}, found {given}"
-    raise MaskTypeError("M204", message, node.span, f"it is {shown}")
-
-
-def _has(macro: Macro, name: str) -> bool:
-    return any(parameter.name.text == name for parameter in macro.parameters)
-
-
-def _matched(macro: Macro, node: ast.Call) -> list[ast.Expr]:
-    """Return what each parameter of ``macro`` gets: an argument, or its default."""
-    positional = [part.value for part in node.arguments if part.name is None]
-    named = {part.name.text: part.value for part in node.arguments if part.name is not None}
-    matched: list[ast.Expr] = []
-    for place, parameter in enumerate(macro.parameters):
-        name = parameter.name.text
-        if place < len(positional):
-            if name in named:
-                message = f"`{name}` is given twice"
-                raise MaskTypeError("M218", message, node.span, f"it is `{macro.signature}`")
-            matched.append(positional[place])
-        elif name in named:
-            matched.append(named[name])
-        elif parameter.default is not None:
-            matched.append(parameter.default)
-        else:
-            message = f"`{macro.name}` misses its argument `{name}`"
-            raise MaskTypeError("M204", message, node.span, f"it is `{macro.signature}`")
-    return matched
-
-
-def _check_order(node: ast.Call) -> None:
-    seen: set[str] = set()
-    for part in node.arguments:
-        if part.name is None and seen:
-            message = "an argument by position follows one by name"
-            raise MaskTypeError("M218", message, part.span, "put it first")
-        if part.name is not None:
-            if part.name.text in seen:
-                message = f"`{part.name.text}` is given twice"
-                raise MaskTypeError("M218", message, part.name.span, "give it once")
-            seen.add(part.name.text)
-
-
 def _seen_from(span: Span, owner: str, error: MaskcError) -> MaskcError:
     """Place an error of another text's definition where the user wrote its name."""
     if error.code == "M219":
@@ -488,7 +375,3 @@ def _seen_from(span: Span, owner: str, error: MaskcError) -> MaskcError:
 
 def _subscripts(count: int) -> str:
     return {0: "no subscript", 1: "1 subscript"}.get(count, f"{count} subscripts")
-
-
-def _axes(scope: Scope) -> list[str]:
-    return [name for name in scope.known() if isinstance(scope.find(name), Axis)]
