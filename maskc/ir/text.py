@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, pairwise
 from typing import assert_never
 
 from maskc.ir.nodes import (
@@ -45,6 +45,8 @@ _LEVELS = {
     ArithOp.MOD: _PRODUCT,
     ArithOp.POW: _POWER,
 }
+
+_CHAINED = (CompareOp.LT, CompareOp.LE)
 
 
 def to_text(module: Module) -> str:
@@ -122,6 +124,8 @@ def _text(expr: Expr) -> tuple[str, int]:
             return f"{_at(left, _SUM)} {op.value} {_at(right, _SUM)}", _COMPARE
         case Not(arg):
             return f"!{_at(arg, _NOT if isinstance(arg, Not) else _ATOM)}", _NOT
+        case And((Compare(), *_) as args) if _is_chain(args):
+            return _chain(args), _COMPARE
         case And(args):
             return " & ".join(_at(arg, _NOT) for arg in args), _AND
         case Or(args):
@@ -134,6 +138,19 @@ def _text(expr: Expr) -> tuple[str, int]:
             return f"topk({expr_text(value)}, {count}, where = {expr_text(where)})", _ATOM
         case _:
             assert_never(expr)
+
+
+def _is_chain(args: tuple[Expr, ...]) -> bool:
+    """Tell whether the operands are the links of a chained comparison, as in ``0 <= x < n``."""
+    links = [arg for arg in args if isinstance(arg, Compare) and arg.op in _CHAINED]
+    joined = all(one.right == two.left for one, two in pairwise(links))
+    return joined and len(links) == len(args)
+
+
+def _chain(args: tuple[Expr, ...]) -> str:
+    links = [arg for arg in args if isinstance(arg, Compare)]
+    rest = (f"{link.op.value} {_at(link.right, _SUM)}" for link in links)
+    return " ".join([_at(links[0].left, _SUM), *rest])
 
 
 def _at(expr: Expr, level: int) -> str:

@@ -8,6 +8,7 @@ bounds exclusive, a distance as ``q - k``. Then ``constrain`` can join them.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from maskc.ir.nodes import BoolConst, Compare, Expr, FloatConst, IntConst
 from maskc.ir.types import CompareOp, Type
@@ -17,6 +18,7 @@ from maskc.passes.constraint import constraint, shown
 _ORDERINGS = (CompareOp.LT, CompareOp.LE)
 
 
+@lru_cache(maxsize=4096)
 def compare(expr: Expr) -> Expr | None:
     """Return a comparison of ints in normal form."""
     if not isinstance(expr, Compare):

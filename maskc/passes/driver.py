@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from maskc.ir.nodes import Expr, Load, Module, children, with_children
-from maskc.ir.types import Dim
+from maskc.ir.nodes import Arith, Expr, IntConst, Load, Module, children, with_children
+from maskc.ir.types import ArithOp, Dim, Type
 from maskc.passes.absorb import absorb
 from maskc.passes.affine import affine
 from maskc.passes.arrange import arrange
@@ -127,8 +127,15 @@ def _keeps_meaning(term: Expr, rebuilt: Expr) -> bool:
     """Tell whether simpler operands leave an operator what it was.
 
     ``2 ** n`` is an int only if n is an int constant when it is written; of a pair of tensors a
-    subscript takes the one for keys if it mentions k at all.
+    subscript takes the one for keys if it mentions k at all; and the text of a constant division
+    by zero or overflow would be refused.
     """
-    if isinstance(rebuilt, Load):
-        return (Dim.K in term.deps) == (Dim.K in rebuilt.deps)
-    return rebuilt.type is term.type
+    match rebuilt:
+        case Load():
+            return (Dim.K in term.deps) == (Dim.K in rebuilt.deps)
+        case Arith(ArithOp.FLOORDIV | ArithOp.MOD, _, IntConst(0)) if rebuilt.type is Type.INT:
+            return rebuilt == term
+        case Arith(_, IntConst(), IntConst()) if rebuilt.type is term.type is Type.INT:
+            return rebuilt == term or fold(rebuilt) is not None
+        case _:
+            return rebuilt.type is term.type

@@ -6,6 +6,8 @@ The block mask bounds each linear form exactly, also where x holds both q and k,
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from maskc.ir.nodes import And, Arith, Call, Expr, IntConst, Or
 from maskc.ir.types import ArithOp, Fn
 from maskc.passes.constraint import Constraint, Kind, constraint, shown
@@ -15,6 +17,7 @@ MAX_REST = 12
 """The rest of a bound is written once for each part; a larger one is computed once instead."""
 
 
+@lru_cache(maxsize=4096)
 def unfold(expr: Expr) -> Expr | None:
     """Return a bound of an extreme as bounds of its arguments."""
     found = constraint(expr)

@@ -23,7 +23,7 @@ from maskc.ir.nodes import (
     walk,
 )
 from maskc.ir.text import to_text
-from maskc.ir.types import CompareOp, Given
+from maskc.ir.types import CompareOp, Dim, Given
 from maskc.passes.driver import PASSES, Pass, simplify
 from maskc.source import Source
 from maskc.syntax.parse import parse
@@ -187,3 +187,21 @@ def test_a_wrong_law_is_caught() -> None:
 
     cases = modules().flatmap(lambda module: st.tuples(st.just(module), environments(module)))
     find(cases, is_caught, settings=settings(max_examples=2000, phases=[Phase.generate]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(q - q + 70000) * (k - k + 70000) < k",
+        "q // (k - k) == 1",
+        "score = score + 2 ** (q - q + 3)",
+        "input t: int; t[q + k - k] == 1",
+    ],
+)
+def test_what_a_text_could_not_say_stays_as_it_was(text: str) -> None:
+    module = read(text)
+    simplified = simplify(module).module
+    assert read(to_text(simplified)) == simplified
+    for before, after in zip(module.roots, simplified.roots, strict=True):
+        assert before.type is after.type
+        assert before.deps & Dim.K == after.deps & Dim.K
