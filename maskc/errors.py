@@ -111,13 +111,13 @@ _MOST_NAMES = 300
 def _excerpt(span: Span) -> list[str]:
     line, column = span.source.position(span.start)
     text = span.source.line(line)
-    width = max(1, min(span.end - span.start, len(text) - column + 1))
+    width = max(1, min(span.source.width(span.start, span.end), len(text) - column + 1))
     shown, first = _shorten(text, column, width)
     width = min(width, max(1, len(shown) - first + 1))
     number = f"{line:>3}"
     before, marked = shown[: first - 1], shown[first - 1 : first - 1 + width]
     return [
-        f" --> {span.source.name}:{line}:{column}",
+        f" --> {span.source.file}:{line}:{column}",
         f"{number} | {shown}".rstrip(),
         f"{' ' * len(number)} | {' ' * _columns(before)}{'^' * max(1, _columns(marked))}",
     ]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from os import PathLike
 
-from maskc.errors import MaskcError, MaskNameError, MaskSyntaxError, MaskTypeError, did_you_mean
+from maskc.errors import MaskcError, MaskNameError, MaskSyntaxError, did_you_mean
 from maskc.ir.elaborate import Constant, elaborate
-from maskc.loading import read_source
+from maskc.ir.layers import LAYER, open_layer
+from maskc.loading import Paths, read, read_libraries
 from maskc.passes.driver import simplify
-from maskc.runtime.program import Program, Recipe
+from maskc.runtime.program import Program
+from maskc.runtime.recipe import Recipe, keyed
 from maskc.runtime.request import EMPTY_ROWS
 from maskc.source import Source
 from maskc.syntax.parse import parse
@@ -19,7 +22,7 @@ def compile_mask(
     source: str | Source,
     *,
     empty_rows: str = "zero",
-    library: str | None = None,
+    library: Paths | None = None,
     **constants: Constant,
 ) -> Program:
     """Compile a program.
@@ -28,55 +31,69 @@ def compile_mask(
         source: its text.
         empty_rows: what a query row without a key gives: ``zero`` (the default; log-sum-exp -inf),
             ``all`` (it attends to every key), ``nan``, or ``error`` when bound.
-        library: a ``.mask`` file of definitions to use beside the standard library.
-        **constants: values of the program's params and sizes of its axes.
+        library: a ``.mask`` file of definitions to use beside the standard library, or several;
+            a later one hides what an earlier one defines.
+        **constants: values of the program's params and sizes of its axes. ``param layer: int``
+            may stay without one: see ``Program.for_layer``.
 
     Raises:
         MaskcError: the program is wrong; the error shows the place and the fix.
 
     """
     text = source if isinstance(source, Source) else Source(_text(source))
-    extra = None if library is None else read_source(str(library))
-    return compile_recipe(Recipe(text, _keyed(constants), empty_rows, extra))
+    return compile_recipe(Recipe(text, keyed(constants), empty_rows, read_libraries(library)))
 
 
 @lru_cache(maxsize=1024)
 def compile_recipe(recipe: Recipe) -> Program:
     """Compile what ``compile_mask`` was given."""
     _check_policy(recipe.empty_rows)
-    constants = {name: value for name, _, value in recipe.constants}
     tree, errors = parse(recipe.source)
-    elaborated, more = elaborate(tree, constants, recipe.library)
+    is_open = open_layer(tree, recipe.values)
+    constants = recipe.values if is_open is None else {**recipe.values, LAYER: 0}
+    elaborated, more = elaborate(tree, constants, recipe.libraries)
     _raise_first([*errors, *more])
-    simplified = simplify(elaborated.module)
-    return Program(elaborated, simplified, recipe, compile_recipe)
+    return Program(elaborated, simplify(elaborated.module), recipe, is_open)
+
+
+Program.compiler = staticmethod(compile_recipe)
 
 
 def load(
-    ref: str, *, empty_rows: str = "zero", library: str | None = None, **constants: Constant
+    ref: str | PathLike[str],
+    *,
+    empty_rows: str = "zero",
+    library: Paths | None = None,
+    **constants: Constant,
 ) -> Program:
     """Compile the program of a ``.mask`` file, or of a config file: ``model.toml:attention.mask``.
+
+    A key ``library`` beside the program in the config file names libraries, as paths from the
+    file's folder.
 
     Args:
         ref: the path, with a dotted key after a colon for TOML, YAML and JSON.
         empty_rows: as for ``compile_mask``.
-        library: as for ``compile_mask``.
+        library: as for ``compile_mask``; over those that the config file names.
         **constants: as for ``compile_mask``.
 
     Raises:
         MaskcError: the file or the key cannot be read, or the program is wrong.
 
     """
-    return compile_mask(read_source(str(ref)), empty_rows=empty_rows, library=library, **constants)
+    located = read(str(ref))
+    libraries = (*located.libraries, *read_libraries(library))
+    return compile_recipe(Recipe(located.source, keyed(constants), empty_rows, libraries))
 
 
 def check(
-    source: Source, library: str | None = None, constants: Mapping[str, Constant] | None = None
+    source: Source,
+    libraries: Sequence[Source] = (),
+    constants: Mapping[str, Constant] | None = None,
 ) -> list[MaskcError]:
     """Return every error of a program; a param without a value is taken as 1."""
     tree, errors = parse(source)
-    extra = None if library is None else read_source(library)
-    _, more = elaborate(tree, constants or {}, extra, placeholders=True)
+    _, more = elaborate(tree, constants or {}, libraries, placeholders=True)
     return sorted([*errors, *more], key=_place)
 
 
@@ -107,12 +124,3 @@ def _text(source: object) -> str:
         return source
     message = f"a program is a text, found {type(source).__name__}"
     raise MaskSyntaxError("M108", message, help="pass a string; `maskc.load` reads files")
-
-
-def _keyed(constants: Mapping[str, Constant]) -> tuple[tuple[str, str, Constant], ...]:
-    for name, value in constants.items():
-        if not isinstance(value, bool | int | float):
-            message = f"`{name}` is a compile-time constant, found {type(value).__name__}"
-            help = "a tensor is an `input`, given to `bind` or to the call"
-            raise MaskTypeError("M227", message, help=help)
-    return tuple((name, type(value).__name__, value) for name, value in sorted(constants.items()))

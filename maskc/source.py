@@ -6,20 +6,61 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The part of a file that a program was read from.
+
+    Attributes:
+        name: of the file.
+        text: the lines that the program stands on.
+        first: the number of the first of these lines, from 1.
+        offsets: for each character of the program, and for its end, the offset in ``text``.
+
+    """
+
+    name: str
+    text: str
+    first: int
+    offsets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """A program's text and the name that errors show for it."""
+    """A program's text and the name that errors show for it.
+
+    A program that is a string in a config file has an ``origin``: positions are those of the file.
+    """
 
     text: str
     name: str = "<mask>"
+    origin: Origin | None = None
+
+    @property
+    def file(self) -> str:
+        """The name of the file that positions are in."""
+        return self.name if self.origin is None else self.origin.name
 
     def position(self, offset: int) -> tuple[int, int]:
         """Return the line and the column of ``offset``, both from 1."""
-        before = self.text[:offset]
-        return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+        text, first = self._lines
+        offset = self._offset(offset)
+        before = text[:offset]
+        return before.count("\n") + first, offset - (before.rfind("\n") + 1) + 1
 
     def line(self, number: int) -> str:
-        """Return line ``number`` (from 1) without its line break."""
-        return self.text.split("\n")[number - 1].rstrip("\r")
+        """Return the line of this number, as ``position`` counts, without its line break."""
+        text, first = self._lines
+        return text.split("\n")[number - first].rstrip("\r")
+
+    def width(self, start: int, end: int) -> int:
+        """Return how many characters ``start:end`` takes where it is written."""
+        return self._offset(end) - self._offset(start)
+
+    @property
+    def _lines(self) -> tuple[str, int]:
+        return (self.text, 1) if self.origin is None else (self.origin.text, self.origin.first)
+
+    def _offset(self, offset: int) -> int:
+        return offset if self.origin is None else self.origin.offsets[offset]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from maskc.errors import MaskcError, MaskTypeError
 from maskc.ir.declare import Constant, Declarations
 from maskc.ir.expressions import too_big, within_bounds
-from maskc.ir.library import library as library_scope
-from maskc.ir.library import prelude
+from maskc.ir.library import prelude, scope_of
 from maskc.ir.names import Scope
 from maskc.ir.nodes import (
     OUT,
@@ -61,7 +60,7 @@ class Elaborated:
 def elaborate(
     tree: ast.Tree,
     constants: Mapping[str, Constant],
-    library: Source | None = None,
+    libraries: Sequence[Source] = (),
     placeholders: bool = False,
 ) -> tuple[Elaborated, list[MaskcError]]:
     """Give a program its meaning.
@@ -69,14 +68,14 @@ def elaborate(
     Args:
         tree: the statements.
         constants: values of its params and sizes of its axes.
-        library: definitions to use beside the prelude's.
+        libraries: definitions to use beside the prelude's, later ones over earlier ones.
         placeholders: take 1 for a param without a value instead of reporting it.
 
     Returns:
         The module, and an error for every statement that has none.
 
     """
-    outer = prelude() if library is None else library_scope(library)
+    outer = scope_of(tuple(libraries))
     report = Report(tree.lost)
     declarations = Declarations(Scope("program", outer), report, constants, placeholders)
     work = _Statements(declarations, report)

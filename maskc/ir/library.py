@@ -31,15 +31,20 @@ def prelude() -> Scope:
 
 
 @lru_cache(maxsize=64)
-def library(source: Source) -> Scope:
-    """Return the names of a user's library, over those of the standard library.
+def scope_of(libraries: tuple[Source, ...]) -> Scope:
+    """Return the names of a user's libraries, over those of the standard library.
+
+    A library may use and hide the names of those before it.
 
     Raises:
-        MaskcError: the first error of the library.
+        MaskcError: the first error of a library.
 
     """
-    scope = Scope(source.name, prelude())
-    _fill(scope, source)
+    if not libraries:
+        return prelude()
+    *before, last = libraries
+    scope = Scope(last.name, scope_of(tuple(before)))
+    _fill(scope, last)
     return scope
 
 

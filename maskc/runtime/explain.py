@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maskc.analysis.score import Additive, classify
+from maskc.ir.layers import LAYER
 from maskc.ir.nodes import SCORE, TRUE, Expr, Module, reads
 from maskc.ir.text import to_text
 from maskc.ir.types import Dim, Given
@@ -20,11 +21,11 @@ def explain(program: Program) -> str:
     module = program.module
     topics = {
         "written": to_text(program.written).splitlines(),
-        "became": program.text.splitlines(),
+        "became": to_text(module).splitlines(),
         "by": [", ".join(program.laws)] if program.laws else [],
         "hides": list(program.hidden),
         "inputs": _inputs(program),
-        "params": [f"{name} = {value}" for name, value in program.params.items()],
+        "params": _params(program),
         "depends": _dependences(module),
         "score": [_score_class(module)],
         "flex": _flex(module),
@@ -53,6 +54,13 @@ def _inputs(program: Program) -> list[str]:
         f"{declared.name}: {declared.type}" + (f" - {declared.doc}" if declared.doc else "")
         for declared in program.inputs
     ]
+
+
+def _params(program: Program) -> list[str]:
+    listed = {name: f"{name} = {value}" for name, value in program.params.items()}
+    if program.open_layer is not None:
+        listed[LAYER] += " here; the program stands for all layers"
+    return list(listed.values())
 
 
 def _dependences(module: Module) -> list[str]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakValueDictionary
 
 from maskc.errors import BindError
 from maskc.ir.elaborate import Constant, Elaborated
+from maskc.ir.layers import LAYER
 from maskc.ir.text import to_text
 from maskc.passes.driver import Simplified
 from maskc.runtime.bound import Bound
+from maskc.runtime.recipe import Recipe
 from maskc.runtime.request import request
-from maskc.source import Source
+from maskc.source import Span
 
 if TYPE_CHECKING:
     import torch
@@ -23,17 +25,6 @@ if TYPE_CHECKING:
 
 CALL = ("backend", "scale", "dropout_p", "return_lse")
 """Keywords of a call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a program was compiled from; compiling it again gives the program."""
-
-    source: Source
-    constants: tuple[tuple[str, str, Constant], ...]
-    """Name, type and value: 1, 1.0 and True are equal in Python, and three constants here."""
-    empty_rows: str
-    library: Source | None
 
 
 class Program:
@@ -50,16 +41,21 @@ class Program:
         hidden: prelude names that its text hides.
         laws: the laws that simplified it.
         empty_rows: what a query row without a key gives: ``zero``, ``all``, ``nan`` or ``error``.
-        recipe: what it was compiled from; ``rebuild`` compiles it again.
+        recipe: what it was compiled from.
+        open_layer: the place of a ``param layer`` without a value, None if there is none; such a
+            program stands for all layers of a model, and ``for_layer`` gives the one to bind.
 
     """
+
+    compiler: ClassVar[Callable[[Recipe], Program]]
+    """Compiles a recipe; the pipeline, which knows all stages, sets it."""
 
     def __init__(
         self,
         elaborated: Elaborated,
         simplified: Simplified,
         recipe: Recipe,
-        rebuild: Callable[[Recipe], Program],
+        open_layer: Span | None = None,
     ) -> None:
         self.module = simplified.module
         self.written = elaborated.module
@@ -68,22 +64,58 @@ class Program:
         self.hidden = elaborated.hidden
         self.laws = simplified.laws
         self.recipe = recipe
-        self._rebuild = rebuild
+        self.open_layer = open_layer
 
     @property
     def empty_rows(self) -> str:
         """What a query row without a key gives."""
         return self.recipe.empty_rows
 
+    @property
+    def source(self) -> str:
+        """The source as it was written."""
+        return self.recipe.source.text
+
     @cached_property
     def text(self) -> str:
-        """The canonical source; it parses back to an equal program."""
-        return to_text(self.module)
+        """The canonical source; it parses back to an equal program.
+
+        That of a program for all layers is the source as it was written.
+        """
+        return to_text(self.module) if self.open_layer is None else self.source
 
     @cached_property
     def digest(self) -> str:
         """A SHA-256 of the canonical text and ``empty_rows``, the same in every process."""
-        return hashlib.sha256(f"{self.text}\nempty_rows = {self.empty_rows}".encode()).hexdigest()
+        parts = [self.text, f"empty_rows = {self.empty_rows}"]
+        if self.open_layer is not None:
+            parts += [repr(self.recipe.constants), *(one.text for one in self.recipe.libraries)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def with_constants(self, **constants: Constant) -> Program:
+        """Return the program with other values of its params and sizes of its axes.
+
+        Programs of one text that mean the same are one object, so that they can share what is
+        bound: ``{program: program.bind(...) for program in programs}``. Its ``params`` are then
+        those that it was first asked for with.
+
+        Args:
+            **constants: the values; what is not named stays as it is.
+
+        Raises:
+            MaskcError: the program has no such param or axis, or is wrong with these values.
+
+        """
+        _shared(self)
+        return _shared(type(self).compiler(self.recipe.with_constants(constants)))
+
+    def for_layer(self, layer: int) -> Program:
+        """Return the program of one layer of a model: its ``param layer`` is ``layer``.
+
+        A program without such a param is the same in every layer. Layers whose programs mean the
+        same share one object.
+        """
+        return self.with_constants(layer=layer) if LAYER in self.params else self
 
     def bind(
         self,
@@ -127,6 +159,7 @@ class Program:
             BindError: an input is missing, unknown, or does not fit.
 
         """
+        self._refuse_open()
         kv_heads = num_heads if num_kv_heads is None else num_kv_heads
         described = request(
             q_len=q_len,
@@ -179,6 +212,7 @@ class Program:
         """Return the Python source of what runs on a backend."""
         from maskc.runtime.emit import emit
 
+        self._refuse_open()
         return emit(self.module, target)
 
     def explain(self) -> str:
@@ -190,16 +224,39 @@ class Program:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Program):
             return NotImplemented
-        return self.text == other.text and self.empty_rows == other.empty_rows
+        return self._meaning == other._meaning
 
     def __hash__(self) -> int:
-        return hash((self.text, self.empty_rows))
+        return hash(self._meaning)
+
+    @cached_property
+    def _meaning(self) -> Hashable:
+        """What two equal programs share; one that stands for all layers has only its recipe."""
+        return (self.text, self.empty_rows) if self.open_layer is None else self.recipe
+
+    def _refuse_open(self) -> None:
+        """Refuse to run a program that stands for all layers."""
+        if self.open_layer is not None:
+            message = f"param `{LAYER}` has no value, so the program stands for all layers"
+            help = f"take the one of a layer: `program.for_{LAYER}(0)`, or give it: `{LAYER}=0`"
+            raise BindError("M427", message, self.open_layer, help)
 
     def __repr__(self) -> str:
         return f"<maskc program {self.digest[:8]}: {'; '.join(self.text.splitlines())}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return self._rebuild, (self.recipe,)
+        return type(self).compiler, (self.recipe,)
+
+
+_SHARED: WeakValueDictionary[Hashable, Program] = WeakValueDictionary()
+"""The programs that are asked for by their constants: one for each text and meaning."""
+
+
+def _shared(program: Program) -> Program:
+    """Return the first program of the same text with the same meaning."""
+    recipe = program.recipe
+    key = recipe.source, recipe.libraries, program._meaning
+    return _SHARED.setdefault(key, program)
 
 
 def _device(device: Any, inputs: Mapping[str, Any]) -> torch.device:

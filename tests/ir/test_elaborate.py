@@ -156,16 +156,25 @@ def test_a_score_after_another_reads_it() -> None:
 def test_library_names_lie_between_program_and_prelude() -> None:
     library = Source("def near(n) = window(n) & causal\nlet causal = k < q", "mine.mask")
     tree, _ = parse(Source("near(4)"))
-    elaborated, errors = elaborate(tree, {}, library)
+    elaborated, errors = elaborate(tree, {}, [library])
     assert errors == []
     assert elaborated.module.mask == mask("window(4) & k < q")
+
+
+def test_a_library_uses_and_hides_the_names_of_those_before_it() -> None:
+    first = Source("let near = window(4)\nlet far = !near", "first.mask")
+    second = Source("let near = window(2)\nlet both = near | far", "second.mask")
+    tree, _ = parse(Source("both"))
+    elaborated, errors = elaborate(tree, {}, [first, second])
+    assert errors == []
+    assert elaborated.module.mask == mask("window(2) | !window(4)")
 
 
 @pytest.mark.parametrize("text", ["let a = q + causal", "def f(x) = x[", "let a = q\ncausal"])
 def test_a_library_with_an_error_is_refused(text: str) -> None:
     tree, _ = parse(Source("full"))
     with pytest.raises(MaskcError) as caught:
-        elaborate(tree, {}, Source(text, "mine.mask"))
+        elaborate(tree, {}, [Source(text, "mine.mask")])
     assert "mine.mask" in str(caught.value)
 
 

@@ -1,0 +1,1 @@
+"""Config files as data, and where in them a program stands."""
