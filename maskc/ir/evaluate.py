@@ -266,6 +266,8 @@ def _power(left: Number, right: Number) -> Number:
 
 
 def _to_int(value: Number, rounding: Callable[[Any], int]) -> int:
+    if isinstance(value, int):
+        return int(value)
     if math.isnan(value):
         return 0
     if math.isfinite(value):
