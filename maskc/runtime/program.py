@@ -244,6 +244,13 @@ class Program:
     def __repr__(self) -> str:
         return f"<maskc program {self.digest[:8]}: {'; '.join(self.text.splitlines())}>"
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let a pydantic model have a field of this type; see ``schema.program_schema``."""
+        from maskc.runtime.schema import program_schema
+
+        return program_schema(cls, cls.compiler)
+
     def __reduce__(self) -> tuple[object, ...]:
         return type(self).compiler, (self.recipe,)
 
