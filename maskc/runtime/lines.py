@@ -60,7 +60,7 @@ class Lines:
 
         scratch = min(max(result_bytes, LEAST_BYTES), MOST_BYTES)
         numbers = torch.arange(len(self), device=self.domain.device)
-        yield from numbers.split(max(1, scratch // (POINT_BYTES * self.keys)))
+        yield from torch.split(numbers, max(1, scratch // (POINT_BYTES * self.keys)))
 
     def places(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return batch, head and query row of lines; 0 where lines do not differ in it."""

@@ -50,8 +50,11 @@ def ranked(term: TopK, domain: Domain) -> tuple[Tensor, Tensor]:
     for some in lines.chunks(order.nbytes + rank.nbytes):
         found = _order(lines, some, term.value, always)
         order[some] = found.to(torch.int32)
-        rank[some] = torch.empty_like(places).expand_as(found).clone().scatter_(
-            1, found, places.expand_as(found)
+        rank[some] = (
+            torch.empty_like(places)
+            .expand_as(found)
+            .clone()
+            .scatter_(1, found, places.expand_as(found))
         )
     return order.view(*lines.shape, lines.keys), rank.view(*lines.shape, lines.keys)
 

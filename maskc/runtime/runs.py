@@ -58,12 +58,12 @@ def nth_in_runs(numbers: Tensor, first: Tensor, stop: Tensor, n: int) -> Tensor:
     """
     import torch
 
-    batches, heads = torch.broadcast_shapes(numbers.shape[:2], first.shape[:2])
+    batches, heads = (max(pair) for pair in zip(numbers.shape[:2], first.shape[:2], strict=True))
     queries = first.shape[-1]
     found = torch.empty(batches * heads, queries, dtype=torch.int32, device=numbers.device)
     scratch = min(max(found.nbytes, LEAST_BYTES), MOST_BYTES)
     size = max(1, scratch // (ROW_BYTES * max(queries, numbers.shape[-1])))
-    for some in torch.arange(batches * heads, device=numbers.device).split(size):
+    for some in torch.split(torch.arange(batches * heads, device=numbers.device), size):
         place = (some // heads, some % heads)
         run = rows_of(first, *place).long(), rows_of(stop, *place).long()
         found[some] = _nth(rows_of(numbers, *place), *run, n)
@@ -82,14 +82,14 @@ def _nth(numbers: Tensor, first: Tensor, stop: Tensor, n: int) -> Tensor:
         ones = (numbers >> bit & 1).bool()
         zeros_before = torch.nn.functional.pad((~ones).cumsum(-1, dtype=torch.int32), (1, 0))
         zeros = zeros_before[:, -1:]
-        low, high = zeros_before.gather(1, first), zeros_before.gather(1, stop)
+        low, high = (zeros_before.gather(1, bound).long() for bound in (first, stop))
         among_zeros = left < high - low
         first = torch.where(among_zeros, low, zeros + first - low)
         stop = torch.where(among_zeros, high, zeros + stop - high)
         left = torch.where(among_zeros, left, left - (high - low))
         found += (~among_zeros).long() << bit
         numbers = _sorted_by(ones, zeros_before[:, :-1], zeros, numbers)
-    return found.masked_fill_(short, keys)
+    return found.masked_fill_(short, keys).to(torch.int32)
 
 
 def _sorted_by(ones: Tensor, zeros_before: Tensor, zeros: Tensor, numbers: Tensor) -> Tensor:
@@ -97,5 +97,5 @@ def _sorted_by(ones: Tensor, zeros_before: Tensor, zeros: Tensor, numbers: Tenso
     import torch
 
     own = torch.arange(numbers.shape[-1], device=numbers.device)
-    place = torch.where(ones, zeros + own - zeros_before, zeros_before)
+    place = torch.where(ones, zeros + own - zeros_before, zeros_before.long())
     return torch.empty_like(numbers).scatter_(1, place, numbers)
