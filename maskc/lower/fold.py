@@ -41,11 +41,11 @@ def fold(plan: Plan, q: Tensor, k: Tensor, scale: float | None) -> Folded:
     """
     scale = default_scale(q) if scale is None else scale
     match plan.facts.form:
-        case Scaled(constant, head, query, key, bias) if folds(plan):
+        case Scaled(constant, head, query, key) if folds(plan):
             q = _times(q, plan, head, query, math.copysign(1.0, constant))
             if key != ONE:
                 k = k * plan.dense(key).transpose(-1, -2).to(k.dtype)
-            return Folded(plan.with_bias(bias), q, k, scale * abs(constant))
+            return Folded(plan.without_factors(), q, k, scale * abs(constant))
         case _:
             return Folded(plan, q, k, scale)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from maskc.analysis.score import Additive, Identity, ScoreClass, classify
-from maskc.ir.nodes import OUT, SCORE, TRUE, Arith, Compare, Expr, Module, reads
+from maskc.analysis.score import Additive, Identity, Scaled, ScoreClass, classify
+from maskc.ir.nodes import OUT, SCORE, TRUE, Arith, Compare, Expr, Module, Node, reads
 from maskc.ir.rows import KV_ROW, Q_ROW
 from maskc.ir.types import ArithOp, CompareOp, Given, Sz
 from maskc.ir.vectorize import Domain, everywhere, vectorize
@@ -24,21 +24,27 @@ class Facts:
     """What the lowerings ask of a score and an epilogue, worked out once.
 
     Attributes:
-        form: the class of the score.
+        score: the score.
+        form: its class.
         ignores_score: whether the new score does not depend on the old.
         reads_lse: whether the epilogue reads the log-sum-exp.
+        rest: of the score without its factors; None where there are none.
 
     """
 
+    score: Expr
     form: ScoreClass
     ignores_score: bool
     reads_lse: bool
+    rest: Facts | None = None
 
 
 @lru_cache(maxsize=4096)
 def facts(score: Expr, out: Expr) -> Facts:
     """Return the facts of a score and an epilogue over rows."""
-    return Facts(classify(score), not reads(score, Given.SCORE), reads(out, Given.LSE))
+    form = classify(score)
+    ignores, lse = not reads(score, Given.SCORE), reads(out, Given.LSE)
+    return Facts(score, form, ignores, lse, _rest(form, lse))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +89,13 @@ class Plan:
         """Whether the program changes the output."""
         return self.module.out != OUT
 
-    def with_bias(self, bias: Expr | None) -> Plan:
-        """Return the plan whose score only adds ``bias``, or is left as it is."""
-        score = SCORE if bias is None else Arith(ArithOp.ADD, SCORE, bias)
-        form = Identity() if bias is None else Additive(bias)
-        module = Module(self.module.mask, score, self.module.out)
-        return replace(self, module=module, facts=replace(self.facts, form=form))
+    def without_factors(self) -> Plan:
+        """Return the plan whose score only adds the bias, or is left as it is."""
+        rest = self.facts.rest
+        if rest is None:
+            return self
+        module = Module(self.module.mask, rest.score, self.module.out)
+        return Plan(module, self.domain, rest, self.nan_rows)
 
     def dense(self, expr: Expr, given: dict[Given, Tensor] | None = None) -> Tensor:
         """Return an expression on all pairs ``[B, H, Q, K]``, 1 where it does not depend."""
@@ -111,3 +118,13 @@ class Plan:
         if self.nan_rows is not None:
             out = torch.where(self.nan_rows.unsqueeze(-1), torch.nan, out)
         return out
+
+
+def _rest(form: ScoreClass, reads_lse: bool) -> Facts | None:
+    match form:
+        case Scaled(bias=None):
+            return Facts(SCORE, Identity(), False, reads_lse)
+        case Scaled(bias=Node() as bias):
+            return Facts(Arith(ArithOp.ADD, SCORE, bias), Additive(bias), False, reads_lse)
+        case _:
+            return None

@@ -59,6 +59,10 @@ _LEVELS = {
 _INDEX_NAMES = {Ix.BATCH: "b", Ix.HEAD: "h", Ix.Q_IDX: "q_idx", Ix.KV_IDX: "kv_idx"}
 
 
+_NO_LITERAL = {"inf": math.isinf, "nan": math.isnan}
+"""What ``repr`` writes as a name."""
+
+
 class Kind(Enum):
     """What a function is for; the value is its parameters in torch's order."""
 
@@ -115,9 +119,15 @@ def _source(expr: Expr, kind: Kind, read: tuple[str, ...], sizes: tuple[Sz, ...]
         "",
         f"    return {name}",
     ]
-    infinite = any(isinstance(t, FloatConst) and math.isinf(t.value) for t in walk(expr))
-    header = ["from math import inf", "", "import torch"] if infinite else ["import torch"]
-    return "\n".join([*header, "", "", *code]) + "\n"
+    return "\n".join([*_imports(expr), "", "", *code]) + "\n"
+
+
+def _imports(expr: Expr) -> list[str]:
+    floats = [term.value for term in walk(expr) if isinstance(term, FloatConst)]
+    names = [name for name, test in _NO_LITERAL.items() if any(map(test, floats))]
+    return (
+        [f"from math import {', '.join(names)}", "", "import torch"] if names else ["import torch"]
+    )
 
 
 def _filled(number: str, kind: Kind) -> str:
@@ -187,15 +197,18 @@ class _Writer:
                 return " & ".join(self.text(arg, _AND) for arg in args), _AND
             case Or(args):
                 return " | ".join(self.text(arg, _OR) for arg in args), _OR
-            case Where():
-                return (
-                    f"torch.where({', '.join(self.text(part) for part in children(expr))})",
-                    _ATOM,
-                )
+            case Where(cond, then, other):
+                parts = self._condition(cond), self.text(then), self.text(other)
+                return f"torch.where({', '.join(parts)})", _ATOM
             case Coord() | TopK():
                 raise AssertionError(f"a row program has no {type(expr).__name__}")
             case _:
                 assert_never(expr)
+
+    def _condition(self, expr: Expr) -> str:
+        """Write the condition of ``torch.where``, which takes no Python number."""
+        text = self.text(expr)
+        return _filled(text, Kind.MASK) if _is_number(expr) else text
 
     def _load(self, expr: Load) -> str:
         name = identifier(expr.input.name)
@@ -298,17 +311,16 @@ def _literal(expr: BoolConst | IntConst | FloatConst | Size) -> tuple[str, int]:
     match expr:
         case Size(which):
             return which.value, _ATOM
-        case FloatConst(value) if math.isinf(value):
-            return ("inf", _ATOM) if value > 0 else ("-inf", _UNARY)
         case BoolConst(value) | IntConst(value) | FloatConst(value):
-            return repr(value), (_ATOM if value >= 0 else _UNARY)
+            return repr(value), (_UNARY if math.copysign(1, value) < 0 else _ATOM)
 
 
 def _number(expr: Expr) -> str:
     """Write a term of constants and sizes as Python; it runs once, when tensors are bound."""
     match expr:
         case BoolConst() | IntConst() | FloatConst() | Size():
-            return _literal(expr)[0]
+            text, level = _literal(expr)
+            return text if level == _ATOM else f"({text})"
         case Arith(op, left, right):
             return _number_arith(op, _number(left), _number(right), expr.type)
         case Call(fn, args):

@@ -39,11 +39,11 @@ def sdpa_args(
 
     """
     match plan.facts.form:
-        case Scaled(constant, head, query, key, bias) if (
+        case Scaled(constant, head, query, key) if (
             q is not None and constant > 0 and (head, query, key) == (ONE, ONE, ONE)
         ):
             scale = constant * (default_scale(q) if scale is None else scale)
-            plan = plan.with_bias(bias)
+            plan = plan.without_factors()
         case _:
             pass
     causal = plan.is_causal and not plan.changes_score

@@ -16,6 +16,7 @@ from maskc.lower import flex, reference, sdpa
 from maskc.lower.mods import MaskMod, ScoreMod, mask_mod, score_mod
 from maskc.lower.plan import Plan, facts
 from maskc.runtime import dispatch, inputs, parts
+from maskc.runtime.frames import frame, tracer
 from maskc.runtime.request import Request
 
 if TYPE_CHECKING:
@@ -54,11 +55,14 @@ class Bound:
         self._given = dict(given)
         module = program.module
         inputs.known(given, [declared.name for declared in program.inputs])
-        self._mask = parts.bind_mask(module, request, given)
+        self._mask = parts.bind_mask(frame((module.mask,), request), request, given)
         self._nan_rows: Tensor | None = None
         self._handle_empty_rows(program.empty_rows)
-        self.late = inputs.missing((module.score, module.out), given)
-        self._score = None if self.late else parts.bind_score(module, request, given, self._mask)
+        roots = (module.score, module.out)
+        self._frame = frame(roots, request, None if self._mask.expr == TRUE else self._mask.expr)
+        self._traced_code = tracer()
+        self.late = inputs.missing(roots, given)
+        self._score = None if self.late else self._bind_score(given)
 
     def __call__(
         self,
@@ -259,7 +263,10 @@ class Bound:
                 raise BindError(
                     "M424", f"input `{name}` is read by the mask, not by the call", help=help
                 )
-        return parts.bind_score(module, self.request, {**self._given, **late}, self._mask)
+        return self._bind_score({**self._given, **late})
+
+    def _bind_score(self, given: Mapping[str, Any]) -> parts.ScorePart:
+        return parts.bind_score(self._frame, self.request, given, self._mask, self._traced_code)
 
     def _plan_mask(self) -> Plan:
         module = Module(self._mask.expr, SCORE, OUT)

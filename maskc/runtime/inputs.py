@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from maskc.errors import BindError, did_you_mean
 from maskc.ir.nodes import Expr, Index, Input, Load, walk
-from maskc.ir.rows import Shape, side_name
+from maskc.ir.rows import side_name
 from maskc.ir.text import expr_text
 from maskc.ir.types import Ix, Sz, Type
+from maskc.runtime.frames import Shapes
 from maskc.runtime.request import Request
+from maskc.runtime.subscripts import Sides
 from maskc.source import Span
 
 if TYPE_CHECKING:
@@ -30,29 +32,26 @@ def known(given: Iterable[str], declared: Iterable[str]) -> None:
 
 def read(
     roots: Iterable[Expr], given: Mapping[str, Any], request: Request
-) -> tuple[dict[str, Shape | tuple[Shape, Shape]], dict[str, Tensor]]:
-    """Return the layout and the tensors of the inputs that ``roots`` read.
+) -> tuple[Shapes, dict[str, Tensor]]:
+    """Return the shapes and the tensors of the inputs that ``roots`` read.
 
     Raises:
-        BindError: an input is missing, or has the wrong type, device, rank or size.
+        BindError: an input is missing, or has the wrong type, device, rank or batch.
 
     """
-    shapes: dict[str, Shape | tuple[Shape, Shape]] = {}
+    shapes: list[tuple[str, Sides]] = []
     tensors: dict[str, Tensor] = {}
     for load in _first_loads(roots):
         name = load.input.name
         if name not in given:
             raise _missing(load)
         value = given[name]
-        if _is_pair(value):
-            pair = [_tensor(load, part, request) for part in value]
-            shapes[name] = (_shape(load, pair[0], request), _shape(load, pair[1], request))
-            for side, tensor in zip("qk", pair, strict=True):
-                tensors[side_name(name, side)] = tensor
-        else:
-            tensors[name] = _tensor(load, value, request)
-            shapes[name] = _shape(load, tensors[name], request)
-    return shapes, tensors
+        parts = value if _is_pair(value) else (value,)
+        found = [_tensor(load, part, request) for part in parts]
+        names = [side_name(name, side) for side in "qk"] if len(found) == 2 else [name]
+        tensors.update(zip(names, found, strict=True))
+        shapes.append((name, tuple(_side(load, tensor, request) for tensor in found)))
+    return tuple(shapes), tensors
 
 
 def names(roots: Iterable[Expr]) -> tuple[str, ...]:
@@ -137,8 +136,8 @@ def _holds(dtype: torch.dtype, kind: Type) -> bool:
             return dtype is not torch.bool
 
 
-def _shape(load: Load, tensor: Tensor, request: Request) -> Shape:
-    """Return how a tensor is laid out, or refuse its rank."""
+def _side(load: Load, tensor: Tensor, request: Request) -> tuple[bool, tuple[int, ...]]:
+    """Return whether a batch stands in front, and the shape; or refuse the rank."""
     rank = len(load.indices)
     has_batch = any(isinstance(i, Index) and i.which is Ix.BATCH for i in load.indices)
     allowed = (rank,) if has_batch else (rank, rank + 1)
@@ -151,7 +150,7 @@ def _shape(load: Load, tensor: Tensor, request: Request) -> Shape:
     batched = tensor.dim() > rank
     if batched and tensor.shape[0] not in (1, request.sizes[Sz.BATCH_SIZE]):
         raise _batch(load.input.name, tensor.shape[0], request, load.span)
-    return Shape(batched, tuple(size == 1 for size in tensor.shape))
+    return batched, tuple(tensor.shape)
 
 
 def _expected_rank(allowed: tuple[int, ...]) -> str:

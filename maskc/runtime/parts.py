@@ -6,23 +6,26 @@ tensors they read may be computed there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from maskc.ir.nodes import TRUE, Expr, Input, IntConst, Load, Module, Or, Same
-from maskc.ir.rows import BATCH, HEAD, Q_ROW, Layout, to_rows
+from maskc.errors import LoweringError
+from maskc.ir.nodes import TRUE, Expr, Input, IntConst, Load, Or
+from maskc.ir.rows import BATCH, HEAD, Q_ROW
 from maskc.ir.types import Type
 from maskc.ir.vectorize import Domain
 from maskc.lower.plan import Facts, facts
 from maskc.runtime import inputs
+from maskc.runtime.frames import Code, Frame, Shapes, code
 from maskc.runtime.request import Request
 from maskc.runtime.select import Selections
-from maskc.runtime.subscripts import check_counts, check_reads
+from maskc.runtime.subscripts import Danger, check_reads, open_dangers
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Coder = Callable[[int, Shapes], Code]
 
 EMPTY = Input("empty_rows", Type.BOOL)
 """Which query rows have no key; the name is reserved, so no program can have it."""
@@ -46,32 +49,53 @@ class ScorePart:
     facts: Facts
 
 
-def bind_mask(module: Module, request: Request, given: Mapping[str, Any]) -> MaskPart:
-    """Bind the mask of ``module``.
+def bind_mask(frame: Frame, request: Request, given: Mapping[str, Any]) -> MaskPart:
+    """Bind a mask.
+
+    Args:
+        frame: of the mask alone.
+        request: the call.
+        given: the inputs.
 
     Raises:
         BindError: an input does not fit, or a subscript leaves it.
 
     """
-    (mask,), domain = _bind((module.mask,), request, given, "mask")
-    check_reads(mask, domain)
+    found, own = _bind(code, frame, request, given)
+    domain, (mask,), (dangers,) = _resolved(found, own, frame, "mask")
+    check_reads(dangers, domain)
     return MaskPart(mask, domain)
 
 
 def bind_score(
-    module: Module, request: Request, given: Mapping[str, Any], mask: MaskPart
+    frame: Frame, request: Request, given: Mapping[str, Any], mask: MaskPart, traced: Coder
 ) -> ScorePart:
-    """Bind the score and the epilogue of ``module``; the mask guards what the score reads.
+    """Bind a score and an epilogue; the mask guards what the score reads.
+
+    Args:
+        frame: of the score and the epilogue.
+        request: the call.
+        given: the inputs.
+        mask: the bound mask.
+        traced: ``frames.code`` as it can be traced.
 
     Raises:
         BindError: an input does not fit, or a subscript leaves it.
+        LoweringError: within ``torch.compile``, that takes the tensors to tell.
 
     """
-    (score, out), own = _bind((module.score, module.out), request, given, "score")
+    import torch
+
+    tracing = torch.compiler.is_compiling()
+    found, own = _bind(traced if tracing else code, frame, request, given)
+    if tracing:
+        _refuse_open(found, frame)
     domain = Domain(own.sizes, {**mask.domain.tensors, **own.tensors}, own.device)
-    check_reads(score, domain, None if mask.expr == TRUE else mask.expr)
-    check_reads(out, domain)
-    return ScorePart(score, out, domain, facts(score, out))
+    domain, (score, out), dangers = _resolved(found, domain, frame, "score")
+    check_reads(dangers[0], domain, None if mask.expr == TRUE else mask.expr)
+    check_reads(dangers[1], domain)
+    known = facts(score, out) if found.facts is None or found.selects else found.facts
+    return ScorePart(score, out, domain, known)
 
 
 def attending_all(mask: MaskPart, empty: Tensor) -> MaskPart:
@@ -86,18 +110,34 @@ def attending_all(mask: MaskPart, empty: Tensor) -> MaskPart:
 
 
 def _bind(
-    roots: tuple[Expr, ...], request: Request, given: Mapping[str, Any], owner: str
-) -> tuple[tuple[Expr, ...], Domain]:
-    """Return logical expressions as row expressions, and the tensors they read."""
-    shapes, tensors = inputs.read(roots, given, request)
-    check_counts(roots, shapes, tensors, request)
-    layout = Layout(request.q, request.k, request.head_offset, request.group, shapes)
+    coded: Coder, frame: Frame, request: Request, given: Mapping[str, Any]
+) -> tuple[Code, Domain]:
+    """Return the code of a frame for the tensors given, and the tensors."""
+    shapes, tensors = inputs.read(frame.roots, given, request)
     domain = Domain(request.sizes, {**request.tensors, **tensors}, request.device)
+    return coded(frame.number, shapes), domain
+
+
+def _resolved(
+    found: Code, domain: Domain, frame: Frame, owner: str
+) -> tuple[Domain, tuple[Expr, ...], tuple[tuple[Danger, ...], ...]]:
+    """Return tensors, expressions and dangers once selections are made."""
+    if not found.selects:
+        return domain, found.exprs, found.dangers
     selections = Selections(domain, owner)
-    rows = tuple(selections.resolve(_row_expr(Same(root), layout)) for root in roots)
-    return rows, Domain(domain.sizes, {**domain.tensors, **selections.tensors}, domain.device)
+    exprs = tuple(selections.resolve(expr) for expr in found.exprs)
+    domain = Domain(domain.sizes, {**domain.tensors, **selections.tensors}, domain.device)
+    shapes = {name: ((False, tuple(tensor.shape)),) for name, tensor in domain.tensors.items()}
+    dangers = tuple(open_dangers(expr, shapes, frame.sizes, frame.reached) for expr in exprs)
+    return domain, exprs, dangers
 
 
-@lru_cache(maxsize=4096)
-def _row_expr(root: Same, layout: Layout) -> Expr:
-    return to_rows(root.expr, layout)
+def _refuse_open(found: Code, frame: Frame) -> None:
+    """Refuse what cannot be told from shapes, within a trace."""
+    if found.selects or any(found.dangers):
+        raise LoweringError(
+            "M508",
+            "within torch.compile, the score reads what only the tensors tell to be safe",
+            frame.roots[0].span,
+            "give these inputs to `bind`, outside of the compiled function",
+        )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -27,24 +26,25 @@ from maskc.ir.nodes import (
     Load,
     Not,
     Or,
-    Same,
     Where,
     children,
     inputs,
     walk,
 )
-from maskc.ir.rows import Shape, side_name
+from maskc.ir.rows import side_name
 from maskc.ir.text import expr_text
 from maskc.ir.types import ArithOp, CompareOp, Ix, Sz, Type
 from maskc.ir.vectorize import ROW_INDICES, At, Domain, everywhere, vectorize
-from maskc.runtime.request import Request
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 
 FEW = 2**24
 """How many values of a subscript are looked at for an error message."""
+
+Sides = tuple[tuple[bool, tuple[int, ...]], ...]
+"""For each tensor of an input, one or a pair: whether a batch stands in front, and its shape."""
 
 _EXACT = {Ix.BATCH: Sz.BATCH_SIZE, Ix.HEAD: Sz.NUM_HEADS, Ix.KV_HEAD: Sz.NUM_KV_HEADS}
 
@@ -61,82 +61,98 @@ class Danger:
 
 def check_counts(
     roots: Iterable[Expr],
-    shapes: Mapping[str, Shape | tuple[Shape, Shape]],
-    tensors: Mapping[str, Tensor],
-    request: Request,
+    shapes: Mapping[str, Sides],
+    sizes: Mapping[Sz, int],
+    head_offset: bool,
 ) -> None:
     """Refuse a dimension for heads or batches that has another number of entries than there are.
 
     Args:
         roots: the program, still over logical indices.
-        shapes: how the tensors are laid out.
-        tensors: the bound inputs.
-        request: the sizes of the call. With a ``head_offset`` the heads of the whole model may be
-            bound, and only reading past the end is wrong.
+        shapes: of the bound inputs.
+        sizes: of the call.
+        head_offset: whether the heads of the whole model may be bound; then only reading past the
+            end is wrong.
 
     Raises:
         BindError: a count does not fit.
 
     """
     for load in (term for term in walk(*roots) if isinstance(term, Load)):
-        layout = shapes[load.input.name]
-        sides = layout if isinstance(layout, tuple) else (layout,)
-        for side, shape in zip("qk", sides, strict=False):
-            name = load.input.name
-            tensor = tensors[side_name(name, side) if isinstance(layout, tuple) else name]
-            for dim, index in enumerate(load.indices, start=int(shape.batched)):
-                _check_count(load, index, tensor.shape[dim], request)
+        for batched, shape in shapes[load.input.name]:
+            for index, found in zip(load.indices, shape[batched:], strict=True):
+                match index:
+                    case Index(Ix.HEAD | Ix.KV_HEAD) if head_offset:
+                        pass
+                    case Index(which) if which in _EXACT:
+                        _check_count(load, which, found, sizes)
 
 
-def _check_count(load: Load, index: Expr, found: int, request: Request) -> None:
-    if not isinstance(index, Index) or index.which not in _EXACT:
-        return
-    if request.head_offset and index.which is not Ix.BATCH:
-        return
-    size = _EXACT[index.which]
-    expected = request.sizes[size]
+def _check_count(load: Load, which: Ix, found: int, sizes: Mapping[Sz, int]) -> None:
+    size = _EXACT[which]
+    expected = sizes[size]
     if found not in (1, expected):
         message = (
-            f"input `{load.input.name}` has {found} entries along `{index.which.value}`, "
+            f"input `{load.input.name}` has {found} entries along `{which.value}`, "
             f"expected {expected} ({size.value}) or 1"
         )
         raise BindError("M416", message, load.span)
 
 
-def check_reads(expr: Expr, domain: Domain, reached: Expr | None = None) -> None:
-    """Refuse a row expression that reads outside an input or divides by zero where it is reached.
+def open_dangers(
+    expr: Expr, shapes: Mapping[str, Sides], sizes: Mapping[Sz, int], reached: Expr | None
+) -> tuple[Danger, ...]:
+    """Return what may go wrong in a row expression and is not ruled out by shapes alone.
 
     Args:
         expr: the row expression.
-        domain: its tensors and sizes.
+        shapes: of the bound inputs; offsets and positions, which have none here, are always read
+            inside.
+        sizes: of the call.
+        reached: where the expression matters, as far as it reads no input; None: everywhere.
+
+    """
+    import torch
+
+    domain = Domain(sizes, {}, torch.device("cpu"))
+    flat = {name: shape for name, sides in shapes.items() for _, shape in sides[:1]}
+    if any(len(sides) > 1 for sides in shapes.values()):
+        flat |= {
+            side_name(name, side): shape
+            for name, sides in shapes.items()
+            for side, (_, shape) in zip("qk", sides, strict=False)
+        }
+    return tuple(
+        danger
+        for danger in dict.fromkeys(_dangers(expr, flat, domain, ()))
+        if inputs(danger.wrong) or any_true(_question(danger, reached), domain) is not None
+    )
+
+
+def check_reads(dangers: Iterable[Danger], domain: Domain, reached: Expr | None = None) -> None:
+    """Refuse a read outside an input or a division by zero where it is reached.
+
+    Args:
+        dangers: what the shapes left open.
+        domain: the tensors and sizes.
         reached: where the expression matters; the mask, for a score.
 
     Raises:
         BindError: it names the input, the subscript, and by how much it leaves.
 
     """
-    shapes = tuple((s.name, tuple(domain.tensors[s.name].shape)) for s in inputs(expr))
-    for danger in _open_dangers(Same(expr), shapes, tuple(domain.sizes.items())):
+    for danger in dangers:
         guards = danger.guards if reached is None else (reached, *danger.guards)
-        question = And((*guards, danger.wrong)) if guards else danger.wrong
-        found = any_true(question, domain)
+        found = any_true(And((*guards, danger.wrong)) if guards else danger.wrong, domain)
         if found is not None:
             raise _error(danger, found, domain)
 
 
-@lru_cache(maxsize=4096)
-def _open_dangers(
-    root: Same, shapes: tuple[tuple[str, tuple[int, ...]], ...], sizes: tuple[tuple[Sz, int], ...]
-) -> tuple[Danger, ...]:
-    """Return what may go wrong and is not ruled out by sizes alone, whatever the tensors hold."""
-    import torch
-
-    domain = Domain(dict(sizes), {}, torch.device("cpu"))
-    return tuple(
-        danger
-        for danger in dict.fromkeys(_dangers(root.expr, dict(shapes), domain, ()))
-        if inputs(danger.wrong) or any_true(danger.wrong, domain) is not None
-    )
+def _question(danger: Danger, reached: Expr | None) -> Expr:
+    """Return where a term is reached and wrong, by those guards that read no input."""
+    guards = danger.guards if reached is None else (reached, *danger.guards)
+    known = tuple(guard for guard in guards if not inputs(guard))
+    return And((*known, danger.wrong)) if known else danger.wrong
 
 
 def _dangers(
@@ -168,7 +184,7 @@ def _wrongs(
 ) -> Iterator[tuple[Expr, int]]:
     """Yield where a term itself is wrong, and which of its subscripts is."""
     match expr:
-        case Load(source, indices):
+        case Load(source, indices) if source.name in shapes:
             for dim, (index, size) in enumerate(zip(indices, shapes[source.name], strict=True)):
                 if not _is_inside(index, size, domain):
                     yield _outside(index, size), dim
