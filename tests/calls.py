@@ -14,7 +14,6 @@ from maskc.ir.nodes import Expr, Load, Module, walk
 from maskc.ir.rows import Layout, Position, Shape, side_name, to_rows
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
-from maskc.lower.plan import Plan
 
 
 def layout_of(case: Case, roots: Iterable[Expr], offsets: bool = False) -> Layout:
@@ -60,10 +59,10 @@ def rows_of(expr: Expr, case: Case, offsets: bool = False) -> tuple[Expr, Domain
     return to_rows(expr, layout), domain_of(case, layout)
 
 
-def plan_of(module: Module, case: Case, offsets: bool = False) -> Plan:
-    """Return what the lowerings are given for a module in a case."""
+def module_rows_of(module: Module, case: Case, offsets: bool = False) -> tuple[Module, Domain]:
+    """Return a whole program over the rows of a case, and what it runs over."""
     layout = layout_of(case, module.roots, offsets)
-    return Plan(module.map(lambda root: to_rows(root, layout)), domain_of(case, layout))
+    return module.map(lambda root: to_rows(root, layout)), domain_of(case, layout)
 
 
 def _shape(bound: torch.Tensor, rank: int) -> Shape:
