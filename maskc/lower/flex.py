@@ -18,7 +18,7 @@ from maskc.ir.nodes import Expr
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower.fold import fold
-from maskc.lower.mods import mask_mod, score_mod
+from maskc.lower.mods import captured, mask_mod, score_mod
 from maskc.lower.plan import Plan
 
 if TYPE_CHECKING:
@@ -38,12 +38,24 @@ SHORTEST_VECTOR = 4
 
 def flex_args(plan: Plan, blocks: BlockMask | None) -> dict[str, Any]:
     """Return the keywords for ``flex_attention``: ``score_mod``, ``block_mask``, ``enable_gqa``."""
-    score = plan.module.score
     return {
-        "score_mod": score_mod(score, plan.domain) if plan.changes_score else None,
+        "score_mod": _score_mod(plan),
         "block_mask": blocks,
         "enable_gqa": plan.is_grouped,
     }
+
+
+def _score_mod(plan: Plan) -> Callable[..., Any] | None:
+    """Return the score's function; in a trace it is built from code that is there already."""
+    import torch
+
+    code = plan.facts.code
+    if code is None:
+        return None
+    if torch.compiler.is_compiling():
+        tensors, sizes = captured(code, plan.domain)
+        return code.build(*tensors, *sizes)
+    return score_mod(plan.facts.score, plan.domain)
 
 
 def block_mask(mask: Expr, domain: Domain, tiles: TileMap, compact: bool) -> BlockMask:
@@ -82,6 +94,7 @@ def flex(
 
     """
     import torch
+    from torch.nn.attention.flex_attention import AuxRequest
 
     needs_lse = needs_lse or plan.facts.reads_lse
     if (refused := refusal(plan, (q, k, v))) is not None:
@@ -98,7 +111,7 @@ def flex(
             k.contiguous(),
             v.contiguous(),
             scale=scale,
-            return_lse=needs_lse,
+            return_aux=AuxRequest(lse=True) if needs_lse else None,
             **args,
         )
     except torch.OutOfMemoryError:
@@ -110,7 +123,7 @@ def flex(
         raise LoweringError(
             "M505", f"torch's flex_attention refused the call: {first}", help="use the sdpa backend"
         ) from error
-    out, lse = result if needs_lse else (result, None)
+    out, lse = (result[0], result[1].lse) if needs_lse else (result, None)
     return plan.epilogue(out, lse), lse
 
 
@@ -174,10 +187,16 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
 
 
 def _run_eager(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
-    """Run FlexAttention's dense math; dynamo traces the mods even so."""
+    """Run FlexAttention's dense math; dynamo traces the mods even so.
+
+    torch warns that this is slow; it is what was chosen, and ``explain()`` says so.
+    """
+    import warnings
+
     import torch
 
-    with torch._dynamo.config.patch(recompile_limit=COMPILED_PROGRAMS):
+    with warnings.catch_warnings(), torch._dynamo.config.patch(recompile_limit=COMPILED_PROGRAMS):
+        warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
         return _attention(q, k, v, **args)
 
 

@@ -79,14 +79,15 @@ class ScoreMod(Mod):
 
 def mask_mod(expr: Expr, domain: Domain) -> MaskMod:
     """Return the mask of a row expression over the tensors of ``domain``."""
-    return MaskMod(expr, *_captured(generate(expr, Kind.MASK), domain))
+    return MaskMod(expr, *captured(generate(expr, Kind.MASK), domain))
 
 
 def score_mod(expr: Expr, domain: Domain) -> ScoreMod:
     """Return the score of a row expression over the tensors of ``domain``."""
-    return ScoreMod(expr, *_captured(generate(expr, Kind.SCORE), domain))
+    return ScoreMod(expr, *captured(generate(expr, Kind.SCORE), domain))
 
 
-def _captured(code: Generated, domain: Domain) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+def captured(code: Generated, domain: Domain) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """Return what the function of ``code`` captures: its tensors, and its sizes."""
     tensors = tuple(domain.tensors[name] for name in code.inputs)
     return tensors, tuple(domain.sizes[which] for which in code.sizes)

@@ -11,6 +11,7 @@ from maskc.ir.nodes import OUT, SCORE, TRUE, Arith, Compare, Expr, Module, Node,
 from maskc.ir.rows import KV_ROW, Q_ROW
 from maskc.ir.types import ArithOp, CompareOp, Given, Sz
 from maskc.ir.vectorize import Domain, everywhere, vectorize
+from maskc.lower.python import Generated, Kind, generate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +27,7 @@ class Facts:
     Attributes:
         score: the score.
         form: its class.
+        code: its Python, None where it is left as it is.
         ignores_score: whether the new score does not depend on the old.
         reads_lse: whether the epilogue reads the log-sum-exp.
         rest: of the score without its factors; None where there are none.
@@ -34,6 +36,7 @@ class Facts:
 
     score: Expr
     form: ScoreClass
+    code: Generated | None
     ignores_score: bool
     reads_lse: bool
     rest: Facts | None = None
@@ -44,7 +47,7 @@ def facts(score: Expr, out: Expr) -> Facts:
     """Return the facts of a score and an epilogue over rows."""
     form = classify(score)
     ignores, lse = not reads(score, Given.SCORE), reads(out, Given.LSE)
-    return Facts(score, form, ignores, lse, _rest(form, lse))
+    return Facts(score, form, _code(score), ignores, lse, _rest(form, lse))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +126,13 @@ class Plan:
 def _rest(form: ScoreClass, reads_lse: bool) -> Facts | None:
     match form:
         case Scaled(bias=None):
-            return Facts(SCORE, Identity(), False, reads_lse)
+            return Facts(SCORE, Identity(), None, False, reads_lse)
         case Scaled(bias=Node() as bias):
-            return Facts(Arith(ArithOp.ADD, SCORE, bias), Additive(bias), False, reads_lse)
+            score = Arith(ArithOp.ADD, SCORE, bias)
+            return Facts(score, Additive(bias), _code(score), False, reads_lse)
         case _:
             return None
+
+
+def _code(score: Expr) -> Generated | None:
+    return None if score == SCORE else generate(score, Kind.SCORE)
