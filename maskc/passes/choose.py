@@ -15,6 +15,9 @@ from maskc.passes.convert import as_type
 CHEAP = 12
 """A condition of at most this many nodes may be computed twice."""
 
+DEEP = 24
+"""A choice nested more deeply than this stays: as and, or it would be nested twice as deep."""
+
 
 def choose(expr: Expr) -> Expr | None:
     """Return ``expr`` with less to choose, or None."""
@@ -70,6 +73,6 @@ def _boolean(expr: Where) -> Expr | None:
         return Or((Not(cond), then))
     if other == FALSE:
         return And((cond, then))
-    if cond.weight > CHEAP:
+    if cond.weight > CHEAP or expr.depth > DEEP:
         return None
     return Or((And((cond, then)), And((Not(cond), other))))

@@ -53,7 +53,7 @@ PASSES: tuple[Pass, ...] = (
 )
 """The passes, in the order in which they are tried at a term."""
 
-MAX_STEPS = 20_000
+MAX_STEPS = 4_000
 """Laws that one program may use; a larger one stays correct, but not in normal form."""
 
 MAX_GROWTH = 8

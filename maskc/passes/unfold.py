@@ -13,6 +13,9 @@ from maskc.ir.types import ArithOp, Fn
 from maskc.passes.constraint import Constraint, Kind, constraint, shown
 from maskc.passes.linear import Linear, linear
 
+MAX_ARGS = 24
+"""Extremes of larger arguments stay: each one inside another doubles the bounds."""
+
 MAX_REST = 12
 """The rest of a bound is written once for each part; a larger one is computed once instead."""
 
@@ -28,7 +31,7 @@ def unfold(expr: Expr) -> Expr | None:
     for term, factor in found.form.terms:
         rest = found.form.without(term)
         match term:
-            case Call(Fn.ABS | Fn.MIN | Fn.MAX, args) if _weight(rest) <= MAX_REST:
+            case Call(Fn.ABS | Fn.MIN | Fn.MAX, args) if _is_small(term, rest):
                 return _extreme(term, factor, rest, args)
             case Arith(ArithOp.FLOORDIV, value, IntConst(n)) if n > 0 and not rest.terms:
                 return _quotient(linear(value), n, factor, rest.constant)
@@ -74,5 +77,5 @@ def _block(found: Constraint) -> Expr | None:
     return None if None in bounds else Or(tuple(b for b in bounds if b is not None))
 
 
-def _weight(rest: Linear) -> int:
-    return sum(term.weight for term, _ in rest.terms)
+def _is_small(term: Expr, rest: Linear) -> bool:
+    return term.weight <= MAX_ARGS and sum(part.weight for part, _ in rest.terms) <= MAX_REST

@@ -146,3 +146,11 @@ def test_a_wrong_quotient_is_caught() -> None:
 
     quick = settings(max_examples=3000, phases=[Phase.generate])
     find(st.tuples(TERMS, PLACES), is_caught, settings=quick)
+
+
+def test_nested_extremes_do_not_multiply() -> None:
+    term: Expr = Index(Ix.Q)
+    for _ in range(40):
+        term = Call(Fn.ABS, (Arith(ArithOp.SUB, term, Index(Ix.K)),))
+    bound = Compare(CompareOp.LT, term, IntConst(3))
+    assert simplified(bound).weight < 4 * bound.weight
