@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maskc.errors import MaskNameError, did_you_mean
 from maskc.ir import names
+from maskc.ir.beyond import reason
 from maskc.ir.names import Family, Overloads, Scope
 from maskc.ir.nodes import Axis
 from maskc.source import Span
@@ -47,7 +48,7 @@ def unknown_function(function: ast.Identifier, scope: Scope) -> MaskNameError:
     """Return the error of a call of a name that ``scope`` does not know."""
     name = function.text
     functions = (known for known in scope.known() if _is_function(known, scope))
-    help = _FUNCTION_HELP.get(name) or did_you_mean(name, functions)
+    help = _FUNCTION_HELP.get(name) or reason(name) or did_you_mean(name, functions)
     help = help or f"define it: `def {name}(x) = ...`"
     return MaskNameError("M303", f"unknown function `{name}`", function.span, help)
 
@@ -55,7 +56,7 @@ def unknown_function(function: ast.Identifier, scope: Scope) -> MaskNameError:
 def unknown_name(name: str, span: Span, scope: Scope) -> MaskNameError:
     """Return the error of a value that ``scope`` does not know."""
     values = (known for known in scope.known() if not _is_function(known, scope))
-    help = _NAME_HELP.get(name) or did_you_mean(name, values)
+    help = _NAME_HELP.get(name) or reason(name) or did_you_mean(name, values)
     if help is None:
         help = f"declare it: `input {name}: int`, `param {name}: int` or `let {name} = ...`"
     return MaskNameError("M301", f"unknown name `{name}`", span, help)
