@@ -17,7 +17,7 @@ from maskc.ir.vectorize import Domain
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHORTEST_RUN = 4
+SHORTEST_RUN = 1.5
 """Ids whose runs are shorter on average are left alone: no numbering helps them."""
 
 

@@ -17,8 +17,8 @@ from maskc.analysis.grid import Grid, Tiles
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHUNK = 2**22
-"""How many entries are written in one pass; it bounds the memory."""
+CHUNK = 2**16
+"""How many runs are written in one pass; it bounds the memory."""
 
 DECODE_ROWS = 8
 """torch's decode kernels read full tables with the strides of partial ones; they serve at most
@@ -70,8 +70,13 @@ def _painted(grid: Grid, tiles: Sequence[Tiles]) -> Tensor:
 
     painted = torch.zeros(grid.groups, *grid.blocks, dtype=torch.bool, device=grid.device)
     for some in tiles:
-        blocks = some.cut((1, 1))
-        painted[blocks.group, blocks.q, blocks.k] = True
+        high, wide = some.width
+        rows, columns = (-(-n // w) for n, w in zip(grid.blocks, some.width, strict=True))
+        coarse = painted.new_zeros(grid.groups, rows, columns)
+        coarse[some.group, some.q, some.k] = True
+        fine = coarse[:, :, None, :, None].expand(-1, -1, high, -1, wide)
+        fine = fine.reshape(grid.groups, rows * high, columns * wide)
+        painted |= fine[:, : grid.blocks[0], : grid.blocks[1]]
     return painted
 
 
@@ -170,27 +175,36 @@ def _shared(grid: Grid, runs: _Runs, side: int) -> tuple[Tensor, int, int] | Non
 
 
 def _narrow(count: Tensor, runs: _Runs, columns: int) -> tuple[Tensor, int, int]:
-    """Return rows written one after the other, and how far they lie apart."""
+    """Return rows written one after the other, and how far they lie apart.
+
+    A row of one run is counted on to its end, as what lies past its count means nothing.
+    """
     import torch
 
     rows = len(count)
     stride = int(count.max()) if rows else 0
     size = stride * (rows - 1) + columns if rows else 0
     buffer = torch.zeros(size, dtype=torch.int32, device=count.device)
-    _write(buffer, runs, count, stride)
+    first = torch.zeros(rows, dtype=torch.int32, device=count.device)
+    first[runs.row] = runs.first.to(torch.int32)
+    counting = torch.arange(stride, dtype=torch.int32, device=count.device)
+    body = buffer[: rows * stride].view(rows, stride)
+    torch.add(first[:, None], counting, out=body).clamp_(max=columns - 1)
+    alone = torch.bincount(runs.row, minlength=rows)[runs.row] == 1
+    _write(buffer, runs, ~alone, count, stride)
     return buffer, 0, stride
 
 
-def _write(buffer: Tensor, runs: _Runs, count: Tensor, stride: int) -> None:
-    """Write the columns of the runs, each row from its start on."""
+def _write(buffer: Tensor, runs: _Runs, which: Tensor, count: Tensor, stride: int) -> None:
+    """Write the columns of some of the runs, each row from its start on."""
     import torch
 
     done = runs.length.cumsum(0) - runs.length
-    before = count.cumsum(0) - count
-    place = done - before[runs.row] + runs.row * stride
-    for start in range(0, len(done), CHUNK):
+    place = (done - (count.cumsum(0) - count)[runs.row] + runs.row * stride)[which]
+    first, length = runs.first[which], runs.length[which]
+    done = length.cumsum(0) - length
+    for start in range(0, len(first), CHUNK):
         some = slice(start, start + CHUNK)
-        length = runs.length[some]
-        run = torch.repeat_interleave(length)
-        step = torch.arange(len(run), device=run.device) - (done[some] - done[some][:1])[run]
-        buffer[place[some][run] + step] = (runs.first[some][run] + step).to(torch.int32)
+        run = torch.repeat_interleave(length[some])
+        step = torch.arange(len(run), device=run.device) - (done[some] - done[start])[run]
+        buffer[place[some][run] + step] = (first[some][run] + step).to(torch.int32)
