@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maskc.analysis.empty_rows import empty_rows as find_empty_rows
 from maskc.analysis.found import TileMap
-from maskc.analysis.tiles import tile_map
 from maskc.errors import BindError, LoweringError
 from maskc.ir.nodes import OUT, SCORE, TRUE, Module
 from maskc.ir.types import Sz
 from maskc.lower import flex, reference, sdpa
 from maskc.lower.mods import MaskMod, ScoreMod, mask_mod, score_mod
 from maskc.lower.plan import Plan, facts
-from maskc.runtime import dispatch, inputs, parts
+from maskc.runtime import dispatch, inputs, parts, structural
 from maskc.runtime.frames import frame, tracer
+from maskc.runtime.move import moved, sliced
 from maskc.runtime.request import Request
 
 if TYPE_CHECKING:
@@ -130,8 +130,7 @@ class Bound:
         """The block mask for FlexAttention, built when first asked for; None: nothing is masked."""
         if self._mask.expr == TRUE:
             return None
-        mask = self._mask
-        return flex.block_mask(mask.expr, mask.domain, self._tile_map, self.request.compact)
+        return structural.block_mask_of(self._mask, self._tile_map, self.request.compact)
 
     @cached_property
     def tiles(self) -> TileCounts:
@@ -222,7 +221,25 @@ class Bound:
 
     @cached_property
     def _tile_map(self) -> TileMap:
-        return tile_map(self._mask.expr, self._mask.domain, self.request.block_size)
+        return structural.tiles_of(self._mask, self.request.block_size)
+
+    def to(self, device: torch.device | str) -> Bound:
+        """Return the same binding with its tensors on another device."""
+        return Bound(self.program, *moved(self.request, self._given, device))
+
+    def batches(self, start: int, stop: int) -> Bound:
+        """Return the binding of batches ``start`` to ``stop``, a microbatch of a pipeline."""
+        size = self.request.sizes[Sz.BATCH_SIZE]
+        if not 0 <= start < stop <= size:
+            message = f"batches {start} to {stop} are none of the {size} batches"
+            raise BindError("M427", message, help="a microbatch has at least one batch")
+        roots = self.program.module.roots
+        return Bound(self.program, *sliced(roots, self.request, self._given, start, stop))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # What a data loader's worker has built comes along, so that it is not built again.
+        built = {name: self.__dict__[name] for name in ("block_mask",) if name in self.__dict__}
+        return _bound_again, (self.program, self.request, self._given, built)
 
     def _handle_empty_rows(self, policy: str) -> None:
         if policy == "zero" or self._mask.expr == TRUE:
@@ -284,6 +301,15 @@ class Bound:
             )
         if v is not None:
             _check_shape("v", v, (batch, sizes[Sz.NUM_KV_HEADS], keys), self.request.device)
+
+
+def _bound_again(
+    program: Program, request: Request, given: Mapping[str, Any], built: Mapping[str, Any]
+) -> Bound:
+    """Return a pickled binding."""
+    bound = Bound(program, request, given)
+    bound.__dict__.update(built)
+    return bound
 
 
 def _check_shape(

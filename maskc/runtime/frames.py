@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from itertools import count
 from weakref import WeakValueDictionary
 
+from maskc.errors import LoweringError
 from maskc.ir.nodes import And, Expr, Same, TopK, inputs, walk
 from maskc.ir.rows import Layout, Position, Shape, to_rows
 from maskc.ir.types import Sz
@@ -132,6 +133,7 @@ def tracer() -> Callable[[int, Shapes], Code]:
 
     def code_number(number: int, shapes: Shapes) -> int:
         found = code(number, shapes)
+        _refuse_open(found, _frames[number])
         place = _code_numbers.setdefault((number, shapes), len(_code_numbers))
         setattr(_codes, f"code{place}", found)
         return place
@@ -143,6 +145,17 @@ def tracer() -> Callable[[int, Shapes], Code]:
         return found
 
     return traced
+
+
+def _refuse_open(found: Code, frame: Frame) -> None:
+    """Refuse what cannot be told from shapes, for a trace has no tensors to look into."""
+    if found.selects or any(found.dangers):
+        raise LoweringError(
+            "M508",
+            "within torch.compile, the score reads what only the tensors tell to be safe",
+            frame.roots[0].span,
+            "give these inputs to `bind`, outside of the compiled function",
+        )
 
 
 def _layout(sides: Sides) -> Shape | tuple[Shape, Shape]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from maskc.errors import LoweringError
 from maskc.ir.nodes import TRUE, Expr, Input, IntConst, Load, Or
 from maskc.ir.rows import BATCH, HEAD, Q_ROW
 from maskc.ir.types import Type
@@ -86,10 +85,8 @@ def bind_score(
     """
     import torch
 
-    tracing = torch.compiler.is_compiling()
-    found, own = _bind(traced if tracing else code, frame, request, given)
-    if tracing:
-        _refuse_open(found, frame)
+    coded = traced if torch.compiler.is_compiling() else code
+    found, own = _bind(coded, frame, request, given)
     domain = Domain(own.sizes, {**mask.domain.tensors, **own.tensors}, own.device)
     domain, (score, out), dangers = _resolved(found, domain, frame, "score")
     check_reads(dangers[0], domain, None if mask.expr == TRUE else mask.expr)
@@ -130,14 +127,3 @@ def _resolved(
     shapes = {name: ((False, tuple(tensor.shape)),) for name, tensor in domain.tensors.items()}
     dangers = tuple(open_dangers(expr, shapes, frame.sizes, frame.reached) for expr in exprs)
     return domain, exprs, dangers
-
-
-def _refuse_open(found: Code, frame: Frame) -> None:
-    """Refuse what cannot be told from shapes, within a trace."""
-    if found.selects or any(found.dangers):
-        raise LoweringError(
-            "M508",
-            "within torch.compile, the score reads what only the tensors tell to be safe",
-            frame.roots[0].span,
-            "give these inputs to `bind`, outside of the compiled function",
-        )

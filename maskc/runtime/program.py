@@ -16,7 +16,7 @@ from maskc.ir.text import to_text
 from maskc.passes.driver import Simplified
 from maskc.runtime.bound import Bound
 from maskc.runtime.recipe import Recipe
-from maskc.runtime.request import request
+from maskc.runtime.request import find_device, request
 from maskc.source import Span
 
 if TYPE_CHECKING:
@@ -270,22 +270,9 @@ def _device(device: Any, inputs: Mapping[str, Any]) -> torch.device:
     import torch
 
     if device is not None:
-        try:
-            found = torch.device(device)
-        except (RuntimeError, TypeError):
-            raise BindError("M403", f"`device` is no device, found {device!r}") from None
-        return _indexed(found)
+        return find_device(device)
     for value in inputs.values():
         part = value[0] if isinstance(value, tuple) and value else value
         if isinstance(part, torch.Tensor):
             return part.device
     return torch.device("cpu")
-
-
-def _indexed(device: torch.device) -> torch.device:
-    """Give ``cuda`` its number, as tensors have it."""
-    import torch
-
-    if device.type == "cuda" and device.index is None:
-        return torch.device("cuda", torch.cuda.current_device())
-    return device

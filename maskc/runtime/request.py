@@ -90,6 +90,24 @@ def request(
     )
 
 
+def find_device(device: Any) -> torch.device:
+    """Return a device as tensors have it: ``cuda`` with its number.
+
+    Raises:
+        BindError: there is none of that name.
+
+    """
+    import torch
+
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise BindError("M403", f"`device` is no device, found {device!r}") from None
+    if found.type == "cuda" and found.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return found
+
+
 def _size(name: str, value: Any) -> int:
     try:
         number = int(value.__index__())
