@@ -1,8 +1,8 @@
-"""The command ``maskc``: check, explain, list, show and compare programs.
+"""The command ``maskc``: check, explain, prove, list, show and compare programs.
 
 Every command takes a program as an expression, as a ``.mask`` file, or as a key of a config file
-(``config.toml:model.attention.mask``). Exit codes: 0 fine, 1 the program is wrong or backends
-disagree, 2 wrong usage.
+(``config.toml:model.attention.mask``). Exit codes: 0 fine, 1 the program is wrong, backends
+disagree or equality is not proved, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -65,6 +65,20 @@ def check(programs: tuple[str, ...]) -> None:
 def explain(program: str, constants: tuple[tuple[str, Any], ...]) -> None:
     """Tell what a program becomes, where it runs, and why."""
     click.echo(_compile(program, constants).explain())
+
+
+@main.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@arguments.define_option
+def equiv(first: str, second: str, constants: tuple[tuple[str, Any], ...]) -> None:
+    """Tell whether the programs A and B mean the same; exit with 0 only if that is proved.
+
+    Prints the smallest counterexample found, or how far the search went.
+    """
+    verdict = _compile(first, constants).equivalent(_compile(second, constants))
+    click.echo(str(verdict))
+    sys.exit(0 if verdict.equal else 1)
 
 
 @main.command("list")

@@ -77,6 +77,7 @@ finally:
         (("show", "causal", "--head", "1"), "count from 0"),
         (("diff", "causal", "--dtype", "int8"), "int8"),
         (("diff", "causal", "--device", "toaster"), "no device 'toaster'"),
+        (("equiv", "causal"), "Missing argument 'B'"),
         (("list", "windwo"), "did you mean `window`?"),
         (("shwo",), "No such command"),
     ],
@@ -100,6 +101,18 @@ def test_constants_reach_the_program() -> None:
     result = run("explain", "good.mask", "-D", "m=7")
     assert result.exit_code == 1
     assert "error[M308]" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("second", "code", "told"),
+    [
+        ("0 <= q - k < 4", 0, "equal: proved for every call"),
+        ("causal & window(5)", 1, "different: mask is false, then true\n  at     q = 4, k = 0"),
+    ],
+)
+def test_equiv_exits_with_0_only_if_it_is_proved(second: str, code: int, told: str) -> None:
+    result = run("equiv", "good.mask", second)
+    assert (result.exit_code, result.stdout[: len(told)]) == (code, told)
 
 
 def test_list_prints_the_standard_library() -> None:

@@ -8,54 +8,23 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from maskc.analysis.prove import Verdict, prove
+from maskc.analysis import prove
+from maskc.analysis.verdict import Different, Equal, Unknown
 from maskc.ir.evaluate import Env, Number, Point, evaluate
 from maskc.ir.nodes import Coord, IntConst, Load, Module, inputs, walk
 from maskc.ir.types import Dim, Given, Sz, Type
+
+__all__ = ["Different", "Equal", "Unknown", "equivalent"]
 
 MOST_POINTS = 20_000
 MOST_POSITIONS = 24
 FAR = 2**31 - 1
 SCORE, OUT, LSE = 0.75, 1.5, -0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Equal:
-    """The programs give the same attention in every call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Different:
-    """A point at which the programs differ.
-
-    Attributes:
-        what: ``mask``, ``score`` or ``out``.
-        at: batch, head, q and k.
-        sizes: the sizes of the call.
-        read: the elements of inputs that were read, as ``doc[3]``, and their values.
-        first: the value in the first program.
-        second: the value in the second program.
-
-    """
-
-    what: str
-    at: Point
-    sizes: Mapping[Sz, int]
-    read: Mapping[str, Number]
-    first: Number
-    second: Number
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Neither proved nor disproved; no difference at so many points."""
-
-    points: int
 
 
 def equivalent(
@@ -65,24 +34,29 @@ def equivalent(
 
     Without z3 (the extra ``prove``) programs are equal only if their nodes are.
     """
-    if first == second or _is_proved(first, second, timeout_ms):
+    if first == second:
         return Equal()
-    checked = 0
+    proved = _proved(first, second, timeout_ms)
+    if proved:
+        return Equal()
+    checked = furthest = 0
     for at, env in _calls(first, second):
         checked += 1
+        furthest = max(furthest, at.q_idx, at.kv_idx)
         found = _difference(first, second, at, env)
         if found is not None:
             return found
         if checked == MOST_POINTS:
             break
-    return Unknown(checked)
+    return Unknown(checked, furthest, proved is not None)
 
 
-def _is_proved(first: Module, second: Module, timeout_ms: int) -> bool:
+def _proved(first: Module, second: Module, timeout_ms: int) -> bool | None:
+    """Tell whether z3 proves it; None without z3."""
     try:
-        return prove(first, second, timeout_ms) is Verdict.PROVED
+        return prove.prove(first, second, timeout_ms) is prove.Verdict.PROVED
     except ImportError:
-        return False
+        return None
 
 
 def _difference(first: Module, second: Module, at: Point, env: Env) -> Different | None:
@@ -94,7 +68,7 @@ def _difference(first: Module, second: Module, at: Point, env: Env) -> Different
         for what, one, two in parts:
             values = evaluate(one, at, env), evaluate(two, at, env)
             if not _same(*values):
-                return Different(what, at, env.sizes, _elements(env), *values)
+                return Different(what, at, env.sizes, _elements(env), env.given, *values)
             if what == "mask" and not values[0]:
                 return None
     except (IndexError, ZeroDivisionError, OverflowError):
@@ -125,8 +99,8 @@ def _calls(first: Module, second: Module) -> Iterator[tuple[Point, Env]]:
     places = sorted(product(positions, positions), key=lambda place: (sum(place), place))
     ranks = {t.input.name: len(t.indices) for t in walk(*roots) if isinstance(t, Load)}
     types = {source.name: source.type for source in inputs(*roots)}
-    for turn in range(6 if types else 1):
-        for (q, k), head in product(places, heads):
+    for (q, k), head in product(places, heads):
+        for turn in range(6 if types else 1):
             at = Point(turn % 2 if Dim.BATCH in deps else 0, head, q, k)
             seeds = random.Random(f"{turn} {at}")
             tables = {n: _Table(kind, ranks[n], seeds) for n, kind in types.items()}

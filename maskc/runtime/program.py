@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from maskc.analysis.verdict import Different, Equal, Unknown
+
 CALL = ("backend", "scale", "dropout_p", "return_lse")
 """Keywords of a call."""
 
@@ -220,6 +222,23 @@ class Program:
         from maskc.runtime.explain import explain
 
         return explain(self)
+
+    def equivalent(self, other: Program) -> Equal | Different | Unknown:
+        """Tell whether another program gives the same attention in every call.
+
+        Equal programs need no proof; others are given to z3 (the extra ``prove``), then compared
+        at small and critical positions. Their ``empty_rows`` are not compared.
+
+        Returns:
+            ``Equal``, ``Different`` with the smallest counterexample found, or ``Unknown`` with how
+            far it looked; ``.equal`` is True, False or None, and printing it tells the rest.
+
+        """
+        from maskc.analysis.equivalence import equivalent
+
+        for program in (self, other):
+            program._refuse_open()
+        return equivalent(self.module, other.module)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Program):
