@@ -5,7 +5,7 @@
 #   ARGS=...            more arguments for the command itself
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo gallery test check format bench clean
 
 PYTHON ?= python3
 JOBS ?= auto
@@ -19,6 +19,9 @@ help:  ## this list
 
 demo: $(VENV)/run.installed  ## one program from a config file to attention, on every backend
 	@$(BIN)/python examples/demo.py $(ARGS)
+
+gallery: $(VENV)/run.installed  ## pictures of every mask and score, in examples/README.md
+	@$(BIN)/python examples/gallery.py $(ARGS)
 
 test: $(VENV)/dev.installed  ## the tests
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)

@@ -66,6 +66,11 @@ def reason(name: str) -> str | None:
     return _BY_NAME.get(_key(name))
 
 
+def reasons() -> tuple[str, ...]:
+    """Return every reason, in the order of the table."""
+    return tuple(_REASONS.values())
+
+
 def _key(name: str) -> str:
     return name.lower().replace("_", "").removesuffix("attention")
 

@@ -16,8 +16,8 @@ PRELUDE = "grammar/prelude.mask"
 
 RELPOS = Family(
     "relpos",
-    "Decomposed relative positions: the sum of `rel_h[batch, head, q_idx, k.h]` over the axes "
-    "given (Li et al. 2021, MViTv2, arXiv:2112.01526).",
+    "decomposed relative positions, to be added to the score: the sum of "
+    "`rel_h[batch, head, q_idx, k.h]` over the axes given (MViTv2, arXiv:2112.01526; SAM; MONAI)",
 )
 
 

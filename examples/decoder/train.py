@@ -1,0 +1,110 @@
+"""Train the decoder on packed synthetic documents: alone, or sharded over ranks.
+
+    python examples/decoder/train.py
+    torchrun --nproc-per-node 2 examples/decoder/train.py --dtype bfloat16 --compile
+
+Documents count up in steps of their own, so that a model that looks back learns them.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    RowwiseParallel,
+    parallelize_module,
+)
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from examples.decoder.model import Config, Decoder, next_token_loss
+
+CONFIG = Path(__file__).with_name("decoder.toml")
+
+
+def packed(config: Config, rows: int, length: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return tokens and document ids ``[rows, length]``, three documents to a row."""
+    random = torch.Generator().manual_seed(seed)
+    cuts = torch.randint(length // 8, length - length // 8, (rows, 2), generator=random)
+    doc = (torch.arange(length)[:, None] >= cuts[:, None]).sum(dim=-1)
+    step = torch.randint(1, 8, (rows, 3), generator=random).gather(1, doc)
+    return step.cumsum(dim=1) % config.vocab, doc
+
+
+def compiled(model: Decoder) -> Decoder:
+    """Compile each layer as one graph; the masks are its arguments, so they compile nothing."""
+    for place, layer in enumerate(model.layers):
+        model.layers[place] = torch.compile(layer, fullgraph=True)
+    return model
+
+
+def sharded(model: Decoder, mesh: DeviceMesh, dtype: torch.dtype) -> Decoder:
+    """Shard the parameters over the ranks (FSDP2); they compute in ``dtype``."""
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
+    for layer in model.layers:
+        fully_shard(layer, mesh=mesh, mp_policy=policy)
+    return fully_shard(model, mesh=mesh, mp_policy=policy)
+
+
+def split_by_heads(model: Decoder, mesh: DeviceMesh) -> Decoder:
+    """Split the heads and the hidden layers over the ranks (tensor parallelism).
+
+    The layers then hold the heads of their rank: ``model.bind(..., ranks=..., rank=...)`` tells the
+    program which.
+    """
+    plan = {
+        **{f"attention.{name}": ColwiseParallel() for name in ("to_q", "to_k", "to_v")},
+        "attention.out": RowwiseParallel(),
+        "up": ColwiseParallel(),
+        "down": RowwiseParallel(),
+    }
+    for layer in model.layers:
+        parallelize_module(layer, mesh, plan)
+    return model
+
+
+def loss_of(model: nn.Module, tokens: Tensor, doc: Tensor) -> Tensor:
+    """Return the loss of a batch; the masks of all layers are bound here, once."""
+    bounds = model.bind(tokens.shape[1], tokens.shape[0], doc=doc)
+    return next_token_loss(model(tokens, bounds), tokens, doc)
+
+
+def main() -> None:
+    """Train, and print the loss."""
+    parser = argparse.ArgumentParser(description="Train a small decoder.")
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--dtype", default="float32", help="of the computation, when sharded")
+    parser.add_argument("--compile", action="store_true")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    config = Config.read(CONFIG)
+    model = Decoder(config)
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    if options.compile:
+        model = compiled(model)
+    if ranks > 1:
+        dist.init_process_group("gloo")
+        mesh = init_device_mesh("cpu", (ranks,))
+        model = sharded(model, mesh, getattr(torch, options.dtype))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for step in range(options.steps + 1):
+        loss = loss_of(model, *packed(config, 8, 128, seed=step * ranks + rank))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if step % 10 == 0 and rank == 0:
+            print(f"step {step:4}  loss {loss.item():.3f}", flush=True)
+    if ranks > 1:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
