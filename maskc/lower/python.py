@@ -18,7 +18,6 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, assert_never
 
-from maskc.ir.evaluate import LARGEST_INT
 from maskc.ir.nodes import (
     And,
     Arith,
@@ -43,6 +42,22 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.types import ArithOp, Fn, Ix, Sz, Type
 from maskc.ir.vectorize import TORCH_FUNCTIONS
+from maskc.lower.numbers import (
+    WIDTH,
+    Numbers,
+    bare,
+    is_negative,
+    is_number,
+    literal,
+    power,
+    rounded,
+)
+
+LINE = 100
+"""Columns of a line."""
+
+SHORT = 12
+"""Characters of an operand that needs no name of its own in a long term."""
 
 _COMPARE, _OR, _AND, _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(8)
 """How tightly Python's operators bind; ``&`` binds tighter than a comparison here."""
@@ -68,6 +83,7 @@ class Kind(Enum):
 
     MASK = "b, h, q_idx, kv_idx"
     SCORE = "score, b, h, q_idx, kv_idx"
+    OUT = "out, lse, b, h, q_idx, kv_idx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +102,13 @@ class Generated:
 @lru_cache(maxsize=4096)
 def generate(expr: Expr, kind: Kind) -> Generated:
     """Return the code of a row expression."""
-    read = tuple(source.name for source in inputs(expr))
-    sizes = tuple(dict.fromkeys(t.which for t in walk(expr) if isinstance(t, Size)))
-    source = _source(expr, kind, read, sizes)
+    source = "\n".join([*imports(expr), "", "", *definition(expr, kind), ""])
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
     filename = f"<maskc {kind.name.lower()}_mod {digest}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     scope: dict[str, Any] = {}
     exec(compile(source, filename, "exec"), scope)
-    return Generated(source, scope["build"], read, sizes)
+    return Generated(source, scope["build"], *arguments(expr))
 
 
 def identifier(name: str) -> str:
@@ -103,38 +117,61 @@ def identifier(name: str) -> str:
     return f"{side}_in_{base}" if side else f"in_{base}"
 
 
-def _source(expr: Expr, kind: Kind, read: tuple[str, ...], sizes: tuple[Sz, ...]) -> str:
+def arguments(expr: Expr) -> tuple[tuple[str, ...], tuple[Sz, ...]]:
+    """Return what the code of an expression is built over: its inputs, and the sizes it reads."""
+    read = tuple(source.name for source in inputs(expr))
+    return read, tuple(dict.fromkeys(t.which for t in walk(expr) if isinstance(t, Size)))
+
+
+def imports(*exprs: Expr) -> list[str]:
+    """Return the lines that the code of these expressions starts with."""
+    floats = [term.value for term in walk(*exprs) if isinstance(term, FloatConst)]
+    names = [name for name, test in _NO_LITERAL.items() if any(map(test, floats))]
+    named = [f"from math import {', '.join(names)}", ""] if names else []
+    return [*named, "import torch"]
+
+
+def definition(expr: Expr, kind: Kind, build: str = "build") -> list[str]:
+    """Return the lines of the function that builds an expression's function over tensors.
+
+    Args:
+        expr: the row expression.
+        kind: what its function is for.
+        build: the name of the outer function.
+
+    """
     writer = _Writer(_shared(expr))
     result = writer.text(expr)
-    if _is_number(expr):
+    if is_number(expr):
         result = _filled(result, kind)
-    arguments = ", ".join([*(identifier(name) for name in read), *(size.value for size in sizes)])
-    name = f"{kind.name.lower()}_mod"
-    code = [
-        f"def build({arguments}):",
-        *(f"    {line}" for line in writer.outer),
-        f"    def {name}({kind.value}):",
+    read, sizes = arguments(expr)
+    listed = [*(identifier(name) for name in read), *(size.value for size in sizes)]
+    outer = [f"    {line}" for line in writer.numbers.lines]
+    return [
+        *signature(f"def {build}(", listed, "):"),
+        *([*outer, ""] if outer else []),
+        f"    def {kind.name.lower()}_mod({kind.value}):",
         *(f"        {line}" for line in writer.inner),
-        f"        return {result}",
+        f"        return {bare(result)}",
         "",
-        f"    return {name}",
+        f"    return {kind.name.lower()}_mod",
     ]
-    return "\n".join([*_imports(expr), "", "", *code]) + "\n"
 
 
-def _imports(expr: Expr) -> list[str]:
-    floats = [term.value for term in walk(expr) if isinstance(term, FloatConst)]
-    names = [name for name, test in _NO_LITERAL.items() if any(map(test, floats))]
-    return (
-        [f"from math import {', '.join(names)}", "", "import torch"] if names else ["import torch"]
-    )
+def signature(start: str, arguments: list[str], end: str) -> list[str]:
+    """Return a definition or a call in one line, or an argument a line where that is too long."""
+    line = f"{start}{', '.join(arguments)}{end}"
+    if len(line) <= LINE:
+        return [line]
+    indent = " " * (len(start) - len(start.lstrip()))
+    return [start, *(f"{indent}    {argument}," for argument in arguments), f"{indent}{end}"]
 
 
 def _filled(number: str, kind: Kind) -> str:
     """Make a tensor of a result that is the same for all elements."""
     if kind is Kind.MASK:
         return f"kv_idx.new_full((), {number}, dtype=torch.bool)"
-    return f"torch.full_like(score, {number})"
+    return f"torch.full_like({kind.name.lower()}, {number})"
 
 
 def _shared(expr: Expr) -> set[Expr]:
@@ -145,40 +182,65 @@ def _shared(expr: Expr) -> set[Expr]:
     return {term for term, count in uses.items() if count > 1 and children(term)}
 
 
-def _is_number(expr: Expr) -> bool:
-    """Tell whether a term is a Python number: made of constants and sizes alone."""
-    return not any(isinstance(term, Index | Load | Value) for term in walk(expr))
-
-
 @dataclass(slots=True)
 class _Writer:
-    """Writes terms; ``inner`` are lines of the function, ``outer`` lines that run once."""
+    """Writes terms; ``inner`` are lines of the function, ``numbers`` has those that run once."""
 
     shared: set[Expr]
     inner: list[str] = field(default_factory=list)
-    outer: list[str] = field(default_factory=list)
+    numbers: Numbers = field(default_factory=Numbers)
     _names: dict[Expr, str] = field(default_factory=dict)
+    _texts: dict[Expr, tuple[str, int]] = field(default_factory=dict)
 
     def text(self, expr: Expr, level: int = _COMPARE) -> str:
         """Return the text of a term, in parentheses unless it binds as tightly as ``level``."""
         if expr in self._names:
             return self._names[expr]
-        if _is_number(expr) and children(expr):
-            return self._named(expr, f"n{len(self.outer)}", _number(expr), self.outer)
-        text, own = self._write(expr)
+        if is_number(expr) and children(expr):
+            return self.numbers.name(expr)
+        text, own = self._fitted(expr)
         if expr in self.shared:
-            return self._named(expr, f"t{len(self.inner)}", text, self.inner)
+            return self._name(expr)
         return text if own >= level else f"({text})"
 
-    def _named(self, expr: Expr, name: str, text: str, lines: list[str]) -> str:
-        lines.append(f"{name} = {text}")
-        self._names[expr] = name
+    def _fitted(self, expr: Expr) -> tuple[str, int]:
+        """Return the text of a term and how it binds; long operands get names first."""
+        if expr not in self._texts:
+            if not isinstance(expr, And | Or):
+                self._shorten(children(expr))
+            self._texts[expr] = self._write(expr)
+        return self._texts[expr]
+
+    def _shorten(self, kids: tuple[Expr, ...]) -> None:
+        if sum(len(self.text(kid)) for kid in kids) > WIDTH // 2:
+            for kid in kids:
+                if not is_number(kid) and len(self.text(kid)) > SHORT:
+                    self._name(kid)
+
+    def _name(self, expr: Expr) -> str:
+        if expr not in self._names:
+            self._names[expr] = self._line(self._fitted(expr)[0])
+        return self._names[expr]
+
+    def _line(self, text: str) -> str:
+        name = f"t{len(self.inner)}"
+        self.inner.append(f"{name} = {bare(text)}")
         return name
+
+    def _joined(self, sign: str, args: tuple[Expr, ...], level: int) -> str:
+        """Join operands; what would be too long for a line goes on in the next."""
+        text = ""
+        for arg in args:
+            part = self.text(arg, level)
+            if text and len(text) + len(part) + 3 > WIDTH:
+                text = self._line(text)
+            text = f"{text} {sign} {part}" if text else part
+        return text
 
     def _write(self, expr: Expr) -> tuple[str, int]:
         match expr:
             case BoolConst() | IntConst() | FloatConst() | Size():
-                return _literal(expr)
+                return literal(expr), (_UNARY if is_negative(expr) else _ATOM)
             case Index(which):
                 return _INDEX_NAMES[which], _ATOM
             case Value(which):
@@ -194,9 +256,9 @@ class _Writer:
             case Not(arg):
                 return f"~{self.text(arg, _UNARY)}", _UNARY
             case And(args):
-                return " & ".join(self.text(arg, _AND) for arg in args), _AND
+                return self._joined("&", args, _AND), _AND
             case Or(args):
-                return " | ".join(self.text(arg, _OR) for arg in args), _OR
+                return self._joined("|", args, _OR), _OR
             case Where(cond, then, other):
                 parts = self._condition(cond), self.text(then), self.text(other)
                 return f"torch.where({', '.join(parts)})", _ATOM
@@ -208,13 +270,15 @@ class _Writer:
     def _condition(self, expr: Expr) -> str:
         """Write the condition of ``torch.where``, which takes no Python number."""
         text = self.text(expr)
-        return _filled(text, Kind.MASK) if _is_number(expr) else text
+        return _filled(text, Kind.MASK) if is_number(expr) else text
 
     def _load(self, expr: Load) -> str:
         name = identifier(expr.input.name)
         if not expr.indices:
             return name
         places = [self._place(index, name, dim) for dim, index in enumerate(expr.indices)]
+        if sum(map(len, places)) > WIDTH - len(name):
+            places = [self._line(place) if len(place) > SHORT else place for place in places]
         return f"{name}[{', '.join(places)}]"
 
     def _place(self, index: Expr, name: str, dim: int) -> str:
@@ -224,7 +288,7 @@ class _Writer:
                 return self.text(index)
             case IntConst(0):
                 return "0"
-            case _ if _is_number(index):
+            case _ if is_number(index):
                 return f"min(max({self.text(index)}, 0), {name}.shape[{dim}] - 1)"
             case _:
                 return f"{self.text(index, _ATOM)}.clamp(0, {name}.shape[{dim}] - 1)"
@@ -233,9 +297,9 @@ class _Writer:
         op, left, right = expr.op, expr.left, expr.right
         match op:
             case ArithOp.POW if expr.type is Type.FLOAT:
-                return f"{self._float(left, _ATOM)} ** {self._float(right, _UNARY)}", _POWER
+                return power(self._float(left, _ATOM), self._float(right, _UNARY)), _POWER
             case ArithOp.POW:
-                return f"{self.text(left, _ATOM)} ** {self.text(right, _UNARY)}", _POWER
+                return power(self.text(left, _ATOM), self.text(right, _UNARY)), _POWER
             case ArithOp.FLOORDIV if expr.type is Type.FLOAT:
                 return (
                     f"torch.floor({self.text(left, _PRODUCT)} / {self.text(right, _UNARY)})",
@@ -253,9 +317,9 @@ class _Writer:
         text = self.text(expr, _UNARY)
         if isinstance(expr, IntConst) and expr.value:
             return text
-        if _is_number(expr):
+        if is_number(expr):
             return f"({text} or 1)"
-        text = self.text(expr)
+        text = self._short(self.text(expr))
         return f"torch.where({text} == 0, 1, {text})"
 
     def _call(self, fn: Fn, args: tuple[Expr, ...]) -> tuple[str, int]:
@@ -270,9 +334,9 @@ class _Writer:
             case Fn.FLOOR | Fn.CEIL | Fn.ROUND if first.type is Type.INT:
                 return self.text(first), _COMPARE
             case Fn.FLOOR | Fn.CEIL | Fn.ROUND:
-                return _to_int(f"torch.{TORCH_FUNCTIONS[fn]}({self.text(first)})"), _ATOM
+                return self._int(f"torch.{TORCH_FUNCTIONS[fn]}({self.text(first)})"), _ATOM
             case Fn.INT if first.type is Type.FLOAT:
-                return _to_int(self.text(first)), _ATOM
+                return self._int(self.text(first)), _ATOM
             case Fn.INT:
                 return f"{self.text(first, _ATOM)}.to(torch.int64)", _ATOM
             case Fn.FLOAT:
@@ -287,90 +351,21 @@ class _Writer:
     def _extreme(self, fn: Fn, args: tuple[Expr, ...]) -> str:
         """Write ``min`` or ``max`` as clamps of a tensor, which take numbers and tensors alike."""
         bound = "max" if fn is Fn.MIN else "min"
-        tensors = [arg for arg in args if not _is_number(arg)]
-        numbers = [arg for arg in args if _is_number(arg)]
+        tensors = [arg for arg in args if not is_number(arg)]
+        numbers = [arg for arg in args if is_number(arg)]
         text = self.text(tensors[0])
         for arg in [*tensors[1:], *numbers]:
-            text = f"torch.clamp({text}, {bound}={self.text(arg)})"
+            text = f"torch.clamp({self._short(text)}, {bound}={self._short(self.text(arg))})"
         return text
 
+    def _int(self, text: str) -> str:
+        finite, end = rounded(self._short(text))
+        return f"{self._line(finite)}{end}"
+
+    def _short(self, text: str) -> str:
+        return text if len(text) <= WIDTH // 2 else self._line(text)
+
     def _float(self, expr: Expr, level: int) -> str:
-        if expr.type is Type.FLOAT or _is_number(expr):
+        if expr.type is Type.FLOAT or is_number(expr):
             return self.text(expr, level)
         return f"{self.text(expr, _ATOM)}.to(torch.get_default_dtype())"
-
-
-def _to_int(text: str) -> str:
-    """Convert as ``int`` does: toward zero, saturating, 0 for NaN."""
-    largest = float(LARGEST_INT)
-    finite = f"torch.nan_to_num({text}, 0.0, {largest}, {-largest})"
-    return f"{finite}.clamp({-largest}, {largest}).to(torch.int64)"
-
-
-def _literal(expr: BoolConst | IntConst | FloatConst | Size) -> tuple[str, int]:
-    match expr:
-        case Size(which):
-            return which.value, _ATOM
-        case BoolConst(value) | IntConst(value) | FloatConst(value):
-            return repr(value), (_UNARY if math.copysign(1, value) < 0 else _ATOM)
-
-
-def _number(expr: Expr) -> str:
-    """Write a term of constants and sizes as Python; it runs once, when tensors are bound."""
-    match expr:
-        case BoolConst() | IntConst() | FloatConst() | Size():
-            text, level = _literal(expr)
-            return text if level == _ATOM else f"({text})"
-        case Arith(op, left, right):
-            return _number_arith(op, _number(left), _number(right), expr.type)
-        case Call(fn, args):
-            return _number_call(fn, [_number(arg) for arg in args], args[0].type)
-        case Compare(op, left, right):
-            return f"({_number(left)} {op.value} {_number(right)})"
-        case Not(arg):
-            return f"(not {_number(arg)})"
-        case And(args):
-            return f"({' and '.join(map(_number, args))})"
-        case Or(args):
-            return f"({' or '.join(map(_number, args))})"
-        case Where(cond, then, other):
-            return f"({_number(then)} if {_number(cond)} else {_number(other)})"
-        case _:
-            raise AssertionError(f"{type(expr).__name__} is not made of sizes")
-
-
-def _number_arith(op: ArithOp, left: str, right: str, kind: Type) -> str:
-    match op:
-        case ArithOp.FLOORDIV | ArithOp.MOD if kind is Type.INT:
-            return f"({left} {op.value} ({right} or 1))"
-        case ArithOp.ADD | ArithOp.SUB | ArithOp.MUL:
-            return f"({left} {op.value} {right})"
-        case ArithOp.FLOORDIV:
-            return f"torch.floor({_double(left)} / {right}).item()"
-        case ArithOp.POW if kind is Type.INT:
-            return f"({left} ** {right})"
-        case _:
-            return f"({_double(left)} {op.value} {right}).item()"
-
-
-def _number_call(fn: Fn, args: list[str], kind: Type) -> str:
-    first = args[0]
-    match fn:
-        case Fn.NEG:
-            return f"(-{first})"
-        case Fn.ABS | Fn.MIN | Fn.MAX | Fn.BOOL | Fn.FLOAT:
-            return f"{fn.value}({', '.join(args)})"
-        case Fn.CLAMP:
-            return f"min(max({first}, {args[1]}), {args[2]})"
-        case Fn.INT | Fn.FLOOR | Fn.CEIL | Fn.ROUND if kind is not Type.FLOAT:
-            return f"int({first})"
-        case Fn.INT:
-            return f"{_to_int(_double(first))}.item()"
-        case Fn.FLOOR | Fn.CEIL | Fn.ROUND:
-            return f"{_to_int(f'torch.{TORCH_FUNCTIONS[fn]}({_double(first)})')}.item()"
-        case _:
-            return f"torch.{TORCH_FUNCTIONS[fn]}({_double(first)}).item()"
-
-
-def _double(text: str) -> str:
-    return f"torch.tensor(float({text}), dtype=torch.float64)"

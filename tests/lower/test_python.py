@@ -81,8 +81,8 @@ def test_masks_of_drawn_programs(data: st.DataObject, mask: Expr) -> None:
 @given(data=st.data(), module=modules())
 def test_scores_of_drawn_programs(data: st.DataObject, module: Module) -> None:
     case: Case = data.draw(environments(module, positions=True))
-    (rows, where), old = rows_of(module.score, case), scores_of(case)
-    mod, expected = score_mod(rows, where), case.matrix(module.score, old)
+    (rows, where), old = module_rows_of(module, case), scores_of(case)
+    mod, expected = score_mod(rows.score, where), case.matrix(module.score, old)
     for found in (called(mod, where, old), mapped(mod, where, old)):
         whole = found.expand_as(expected).double()
         torch.testing.assert_close(whole, expected, rtol=1e-4, atol=1e-4)
@@ -263,12 +263,22 @@ def test_the_source_reads_well() -> None:
 
 def build(in_doc, kv_len):
     n0 = torch.log(torch.tensor(float(kv_len), dtype=torch.float64)).item()
+
     def mask_mod(b, h, q_idx, kv_idx):
         return (kv_idx <= q_idx) & ((q_idx - kv_idx) % 4 < n0) & (in_doc[q_idx] == in_doc[kv_idx])
 
     return mask_mod
 """
     )
+
+
+@given(data=st.data(), module=modules())
+def test_lines_are_not_long(data: st.DataObject, module: Module) -> None:
+    case: Case = data.draw(environments(module, pairs=True))
+    rows, _ = module_rows_of(module, case)
+    for expr, kind in ((rows.mask, Kind.MASK), (rows.score, Kind.SCORE)):
+        source = generate(expr, kind).source
+        assert max(map(len, source.splitlines())) <= 100, source
 
 
 def doc_mod(doc: torch.Tensor, text: str = "same_doc & k < kv_len") -> MaskMod:
