@@ -30,6 +30,7 @@ from maskc.ir.nodes import (
     Value,
     placed,
     reads,
+    relocated,
 )
 from maskc.ir.types import ArithOp, Given, Ix, Type
 from maskc.ir.unknown import known_axes, unknown_function, unknown_name
@@ -161,7 +162,7 @@ class Expander:
         found = self._lets[let]
         if isinstance(found, MaskcError):
             raise _seen_from(span, let.name, found)
-        return placed(found, span)
+        return _used(found, let.value.span, span)
 
     def _chain(self, operands: list[Expr], ops: tuple[str, ...], span: Span) -> Expr:
         pairs = zip(ops, operands, operands[1:], strict=False)
@@ -278,7 +279,7 @@ class Expander:
             inner.names[parameter.name.text] = self._passed(part, home)
         with self._expanding(macro, node.span):
             try:
-                return placed(self.expr(macro.body, inner), node.span)
+                return _used(self.expr(macro.body, inner), macro.body.span, node.span)
             except MaskcError as error:
                 raise _seen_from(node.span, macro.signature, error) from None
 
@@ -360,6 +361,13 @@ def _topk(args: list[Expr], where: Expr, span: Span) -> Expr:
             message = "`topk` selects before there is a score"
             raise MaskTypeError("M217", message, part.span, "rank by an input")
     return TopK(args[0], count, where, span=span)
+
+
+def _used(expr: Expr, written: Span, span: Span) -> Expr:
+    """Return what a definition means where its name is used."""
+    if written.source != span.source:
+        return relocated(expr, span)
+    return placed(expr, span)
 
 
 def _seen_from(span: Span, owner: str, error: MaskcError) -> MaskcError:

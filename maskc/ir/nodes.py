@@ -345,6 +345,16 @@ def placed(expr: Expr, span: Span | None) -> Expr:
     return copy
 
 
+def relocated(expr: Expr, span: Span) -> Expr:
+    """Return ``expr`` with ``span`` at every sub-term that was written in another source.
+
+    A user's error is shown where the user wrote the name, not in the library that defines it.
+    """
+    kept = with_children(expr, tuple(relocated(kid, span) for kid in children(expr)))
+    foreign = expr.span is None or expr.span.source != span.source
+    return placed(kept, span) if foreign else kept
+
+
 def walk(*roots: Expr) -> Iterator[Expr]:
     """Yield every different sub-term of ``roots`` once, parents before children."""
     seen: set[Expr] = set()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from maskc.ir.nodes import Arith, Expr, IntConst, Load, Module, children, with_children
 from maskc.ir.types import ArithOp, Dim, Type
 from maskc.passes.absorb import absorb
+from maskc.passes.algebra import algebra
 from maskc.passes.affine import affine
 from maskc.passes.arrange import arrange
 from maskc.passes.assume import assume
@@ -28,12 +29,14 @@ from maskc.passes.pair import pair
 from maskc.passes.select import select
 from maskc.passes.spans import spanned
 from maskc.passes.unfold import unfold
+from maskc.passes.widen import widen
 
 Pass = Callable[[Expr], Expr | None]
 
 PASSES: tuple[Pass, ...] = (
     fold,
     convert,
+    widen,
     choose,
     affine,
     divide,
@@ -52,6 +55,9 @@ PASSES: tuple[Pass, ...] = (
     arrange,
 )
 """The passes, in the order in which they are tried at a term."""
+
+WHOLE: tuple[Callable[[Module], Module | None], ...] = (hide, algebra)
+"""The laws of whole programs, tried when no pass applies at any term."""
 
 MAX_STEPS = 4_000
 """Laws that one program may use; a larger one stays correct, but not in normal form."""
@@ -72,9 +78,8 @@ def simplify(module: Module, passes: tuple[Pass, ...] = PASSES) -> Simplified:
     """Return the module in normal form: same value at every point, same types, same spans."""
     work = _Work(passes)
     current = module.map(work.visit)
-    while (hidden := hide(current)) is not None:
-        work.use("hide")
-        current = hidden.map(work.visit)
+    while (replaced := work.whole(current)) is not None:
+        current = replaced.map(work.visit)
     paired = current.map(pair)
     return Simplified(paired, tuple(work.laws))
 
@@ -90,6 +95,15 @@ class _Work:
         """Note that a law was used."""
         self.laws[law] = None
         self._steps += 1
+
+    def whole(self, module: Module) -> Module | None:
+        """Return what the first law of whole programs that applies makes of ``module``."""
+        for law in WHOLE:
+            replaced = law(module)
+            if replaced is not None:
+                self.use(law.__name__)
+                return replaced
+        return None
 
     def visit(self, term: Expr) -> Expr:
         """Return the normal form of ``term``."""
