@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from maskc.ir.nodes import Arith, Expr, IntConst, Load, Module, children, with_children
 from maskc.ir.types import ArithOp, Dim, Type
 from maskc.passes.absorb import absorb
-from maskc.passes.algebra import algebra
 from maskc.passes.affine import affine
+from maskc.passes.algebra import algebra
 from maskc.passes.arrange import arrange
 from maskc.passes.assume import assume
 from maskc.passes.bound import bound
