@@ -66,7 +66,7 @@ def _numbered_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor] | None:
     if a is b:
         numbers = _numbered(a)
         return None if numbers is None else (numbers, numbers)
-    numbers = _numbered(torch.cat([a, b.to(a.dtype) if b.dtype != a.dtype else b], dim=-1))
+    numbers = _numbered(torch.cat([a, b], dim=-1))
     if numbers is None:
         return None
     return numbers[..., : a.shape[-1]], numbers[..., a.shape[-1] :]
@@ -88,8 +88,7 @@ def _numbered(ids: Tensor) -> Tensor | None:
     if len(row) * SHORTEST_RUN > rows.numel():
         return None
     value = rows[row, column]
-    order = value.argsort(stable=True)
-    order = order[row[order].argsort(stable=True)]
+    order = value.argsort(stable=True)  # runs of one value stay in order, row by row
     first = torch.ones_like(order, dtype=torch.bool)
     first[1:] = (value[order][1:] != value[order][:-1]) | (row[order][1:] != row[order][:-1])
     place = torch.arange(len(order), device=ids.device)

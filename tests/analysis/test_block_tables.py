@@ -124,3 +124,20 @@ def test_literature_in_small_steps(mask: Mask) -> None:
         patch.multiple(tables, CHUNK=100, DECODE_ROWS=0),
     ):
         assert_tables(row_mask(mask.text, domain), domain, (4, 5))
+
+
+@pytest.mark.parametrize("block", [(16, 16), (24, 40), (128, 128)])
+def test_true_everywhere_but_not_by_intervals(block: tuple[int, int]) -> None:
+    """Every point is needed to see that a tile is full, or partial as it sticks out."""
+    domain = domain_of(130, 150)
+    assert_tables(row_mask("q * k == k * q", domain), domain, block)
+
+
+@pytest.mark.parametrize(
+    "text", ["input t: int; t[0, q] == t[1, k]", "input t: int; t[batch, q] != t[batch, k]"]
+)
+def test_ids_of_several_sequences(text: str) -> None:
+    """Ids are numbered by sequence only where both sides read the same one."""
+    ids = torch.tensor([[3, 1, 2, 0], [1, 0, 3, 2]]).repeat_interleave(25, dim=1)
+    domain = domain_of(100, 100, batch=2, t=ids)
+    assert_tables(row_mask(text, domain), domain, (10, 8))
