@@ -169,12 +169,12 @@ def curve(bound: maskc.Bound, piece: Piece, path: Path) -> None:
     """Draw the new score over the old, for a program that looks at nothing else."""
     figure, axes = panel(one_line(piece))
     old, zero = torch.linspace(-6, 6, 241), torch.tensor(0)
-    axes.plot(old, old, color=COLOURS[Tile.EMPTY], linewidth=3)
+    axes.plot(old, old, color=COLOURS[Tile.EMPTY], linewidth=4, label="before")
     for head in piece.show:
         new = bound.score_mod(old, zero, torch.tensor(head), zero, zero)
-        axes.plot(old, new, label=f"head {head}" if len(piece.show) > 1 else "score after")
-    axes.set_xlabel("score before", color=INK)
-    axes.set_aspect("equal")
+        axes.plot(old, new, label=f"head {head}" if len(piece.show) > 1 else "after")
+    axes.set_xlabel("score", color=INK)
+    axes.set_ylim(-7, 7)
     axes.legend(frameon=False)
     figure.savefig(path)
 

@@ -184,7 +184,9 @@ BLOCKS = [
     Piece("Block diffusion", "block_diffusion.mask", {}, {"clean": 32, "size": 8}),
 ]
 IMAGES_AND_TEXT = [
-    Piece("Images both ways (Gemma 3)", "gemma3.mask", {"image_id": IMAGES}, {"layer": 5}),
+    Piece(
+        "Images both ways (Gemma 3)", "gemma3.mask", {"image_id": IMAGES}, {"layer": 0, "width": 16}
+    ),
     Piece("Images both ways (Transfusion)", "causal | same_image", {"image_id": IMAGES}),
     Piece(
         "Scopes of several images",
