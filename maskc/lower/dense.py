@@ -18,6 +18,13 @@ def scaled_scores(q: Tensor, k: Tensor, scale: float | None) -> Tensor:
     return (q * scale) @ repeated(k, q.shape[1]).transpose(-1, -2)
 
 
+def precise(x: Tensor) -> Tensor:
+    """Return ``x`` in float32 at least."""
+    import torch
+
+    return x if x.dtype is torch.float64 else x.float()
+
+
 def repeated(x: Tensor, heads: int) -> Tensor:
     """Return ``[B, Hkv, ...]`` as ``[B, heads, ...]``, each head once for its group of queries."""
     return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], dim=1)

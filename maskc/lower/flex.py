@@ -105,6 +105,8 @@ def flex(
     args = flex_args(folded.plan, blocks)
     if q.device.type == "cpu":
         q, k = _widened(q), _widened(k)
+    if not torch.is_grad_enabled():
+        q, k, v = q.detach(), k.detach(), v.detach()  # torch asks the tensors, not the mode
     try:
         result = run(
             q.contiguous(),
@@ -119,12 +121,18 @@ def flex(
     except (RuntimeError, NotImplementedError, ValueError, AssertionError) as error:
         if isinstance(error, LoweringError):
             raise
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise LoweringError(
-            "M505", f"torch's flex_attention refused the call: {first}", help="use the sdpa backend"
-        ) from error
+        message = f"torch's flex_attention refused the call: {_reason(error)}"
+        raise LoweringError("M505", message, help="use the sdpa backend") from error
     out, lse = (result[0], result[1].lse) if needs_lse else (result, None)
     return plan.epilogue(out, lse), lse
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what torch said at first, below what its compiler made of it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ def probabilities(plan: Plan, q: Tensor, k: Tensor, scale: float | None = None) 
     """Return the attention weights ``[B, H, Q, K]``, in float32 at least."""
     import torch
 
-    q, k = _precise(q), _precise(k)
+    q, k = dense.precise(q), dense.precise(k)
     found = dense.weights(dense.masked_scores(plan, dense.scaled_scores(q, k, scale)))
     return (
         found
@@ -31,13 +31,9 @@ def reference(
 
     Computed in float64 for float64 tensors, in float32 for all others; the output has q's dtype.
     """
-    scores = dense.masked_scores(plan, dense.scaled_scores(_precise(q), _precise(k), scale))
+    scores = dense.masked_scores(
+        plan, dense.scaled_scores(dense.precise(q), dense.precise(k), scale)
+    )
     lse = dense.log_sum_exp(scores)
-    out = dense.weights(scores) @ dense.repeated(_precise(v), q.shape[1])
+    out = dense.weights(scores) @ dense.repeated(dense.precise(v), q.shape[1])
     return plan.epilogue(out, lse).to(q.dtype), lse
-
-
-def _precise(x: Tensor) -> Tensor:
-    import torch
-
-    return x if x.dtype is torch.float64 else x.float()
