@@ -11,7 +11,7 @@ from maskc.ir.rows import side_name
 from maskc.ir.text import expr_text
 from maskc.ir.types import Ix, Sz, Type
 from maskc.runtime.frames import Shapes
-from maskc.runtime.request import Request
+from maskc.runtime.request import KEYWORDS, Request
 from maskc.runtime.subscripts import Sides
 from maskc.source import Span
 
@@ -26,7 +26,7 @@ def known(given: Iterable[str], declared: Iterable[str]) -> None:
     for name in given:
         if name not in listed:
             shown = ", ".join(f"`{one}`" for one in listed) or "none"
-            help = did_you_mean(name, listed) or f"the program's inputs are: {shown}"
+            help = did_you_mean(name, [*listed, *KEYWORDS]) or f"the program's inputs are: {shown}"
             raise BindError("M401", f"the program has no input `{name}`", help=help)
 
 
@@ -92,7 +92,12 @@ def _expected(load: Load) -> str:
     if not load.indices:
         return "a number or a tensor [batch_size]"
     dims = ", ".join(expr_text(index) for index in load.indices)
-    return f"a tensor [{dims}] or [batch, {dims}]"
+    return f"a tensor [{dims}]" if _has_batch(load) else f"a tensor [{dims}] or [batch, {dims}]"
+
+
+def _has_batch(load: Load) -> bool:
+    """Tell whether the batch is a subscript already, so that there is none in front."""
+    return any(isinstance(index, Index) and index.which is Ix.BATCH for index in load.indices)
 
 
 def _tensor(load: Load, value: Any, request: Request) -> Tensor:
@@ -106,8 +111,8 @@ def _tensor(load: Load, value: Any, request: Request) -> Tensor:
         message = f"input `{name}` is a tensor or numbers, found {type(value).__name__}"
         raise BindError("M411", message, load.span) from None
     if not _holds(found.dtype, kind):
-        fix = {Type.BOOL: f"compare it: `{name} != 0`", Type.INT: f"`{name}.long()`"}
-        message = f"input `{name}` holds {kind.value}s, found {found.dtype}"
+        fix = {Type.BOOL: f"compare it: `{name} != 0`", Type.INT: f"convert it: `{name}.long()`"}
+        message = f"input `{name}` takes {kind.value}s, found {found.dtype}"
         raise BindError("M412", message, load.span, fix.get(kind))
     if isinstance(value, torch.Tensor) and found.device != request.device and found.dim():
         message = f"input `{name}` is on {found.device}, expected {request.device}"
@@ -116,6 +121,8 @@ def _tensor(load: Load, value: Any, request: Request) -> Tensor:
     found = found.to(request.device)
     if kind is Type.FLOAT and not found.is_floating_point():
         found = found.to(torch.get_default_dtype())
+    if kind is Type.INT and found.dtype not in (torch.int32, torch.int64):
+        found = found.long()  # arithmetic in 8 or 16 bits would wrap
     if 0 in found.shape:
         message = f"input `{name}` is empty, its shape is {list(found.shape)}"
         raise BindError("M413", message, load.span)
@@ -139,8 +146,7 @@ def _holds(dtype: torch.dtype, kind: Type) -> bool:
 def _side(load: Load, tensor: Tensor, request: Request) -> tuple[bool, tuple[int, ...]]:
     """Return whether a batch stands in front, and the shape; or refuse the rank."""
     rank = len(load.indices)
-    has_batch = any(isinstance(i, Index) and i.which is Ix.BATCH for i in load.indices)
-    allowed = (rank,) if has_batch else (rank, rank + 1)
+    allowed = (rank,) if _has_batch(load) else (rank, rank + 1)
     if tensor.dim() not in allowed:
         message = (
             f"input `{load.input.name}` has {tensor.dim()} dimensions {list(tensor.shape)}, "

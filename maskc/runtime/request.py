@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 EMPTY_ROWS = ("zero", "all", "nan", "error")
 MAX_BLOCK = 2**20
 
+KEYWORDS = (
+    *(size.value for size in Sz),
+    *("q_offset", "kv_offset", "head_offset", "q_positions", "kv_positions"),
+    *("device", "block_size", "compact", "backend", "scale", "dropout_p", "return_lse"),
+)
+"""What a call takes besides inputs, for the error of a misspelled one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -110,11 +117,12 @@ def find_device(device: Any) -> torch.device:
 
 def _size(name: str, value: Any) -> int:
     try:
-        number = int(value.__index__())
+        number = None if isinstance(value, bool) else int(value.__index__())
     except (AttributeError, TypeError):
-        message = f"`{name}` is an int, found {value!r}"
-        raise BindError("M403", message) from None
-    if number < 1 or isinstance(value, bool):
+        number = None
+    if number is None:
+        raise BindError("M403", f"`{name}` is an int, found {value!r}")
+    if number < 1:
         raise BindError("M403", f"`{name}` is at least 1, found {value!r}")
     return number
 

@@ -143,9 +143,10 @@ def check_reads(dangers: Iterable[Danger], domain: Domain, reached: Expr | None 
     """
     for danger in dangers:
         guards = danger.guards if reached is None else (reached, *danger.guards)
-        found = any_true(And((*guards, danger.wrong)) if guards else danger.wrong, domain)
+        question = And((*guards, danger.wrong)) if guards else danger.wrong
+        found = any_true(question, domain)
         if found is not None:
-            raise _error(danger, found, domain)
+            raise _error(danger, question, found, domain)
 
 
 def _question(danger: Danger, reached: Expr | None) -> Expr:
@@ -210,15 +211,15 @@ def _outside(index: Expr, size: int) -> Expr:
     return Or((low, high))
 
 
-def _error(danger: Danger, found: Point, domain: Domain) -> BindError:
+def _error(danger: Danger, question: Expr, found: Point, domain: Domain) -> BindError:
     load = danger.term
     if not isinstance(load, Load):
-        message = f"`{expr_text(load)}` divides by zero for these inputs"
+        message = f"`{_written(load, load)}` divides by zero for these inputs"
         return BindError("M418", message, load.span, "guard it: `where(n > 0, q // n, 0)`")
     name, index = load.input.name.partition("@")[0], load.indices[danger.dim]
     size = domain.tensors[load.input.name].shape[danger.dim]
-    low, high = _extremes(index, found, domain)
-    reads = f"`{_written(load, danger.dim)}` reads"
+    low, high = _extremes(index, question, found, domain)
+    reads = f"`{_written(load, index)}` reads"
     if high >= size:
         short = f"{high - size + 1} too few"
         message = f"input `{name}` has {size} entries where {reads} up to {high}: {short}"
@@ -229,18 +230,23 @@ def _error(danger: Danger, found: Point, domain: Domain) -> BindError:
     return BindError("M417", message, load.span, help)
 
 
-def _extremes(index: Expr, found: Point, domain: Domain) -> tuple[int, int]:
-    """Return the least and the largest value of a subscript, of too many only that at ``found``."""
+def _extremes(index: Expr, question: Expr, found: Point, domain: Domain) -> tuple[int, int]:
+    """Return the least and the largest subscript that is wrong, of too many that at ``found``."""
+    import torch
+
     at = everywhere(domain)
-    if prod(domain.extent(which) for which in ROW_INDICES if which.dim in index.deps) > FEW:
+    if prod(domain.extent(which) for which in ROW_INDICES if which.dim in question.deps) > FEW:
         point = (found.batch, found.head, found.q_idx, found.kv_idx)
         rows = zip(ROW_INDICES, point, strict=True)
         at = At({which: at.indices[which].flatten()[row].view(1, 1, 1, 1) for which, row in rows})
-    values = vectorize(index, at, domain)
-    return int(values.min()), int(values.max())
+    values, wrong = torch.broadcast_tensors(
+        vectorize(index, at, domain), vectorize(question, at, domain)
+    )
+    return int(values[wrong].min()), int(values[wrong].max())
 
 
-def _written(load: Load, dim: int) -> str:
-    if load.span is not None and len(load.span.text) <= 60:
-        return load.span.text
-    return expr_text(load.indices[dim])
+def _written(term: Expr, otherwise: Expr) -> str:
+    """Return a term as the user wrote it, or, where that is long, another term."""
+    if term.span is not None and len(term.span.text) <= 60:
+        return term.span.text
+    return expr_text(otherwise)
