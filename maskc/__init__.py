@@ -5,6 +5,9 @@
 >>> out = program(q, k, v)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from maskc.errors import (
     BindError,
     LoweringError,
@@ -13,9 +16,11 @@ from maskc.errors import (
     MaskSyntaxError,
     MaskTypeError,
 )
-from maskc.pipeline import compile_mask, load
-from maskc.runtime.bound import Bound
-from maskc.runtime.program import Program
+
+if TYPE_CHECKING:
+    from maskc.pipeline import compile_mask, load
+    from maskc.runtime.bound import Bound
+    from maskc.runtime.program import Program
 
 __all__ = [
     "BindError",
@@ -29,3 +34,23 @@ __all__ = [
     "compile_mask",
     "load",
 ]
+
+_HOMES = {
+    "Bound": "maskc.runtime.bound",
+    "Program": "maskc.runtime.program",
+    "compile_mask": "maskc.pipeline",
+    "load": "maskc.pipeline",
+}
+"""Where the names are that are imported when they are first used: `maskc check` needs none."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_module("maskc.pipeline")  # which also tells `Program` how to compile what was pickled
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -69,19 +69,19 @@ class _Use:
                 self.count += 1
                 return True
             case _ if not reads(expr, Given.SCORE):
-                return True
+                return not _is_infinite(expr)
             case Call(Fn.NEG, (arg,)):
                 return self.visit(arg)
             case Arith(ArithOp.ADD | ArithOp.SUB, left, right):
                 return self.visit(left) and self.visit(right)
             case Arith(ArithOp.MUL, left, right) if not reads(right, Given.SCORE):
                 self.factors.append(right)
-                return self.visit(left)
+                return self.visit(left) and self.visit(right)
             case Arith(ArithOp.MUL, left, right) if not reads(left, Given.SCORE):
                 self.factors.append(left)
-                return self.visit(right)
+                return self.visit(left) and self.visit(right)
             case Arith(ArithOp.DIV, left, right) if not reads(right, Given.SCORE):
-                return _value(right) != 0 and self.visit(left)
+                return _value(right) != 0 and self.visit(left) and self.visit(right)
             case _:
                 return False
 
@@ -226,6 +226,11 @@ def _product(first: Expr, factors: list[Expr]) -> Expr:
         if factor != FloatConst(1.0):
             first = Arith(ArithOp.MUL, first, as_type(factor, Type.FLOAT))
     return first
+
+
+def _is_infinite(expr: Expr) -> bool:
+    """Tell whether a term is written as no finite number; it must not cancel."""
+    return isinstance(expr, FloatConst) and not math.isfinite(expr.value)
 
 
 def _value(expr: Expr) -> Fraction | None:

@@ -45,9 +45,10 @@ def points(case: Case) -> list[Point]:
     return list(islice(case.points(), 0, None, -(-total // MOST_POINTS)))
 
 
-def same(left: Number, right: Number) -> bool:
+def same(left: Number, right: Number, rounds: bool = False) -> bool:
     both_nan = isinstance(left, float) and math.isnan(left) and math.isnan(right)
-    return both_nan or (type(left) is type(right) and left == right)
+    close = rounds and math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-9)
+    return both_nan or close or (type(left) is type(right) and left == right)
 
 
 def attended(module: Module, at: Point, env: Env) -> Number:
@@ -55,11 +56,14 @@ def attended(module: Module, at: Point, env: Env) -> Number:
     return evaluate(module.score, at, env) if evaluate(module.mask, at, env) else -math.inf
 
 
-def disagreement(before: Module, after: Module, case: Case) -> tuple[Point, float] | None:
+def disagreement(
+    before: Module, after: Module, case: Case, rounds: bool = False
+) -> tuple[Point, float] | None:
+    """Return a point and a score where the programs differ; ``rounds`` allows for rounding."""
     for number, at in enumerate(points(case)):
         score = SCORES[number % len(SCORES)]
         env = case.env({Given.SCORE: score, Given.OUT: 1.5, Given.LSE: score})
-        if not same(attended(before, at, env), attended(after, at, env)):
+        if not same(attended(before, at, env), attended(after, at, env), rounds):
             return at, score
         if not same(evaluate(before.out, at, env), evaluate(after.out, at, env)):
             return at, score
@@ -70,7 +74,8 @@ def disagreement(before: Module, after: Module, case: Case) -> tuple[Point, floa
 @given(data=st.data(), module=modules())
 def test_simplify_keeps_the_meaning(data: st.DataObject, module: Module) -> None:
     case: Case = data.draw(environments(module, positions=True, pairs=True))
-    assert disagreement(module, simplify(module).module, case) is None
+    after = simplify(module)
+    assert disagreement(module, after.module, case, rounds="algebra" in after.laws) is None
 
 
 @given(data=st.data(), mask=masks(words=Words(topk=True)))
