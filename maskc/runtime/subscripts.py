@@ -232,17 +232,14 @@ def _error(danger: Danger, question: Expr, found: Point, domain: Domain) -> Bind
 
 def _extremes(index: Expr, question: Expr, found: Point, domain: Domain) -> tuple[int, int]:
     """Return the least and the largest subscript that is wrong, of too many that at ``found``."""
-    import torch
-
     at = everywhere(domain)
     if prod(domain.extent(which) for which in ROW_INDICES if which.dim in question.deps) > FEW:
         point = (found.batch, found.head, found.q_idx, found.kv_idx)
         rows = zip(ROW_INDICES, point, strict=True)
         at = At({which: at.indices[which].flatten()[row].view(1, 1, 1, 1) for which, row in rows})
-    values, wrong = torch.broadcast_tensors(
-        vectorize(index, at, domain), vectorize(question, at, domain)
-    )
-    return int(values[wrong].min()), int(values[wrong].max())
+    wrong = vectorize(question, at, domain)
+    values = vectorize(index, at, domain).expand_as(wrong)[wrong]
+    return int(values.min()), int(values.max())
 
 
 def _written(term: Expr, otherwise: Expr) -> str:
