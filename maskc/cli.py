@@ -193,7 +193,7 @@ def diff(
 
 def _check(ref: str) -> bool:
     """Print the errors of one program, or that it is fine."""
-    from maskc.pipeline import check as errors_of
+    from maskc.checking import check as errors_of
 
     try:
         errors = errors_of(read_source(ref))

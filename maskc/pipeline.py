@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from os import PathLike
 
-from maskc.errors import MaskcError, MaskNameError, MaskSyntaxError, did_you_mean
+from maskc.checking import raise_first
+from maskc.errors import MaskNameError, MaskSyntaxError, did_you_mean
 from maskc.ir.elaborate import Constant, elaborate
 from maskc.ir.layers import LAYER, open_layer
 from maskc.loading import Paths, read, read_libraries
@@ -52,7 +52,7 @@ def compile_recipe(recipe: Recipe) -> Program:
     is_open = open_layer(tree, recipe.values)
     constants = recipe.values if is_open is None else {**recipe.values, LAYER: 0}
     elaborated, more = elaborate(tree, constants, recipe.libraries)
-    _raise_first([*errors, *more])
+    raise_first([*errors, *more])
     return Program(elaborated, simplify(elaborated.module), recipe, is_open)
 
 
@@ -84,31 +84,6 @@ def load(
     located = read(str(ref))
     libraries = (*located.libraries, *read_libraries(library))
     return compile_recipe(Recipe(located.source, keyed(constants), empty_rows, libraries))
-
-
-def check(
-    source: Source,
-    libraries: Sequence[Source] = (),
-    constants: Mapping[str, Constant] | None = None,
-) -> list[MaskcError]:
-    """Return every error of a program; a param without a value is taken as 1."""
-    tree, errors = parse(source)
-    _, more = elaborate(tree, constants or {}, libraries, placeholders=True)
-    return sorted([*errors, *more], key=_place)
-
-
-def _raise_first(errors: list[MaskcError]) -> None:
-    if errors:
-        first = min(errors, key=_place)
-        raise (
-            first
-            if len(errors) == 1
-            else first.noting(f"{len(errors) - 1} more: `maskc check` lists all")
-        )
-
-
-def _place(error: MaskcError) -> int:
-    return error.span.start if error.span else 0
 
 
 def _check_policy(empty_rows: str) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from maskc.checking import check
 from maskc.loading import read_source
-from maskc.pipeline import check
 from maskc.source import Source
 
 ROOT = Path(__file__).parents[1]

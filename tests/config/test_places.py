@@ -166,7 +166,7 @@ def test_an_error_shows_the_config_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_an_error_that_spans_lines_is_marked_to_the_end_of_its_first(tmp_path: Path) -> None:
-    from maskc.pipeline import check
+    from maskc.checking import check
 
     path = tmp_path / "c.yaml"
     path.write_text("a:\n  mask: |\n    causal &\n      q +\n      k\n", encoding="utf-8")
