@@ -277,7 +277,7 @@ class _Writer:
         if not expr.indices:
             return name
         places = [self._place(index, name, dim) for dim, index in enumerate(expr.indices)]
-        if sum(map(len, places)) > WIDTH - len(name):
+        if len(", ".join(places)) > WIDTH - len(name) - 2:
             places = [self._line(place) if len(place) > SHORT else place for place in places]
         return f"{name}[{', '.join(places)}]"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from maskc.analysis.verdict import Different, Equal, Unknown
 
-CALL = ("backend", "scale", "dropout_p", "return_lse")
+CALL = ("backend", "scale", "dropout_p", "return_lse", "fold_bias")
 """Keywords of a call."""
 
 
@@ -188,15 +188,17 @@ class Program:
             k: keys ``[B, Hkv, K, D]``.
             v: values ``[B, Hkv, K, Dv]``.
             **keywords: the inputs; offsets, positions and ``block_size`` as for ``bind``;
-                ``backend``, ``scale``, ``dropout_p`` and ``return_lse`` as for ``Bound``.
+                ``backend``, ``scale``, ``dropout_p``, ``return_lse`` and ``fold_bias`` as for
+                ``Bound``.
 
         Returns:
             The output ``[B, H, Q, Dv]``, or with ``return_lse`` the output and ``[B, H, Q]``.
 
         """
         for name, tensor in (("q", q), ("k", k), ("v", v)):
-            if tensor.dim() != 4:
-                message = f"{name} has shape {list(tensor.shape)}, expected 4 dimensions"
+            shape = getattr(tensor, "shape", ())
+            if len(shape) != 4:
+                message = f"{name} has shape {list(shape)}, expected 4 dimensions"
                 raise BindError("M422", message, help="[batch, heads, tokens, width]")
         call = {name: keywords.pop(name) for name in CALL if name in keywords}
         bound = self.bind(
@@ -211,11 +213,17 @@ class Program:
         return bound(q, k, v, **call)
 
     def emit(self, target: str = "flex") -> str:
-        """Return the Python source of what runs on a backend."""
+        """Return the source of a Python file that needs torch alone.
+
+        Args:
+            target: ``flex`` gives the keywords of ``flex_attention``, ``sdpa`` the mask of
+                ``scaled_dot_product_attention``, ``module`` a whole ``attention(q, k, v)``.
+
+        """
         from maskc.runtime.emit import emit
 
         self._refuse_open()
-        return emit(self.module, target)
+        return emit(self, target)
 
     def explain(self) -> str:
         """Return what was written, what it became, and what each backend will be asked to do."""
