@@ -99,7 +99,7 @@ class Node:
 
     def _fields(self) -> tuple[object, ...]:
         names: tuple[str, ...] = self.__match_args__
-        return tuple(getattr(self, name) for name in names)
+        return tuple([getattr(self, name) for name in names])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
