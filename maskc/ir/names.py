@@ -22,7 +22,7 @@ LANGUAGE = frozenset({*INDICES, *SIZES, *GIVEN, *FUNCTIONS, *FORMS, "mask"})
 
 CALL = frozenset(
     {"q", "k", "v", "device", "block_size", "compact", "q_offset", "kv_offset", "head_offset"}
-    | {"q_positions", "kv_positions", "backend", "scale", "dropout_p", "return_lse"}
+    | {"q_positions", "kv_positions", "backend", "scale", "dropout_p", "return_lse", "fold_bias"}
     | {"source", "library", "empty_rows", "text", *SIZES}
 )
 """Keywords of ``compile_mask``, ``bind`` and the call: no param, input or axis may take them."""

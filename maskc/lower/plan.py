@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from maskc.analysis.rank import Term, separate
 from maskc.analysis.score import Additive, Identity, Scaled, ScoreClass, classify
 from maskc.ir.nodes import OUT, SCORE, TRUE, Arith, Compare, Expr, Module, Node, reads
 from maskc.ir.rows import KV_ROW, Q_ROW
@@ -31,6 +32,7 @@ class Facts:
         ignores_score: whether the new score does not depend on the old.
         reads_lse: whether the epilogue reads the log-sum-exp.
         rest: of the score without its factors; None where there are none.
+        terms: of a bias that is a sum of products of q and k; None for any other.
 
     """
 
@@ -40,6 +42,7 @@ class Facts:
     ignores_score: bool
     reads_lse: bool
     rest: Facts | None = None
+    terms: tuple[Term, ...] | None = None
 
 
 @lru_cache(maxsize=4096)
@@ -47,7 +50,7 @@ def facts(score: Expr, out: Expr) -> Facts:
     """Return the facts of a score and an epilogue over rows."""
     form = classify(score)
     ignores, lse = not reads(score, Given.SCORE), reads(out, Given.LSE)
-    return Facts(score, form, _code(score), ignores, lse, _rest(form, lse))
+    return Facts(score, form, _code(score), ignores, lse, _rest(form, lse), _terms(form))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,12 @@ class Plan:
         module = Module(self.module.mask, rest.score, self.module.out)
         return Plan(module, self.domain, rest, self.nan_rows)
 
+    def without_score(self) -> Plan:
+        """Return the plan that leaves the score as it is."""
+        module = Module(self.module.mask, SCORE, self.module.out)
+        known = Facts(SCORE, Identity(), None, False, self.facts.reads_lse, terms=())
+        return Plan(module, self.domain, known, self.nan_rows)
+
     def dense(self, expr: Expr, given: dict[Given, Tensor] | None = None) -> Tensor:
         """Return an expression on all pairs ``[B, H, Q, K]``, 1 where it does not depend."""
         found = vectorize(expr, everywhere(self.domain), self.domain, given)
@@ -126,10 +135,22 @@ class Plan:
 def _rest(form: ScoreClass, reads_lse: bool) -> Facts | None:
     match form:
         case Scaled(bias=None):
-            return Facts(SCORE, Identity(), None, False, reads_lse)
+            return Facts(SCORE, Identity(), None, False, reads_lse, terms=())
         case Scaled(bias=Node() as bias):
             score = Arith(ArithOp.ADD, SCORE, bias)
-            return Facts(score, Additive(bias), _code(score), False, reads_lse)
+            return Facts(
+                score, Additive(bias), _code(score), False, reads_lse, terms=separate(bias)
+            )
+        case _:
+            return None
+
+
+def _terms(form: ScoreClass) -> tuple[Term, ...] | None:
+    match form:
+        case Identity():
+            return ()
+        case Additive(bias):
+            return separate(bias)
         case _:
             return None
 

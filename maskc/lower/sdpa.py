@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from maskc.analysis.score import ONE, Additive, Scaled
 from maskc.errors import LoweringError
 from maskc.lower import dense
+from maskc.lower.columns import widen
 from maskc.lower.fold import default_scale, fold
 from maskc.lower.plan import Plan
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -73,8 +75,8 @@ def attn_mask(
             plan.module.score.span,
             "call `sdpa_args(q, k)`, or run it on flex",
         )
-    scores = dense.scaled_scores(q, k, scale)
-    return (dense.masked_scores(plan, scores) - scores).to(q.dtype)
+    scores = dense.scaled_scores(dense.precise(q), dense.precise(k), scale)
+    return (dense.masked_scores(plan, scores) - scores).to(mask_dtype(q))
 
 
 def sdpa(
@@ -85,30 +87,74 @@ def sdpa(
     scale: float | None = None,
     dropout_p: float = 0.0,
     needs_lse: bool = False,
+    fold_bias: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Run SDPA; return the output and, if asked for or read by the epilogue, the log-sum-exp.
 
     SDPA does not give the log-sum-exp, so it is computed beside it from dense scores.
+
+    Raises:
+        LoweringError: ``fold_bias`` is asked for, and the bias has no place in q and k.
+
     """
     import torch.nn.functional as F
 
     folded = fold(plan, q, k, scale)
     rest, q, k = folded.plan, folded.q, folded.k
-    args = sdpa_args(rest, q, k, folded.scale)
-    out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, **args)
+    if fold_bias:
+        out = sdpa_folded(rest, q, k, v, folded.scale, dropout_p)
+    else:
+        args = sdpa_args(rest, q, k, folded.scale)
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, **args)
     lse = None
     if needs_lse or plan.facts.reads_lse:
-        scores = dense.scaled_scores(q, k, folded.scale)
-        lse = dense.log_sum_exp(dense.masked_scores(rest, scores.float()))
+        scores = dense.scaled_scores(dense.precise(q), dense.precise(k), folded.scale)
+        lse = dense.log_sum_exp(dense.masked_scores(rest, scores))
     return plan.epilogue(out, lse), lse
+
+
+def sdpa_folded(
+    plan: Plan, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout_p: float = 0.0
+) -> Tensor:
+    """Run SDPA with the bias in columns of q and k; return the output before any epilogue.
+
+    v is made as wide as they are: torch's CPU flash kernel takes nothing else.
+
+    Args:
+        plan: the bound program, its factors folded.
+        q: queries ``[B, H, Q, D]``.
+        k: keys ``[B, Hkv, K, D]``.
+        v: values ``[B, Hkv, K, Dv]``.
+        scale: factor of ``q @ k^T``.
+        dropout_p: probability that a weight is dropped.
+
+    Raises:
+        LoweringError: the bias has no place in q and k.
+
+    """
+    import torch.nn.functional as F
+
+    wide = widen(plan, q, k, scale)
+    width = wide.q.shape[-1]
+    padded = F.pad(v, (0, max(0, width - v.shape[-1])))
+    args = sdpa_args(wide.plan, wide.q, wide.k, 1.0)
+    out = F.scaled_dot_product_attention(wide.q, wide.k, padded, dropout_p=dropout_p, **args)
+    return out[..., : v.shape[-1]]
+
+
+def mask_dtype(q: Tensor) -> torch.dtype:
+    """Return the dtype of a float mask: on CPU at least float32, which SDPA takes beside bfloat16.
+
+    A mask ``f(s) - s`` in bfloat16 would lose what the kernel keeps in float32.
+    """
+    return dense.precise(q).dtype if q.device.type == "cpu" else q.dtype
 
 
 def _biased(plan: Plan, bias: Tensor, q: Tensor | None) -> Tensor:
     """Merge the boolean mask into a bias as -inf, in q's dtype."""
     import torch
 
-    dtype = torch.get_default_dtype() if q is None else q.dtype
-    bias = bias.to(dtype)
+    bias = bias.to(torch.get_default_dtype() if q is None else mask_dtype(q))
     if not plan.masks:
         return bias
     return torch.where(plan.dense(plan.module.mask), bias, -math.inf)

@@ -12,6 +12,7 @@ from maskc.errors import BindError, LoweringError
 from maskc.ir.nodes import OUT, SCORE, TRUE, Module
 from maskc.ir.types import Sz
 from maskc.lower import flex, reference, sdpa
+from maskc.lower.folding_error import folding_error
 from maskc.lower.mods import MaskMod, ScoreMod, mask_mod, score_mod
 from maskc.lower.plan import Plan, facts
 from maskc.runtime import dispatch, inputs, parts, structural
@@ -74,6 +75,7 @@ class Bound:
         scale: float | None = None,
         dropout_p: float = 0.0,
         return_lse: bool = False,
+        fold_bias: bool = False,
         **late: Any,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Attend.
@@ -86,6 +88,7 @@ class Bound:
             scale: factor of ``q @ k^T``, ``1 / sqrt(D)`` if None.
             dropout_p: probability that a weight is dropped; sdpa only.
             return_lse: return the natural log-sum-exp ``[B, H, Q]`` too.
+            fold_bias: run on sdpa with the bias in extra columns of q and k, and no bias tensor.
             **late: inputs that were left to the call.
 
         Returns:
@@ -98,14 +101,20 @@ class Bound:
         """
         plan = self._plan(late)
         self._check_qkv(q, k, v)
-        if dispatch.named(backend) == "auto":
+        dispatch.check_dropout(dropout_p)
+        if dispatch.named(backend) != "auto":
+            dispatch.refuse_folding(backend, fold_bias)
+        elif fold_bias:
+            backend = "sdpa"
+        else:
             backend = dispatch.choose(plan, (q, k, v), dropout_p).backend
         match backend:
             case "flex":
                 dispatch.refuse_dropout("flex", dropout_p)
                 out, lse = flex.flex(plan, q, k, v, self.block_mask, scale, return_lse)
             case "sdpa":
-                out, lse = sdpa.sdpa(plan, q, k, v, scale, dropout_p, return_lse)
+                dispatch.refuse_mixed((q, k, v))
+                out, lse = sdpa.sdpa(plan, q, k, v, scale, dropout_p, return_lse, fold_bias)
             case _:
                 dispatch.refuse_dropout("the reference", dropout_p)
                 out, lse = reference.reference(plan, q, k, v, scale)
@@ -141,7 +150,7 @@ class Bound:
 
     @property
     def sparsity(self) -> float:
-        """The share of tiles that are empty, in percent, as ``BlockMask.sparsity()`` gives it."""
+        """The share of tiles that are empty, in percent."""
         return 100 * self._tile_map.sparsity
 
     @cached_property
@@ -198,7 +207,7 @@ class Bound:
 
     def weights(self, q: Tensor, k: Tensor, *, scale: float | None = None, **late: Any) -> Tensor:
         """Return the attention probabilities ``[B, H, Q, K]``, before any epilogue."""
-        self._check_qkv(q, k, None)
+        self._check_qkv(q, k)
         return reference.probabilities(self._plan(late), q, k, scale)
 
     def epilogue(self, out: Tensor, lse: Tensor | None = None, **late: Any) -> Tensor:
@@ -218,6 +227,21 @@ class Bound:
     def choice(self, q: Tensor, k: Tensor, v: Tensor, **late: Any) -> dispatch.Choice:
         """Return which backend ``auto`` takes for these tensors, and why."""
         return dispatch.choose(self._plan(late), (q, k, v))
+
+    def folding_error(
+        self, q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None, **late: Any
+    ) -> float:
+        """Return the largest error of the output with ``fold_bias=True`` against float64.
+
+        Measured on the tensors and the machine at hand, on up to 256 evenly spaced query rows,
+        before any epilogue.
+
+        Raises:
+            LoweringError: the bias cannot be folded.
+
+        """
+        self._check_qkv(q, k, v)
+        return folding_error(self._plan(late), q, k, v, scale)
 
     @cached_property
     def _tile_map(self) -> TileMap:
@@ -289,7 +313,7 @@ class Bound:
         module = Module(self._mask.expr, SCORE, OUT)
         return Plan(module, self._mask.domain, facts(SCORE, OUT), self._nan_rows)
 
-    def _check_qkv(self, q: Tensor, k: Tensor, v: Tensor | None) -> None:
+    def _check_qkv(self, q: Tensor, k: Tensor, *values: Tensor) -> None:
         """Refuse tensors of other sizes than were bound."""
         sizes = self.request.sizes
         batch, queries, keys = sizes[Sz.BATCH_SIZE], sizes[Sz.Q_LEN], sizes[Sz.KV_LEN]
@@ -299,7 +323,7 @@ class Bound:
             raise BindError(
                 "M422", f"q has width {q.shape[-1]} and k {k.shape[-1]}, expected the same"
             )
-        if v is not None:
+        for v in values:
             _check_shape("v", v, (batch, sizes[Sz.NUM_KV_HEADS], keys), self.request.device)
 
 
@@ -315,9 +339,10 @@ def _bound_again(
 def _check_shape(
     name: str, x: Tensor, expected: tuple[int, int, int], device: torch.device
 ) -> None:
-    if x.dim() != 4 or tuple(x.shape[:3]) != expected:
+    shape = tuple(getattr(x, "shape", ()))
+    if len(shape) != 4 or shape[:3] != expected:
         shown = ", ".join(map(str, expected))
-        message = f"{name} has shape {list(x.shape)}, expected [{shown}, width]"
+        message = f"{name} has shape {list(shape)}, expected [{shown}, width]"
         raise BindError(
             "M422", message, help="bind the sizes of the call, or call the program itself"
         )

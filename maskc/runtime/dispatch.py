@@ -84,8 +84,30 @@ def dense_elements(plan: Plan) -> int:
     return prod(sizes[size] for dim, size in dims.items() if dim in deps)
 
 
+def check_dropout(dropout_p: float) -> None:
+    """Refuse what is no probability."""
+    if not (isinstance(dropout_p, int | float) and 0 <= dropout_p <= 1):
+        raise BindError("M428", f"`dropout_p` is from 0 to 1, found {dropout_p!r}")
+
+
+def refuse_mixed(qkv: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Refuse tensors of several dtypes on sdpa."""
+    if len({x.dtype for x in qkv}) > 1:
+        found = ", ".join(f"{name} {x.dtype}" for name, x in zip("qkv", qkv, strict=True))
+        message = f"sdpa needs q, k and v of one dtype, found {found}"
+        help = "convert them, or use the reference backend"
+        raise LoweringError("M503", message, help=help)
+
+
 def refuse_dropout(backend: str, dropout_p: float) -> None:
     """Refuse dropout on a backend that has none."""
     if dropout_p:
         message = f"{backend} has no dropout, found dropout_p={dropout_p}"
         raise LoweringError("M506", message, help='use backend="sdpa"')
+
+
+def refuse_folding(backend: str, fold_bias: bool) -> None:
+    """Refuse ``fold_bias`` on a backend that needs no columns for a bias."""
+    if fold_bias and backend != "sdpa":
+        message = f"`fold_bias` is a form of the sdpa backend, found backend={backend!r}"
+        raise LoweringError("M511", message, help='use backend="sdpa", or leave out `fold_bias`')
