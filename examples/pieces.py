@@ -189,6 +189,11 @@ IMAGES_AND_TEXT = [
     ),
     Piece("Images both ways (Transfusion)", "causal | same_image", {"image_id": IMAGES}),
     Piece(
+        "Images both ways, by their spans",
+        "input first: int; input last: int; causal | span(first, last)",
+        dict(zip(["first", "last"], make.spans(IMAGES), strict=True)),
+    ),
+    Piece(
         "Scopes of several images",
         "multi_image.mask",
         {

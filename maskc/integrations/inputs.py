@@ -34,6 +34,7 @@ __all__ = [
     "samples",
     "sandwich_bias",
     "shaw_scores",
+    "spans",
     "tile_order",
 ]
 
@@ -110,6 +111,32 @@ def positions_in_document(doc: Tensor) -> Tensor:
     begins[..., 1:] = grouped[..., 1:] != grouped[..., :-1]
     start = torch.where(begins, place, 0).cummax(-1).values
     return torch.empty_like(place).scatter(-1, order, place - start).to(torch.int32)
+
+
+def spans(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where the run of each token begins and ends, for ``span(first, last)``.
+
+    Args:
+        ids: the id of each token's image or document ``[..., tokens]``, equal in a run; below 0
+            for a token of none, whose span is empty.
+
+    Returns:
+        The first position of the run and the one after its last, int32, of the same shape.
+
+    """
+    import torch
+
+    place = torch.arange(ids.shape[-1], device=ids.device).expand_as(ids)
+    begins = torch.ones_like(ids, dtype=torch.bool)
+    begins[..., 1:] = ids[..., 1:] != ids[..., :-1]
+    ends = begins.roll(-1, -1)
+    first = torch.where(begins, place, 0).cummax(-1).values
+    last = torch.where(ends, place + 1, ids.shape[-1]).flip(-1).cummin(-1).values.flip(-1)
+    outside = ids < 0
+    return (
+        torch.where(outside, place, first).to(torch.int32),
+        torch.where(outside, place, last).to(torch.int32),
+    )
 
 
 def ancestors(parents: Sequence[int] | Tensor) -> Tensor:

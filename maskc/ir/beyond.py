@@ -51,7 +51,7 @@ _REASONS = {
         "it needs all keys at once, and a score knows one: compute it before the call and bind it "
         "as an `input`"
     ),
-    "range for loop scan fold reduce unroll": (
+    "range loop scan fold reduce unroll": (
         "the language has no loops: write the cases out, or bind a table as an `input`"
     ),
     "query key v dot matmul einsum": (

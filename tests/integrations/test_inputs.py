@@ -19,6 +19,7 @@ from maskc.integrations.inputs import (
     samples,
     sandwich_bias,
     shaw_scores,
+    spans,
     tile_order,
 )
 
@@ -43,6 +44,18 @@ def test_positions_count_earlier_tokens_of_the_document(rows: list[list[int]]) -
 
 def test_positions_of_no_tokens() -> None:
     assert positions_in_document(torch.zeros(0, dtype=torch.int64)).tolist() == []
+
+
+@given(st.lists(st.integers(-1, 1), min_size=1, max_size=9))
+def test_spans_are_runs(row: list[int]) -> None:
+    first, last = spans(torch.tensor([row, row]))
+    for place, run in enumerate(row):
+        start = end = place
+        while run >= 0 and start > 0 and row[start - 1] == run:
+            start -= 1
+        while run >= 0 and end < len(row) and row[end] == run:
+            end += 1
+        assert (int(first[1, place]), int(last[1, place])) == (start, end)
 
 
 def test_ancestors_lead_to_a_token() -> None:

@@ -9,6 +9,7 @@ from maskc.integrations.inputs import (
     doc_ids_from_cu_seqlens,
     doc_ids_from_lengths,
     positions_in_document,
+    spans,
 )
 
 LENGTHS = [5, 1, 9, 8]
@@ -136,6 +137,14 @@ def test_documents(doc: torch.Tensor) -> None:
                 {"image_id": torch.tensor(IMAGE)},
             ),
             id="bidirectional images",
+        ),
+        pytest.param(
+            Mask(
+                "input first: int; input last: int; causal | span(first, last)",
+                lambda b, h, q, k: k <= q or (IMAGE[q] >= 0 and IMAGE[q] == IMAGE[k]),
+                dict(zip(["first", "last"], spans(torch.tensor(IMAGE)), strict=True)),
+            ),
+            id="bidirectional images by their spans",
         ),
         pytest.param(
             Mask(
