@@ -13,11 +13,13 @@ from functools import cache, lru_cache
 from itertools import count
 from weakref import WeakValueDictionary
 
+from maskc.analysis.reach import counted
 from maskc.errors import LoweringError
 from maskc.ir.nodes import And, Expr, Same, TopK, inputs, walk
 from maskc.ir.rows import Layout, Position, Shape, to_rows
 from maskc.ir.types import Sz
 from maskc.lower.plan import Facts, facts
+from maskc.runtime.ints import check_ints
 from maskc.runtime.request import Request
 from maskc.runtime.subscripts import Danger, Sides, check_counts, open_dangers
 
@@ -54,6 +56,7 @@ class Code:
     Attributes:
         exprs: the roots over rows.
         dangers: for each, the reads that only the tensors can tell to be safe.
+        counted: the inputs whose values enter int arithmetic.
         selects: whether a root selects keys, which takes tensors.
         facts: of a score and an epilogue; of a mask there are none.
 
@@ -61,6 +64,7 @@ class Code:
 
     exprs: tuple[Expr, ...]
     dangers: tuple[tuple[Danger, ...], ...]
+    counted: tuple[str, ...]
     selects: bool
     facts: Facts | None
 
@@ -110,9 +114,11 @@ def code(number: int, shapes: Shapes) -> Code:
     check_counts(frame.roots, dict(shapes), frame.sizes, frame.head_offset)
     layout = Layout(frame.q, frame.k, frame.head_offset, frame.group, layouts)
     exprs = tuple(to_rows(root, layout) for root in frame.roots)
+    check_ints(exprs, frame.sizes, {})
     dangers = tuple(open_dangers(expr, dict(shapes), frame.sizes, frame.reached) for expr in exprs)
     selects = any(isinstance(term, TopK) for term in walk(*exprs))
-    return Code(exprs, dangers, selects, facts(*exprs) if len(exprs) == 2 else None)
+    known = facts(*exprs) if len(exprs) == 2 else None
+    return Code(exprs, dangers, counted(*exprs), selects, known)
 
 
 class _Codes:

@@ -17,6 +17,7 @@ from maskc.ir.vectorize import Domain
 from maskc.lower.plan import Facts, facts
 from maskc.runtime import inputs
 from maskc.runtime.frames import Code, Frame, Shapes, code
+from maskc.runtime.ints import check_values
 from maskc.runtime.request import Request
 from maskc.runtime.select import Selections
 from maskc.runtime.subscripts import Danger, check_reads, open_dangers
@@ -110,9 +111,14 @@ def _bind(
     coded: Coder, frame: Frame, request: Request, given: Mapping[str, Any]
 ) -> tuple[Code, Domain]:
     """Return the code of a frame for the tensors given, and the tensors."""
+    import torch
+
     shapes, tensors = inputs.read(frame.roots, given, request)
     domain = Domain(request.sizes, {**request.tensors, **tensors}, request.device)
-    return coded(frame.number, shapes), domain
+    found = coded(frame.number, shapes)
+    if found.counted and not torch.compiler.is_compiling():
+        check_values(found.exprs, domain.sizes, domain.tensors, found.counted)
+    return found, domain
 
 
 def _resolved(
