@@ -9,21 +9,19 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
 
 from maskc.analysis import prove
+from maskc.analysis.drawn import FAR, elements, ranks, tables
 from maskc.analysis.verdict import Different, Equal, Unknown
 from maskc.ir.evaluate import Env, Number, Point, evaluate
-from maskc.ir.nodes import Coord, IntConst, Load, Module, inputs, walk
-from maskc.ir.types import Dim, Given, Sz, Type
+from maskc.ir.nodes import Coord, IntConst, Module, walk
+from maskc.ir.types import Dim, Given, Sz
 
 __all__ = ["Different", "Equal", "Unknown", "equivalent"]
 
 MOST_POINTS = 20_000
 MOST_POSITIONS = 24
-FAR = 2**31 - 1
 SCORE, OUT, LSE = 0.75, 1.5, -0.25
 
 
@@ -68,7 +66,7 @@ def _difference(first: Module, second: Module, at: Point, env: Env) -> Different
         for what, one, two in parts:
             values = evaluate(one, at, env), evaluate(two, at, env)
             if not _same(*values):
-                return Different(what, at, env.sizes, _elements(env), env.given, *values)
+                return Different(what, at, env.sizes, elements(env), env.given, *values)
             if what == "mask" and not values[0]:
                 return None
     except (IndexError, ZeroDivisionError, OverflowError):
@@ -80,14 +78,6 @@ def _same(first: Number, second: Number) -> bool:
     return first == second or (math.isnan(first) and math.isnan(second))
 
 
-def _elements(env: Env) -> dict[str, Number]:
-    return {
-        f"{name}[{', '.join(map(str, place))}]" if place else name: value
-        for name, table in env.inputs.items()
-        for place, value in table.elements.items()
-    }
-
-
 def _calls(first: Module, second: Module) -> Iterator[tuple[Point, Env]]:
     """Yield points, small ones first, each with inputs of its own."""
     roots = (*first.roots, *second.roots)
@@ -97,14 +87,12 @@ def _calls(first: Module, second: Module) -> Iterator[tuple[Point, Env]]:
     positions = _positions(first, second)
     heads = range(4) if Dim.HEAD in deps else range(1)
     places = sorted(product(positions, positions), key=lambda place: (sum(place), place))
-    ranks = {t.input.name: len(t.indices) for t in walk(*roots) if isinstance(t, Load)}
-    types = {source.name: source.type for source in inputs(*roots)}
+    read = ranks(*roots)
     for (q, k), head in product(places, heads):
-        for turn in range(6 if types else 1):
+        for turn in range(6 if read else 1):
             at = Point(turn % 2 if Dim.BATCH in deps else 0, head, q, k)
             seeds = random.Random(f"{turn} {at}")
-            tables = {n: _Table(kind, ranks[n], seeds) for n, kind in types.items()}
-            yield at, Env(_sizes(at, turn), tables, given=_GIVEN)
+            yield at, Env(_sizes(at, turn), tables(read, seeds), given=_GIVEN)
 
 
 _GIVEN = {Given.SCORE: SCORE, Given.OUT: OUT, Given.LSE: LSE}
@@ -130,36 +118,3 @@ def _positions(first: Module, second: Module) -> list[int]:
         if isinstance(term, Coord):
             found |= {term.axis.start + term.axis.count + step for step in (-1, 0)}
     return sorted(value for value in found if 0 <= value < FAR)[:MOST_POSITIONS]
-
-
-@dataclass(slots=True)
-class _Table:
-    """A tensor without end, whose elements are drawn when they are read."""
-
-    type: Type
-    rank: int
-    seeds: random.Random
-    elements: dict[tuple[int, ...], Number] = field(default_factory=dict)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (FAR,) * self.rank
-
-    def __getitem__(self, place: tuple[int, ...]) -> Any:
-        if place not in self.elements:
-            drawn = self.seeds.randint(-1, 4)
-            values: dict[Type, Number] = {
-                Type.BOOL: drawn > 1,
-                Type.INT: drawn,
-                Type.FLOAT: drawn / 2,
-            }
-            self.elements[place] = values[self.type]
-        return _Element(self.elements[place])
-
-
-@dataclass(frozen=True, slots=True)
-class _Element:
-    value: Number
-
-    def item(self) -> Number:
-        return self.value

@@ -243,6 +243,26 @@ class Bound:
         self._check_qkv(q, k, v)
         return folding_error(self._plan(late), q, k, v, scale)
 
+    def explain(
+        self, q: Tensor | None = None, k: Tensor | None = None, v: Tensor | None = None, **late: Any
+    ) -> str:
+        """Return what a call costs: the backend that ``auto`` takes, the tiles, bytes of masks.
+
+        Args:
+            q: queries of the call; without q, k and v, those of float32 without a gradient.
+            k: keys.
+            v: values.
+            **late: inputs that were left to the call; without them only the mask is told of.
+
+        """
+        from maskc.runtime.explain_call import explain_call
+
+        plan = None if set(self.late) - set(late) else self._plan(late)
+        qkv = None if q is None or k is None or v is None else (q, k, v)
+        if qkv is not None:
+            self._check_qkv(*qkv)
+        return explain_call(self, plan, qkv)
+
     @cached_property
     def _tile_map(self) -> TileMap:
         return structural.tiles_of(self._mask, self.request.block_size)

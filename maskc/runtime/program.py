@@ -226,7 +226,10 @@ class Program:
         return emit(self, target)
 
     def explain(self) -> str:
-        """Return what was written, what it became, and what each backend will be asked to do."""
+        """Return what was written, what it became and by which laws, and what each backend does.
+
+        Costs are formulas in the sizes; ``Bound.explain`` has the numbers of a call.
+        """
         from maskc.runtime.explain import explain
 
         return explain(self)
