@@ -30,6 +30,7 @@ from maskc.ir.vectorize import ROW_INDICES, At, Domain, everywhere, vectorize
 
 Q, K = Index(Ix.Q_IDX), Index(Ix.KV_IDX)
 SIZES = {Sz.BATCH_SIZE: 2, Sz.NUM_HEADS: 4, Sz.NUM_KV_HEADS: 2, Sz.Q_LEN: 5, Sz.KV_LEN: 3}
+DIVISIONS = (ArithOp.FLOORDIV, ArithOp.MOD)
 DIMS = (Dim.BATCH, Dim.HEAD, Dim.Q, Dim.K)
 
 
@@ -117,6 +118,15 @@ def test_a_divisor_of_zero_is_taken_as_one() -> None:
     for op, expected in ((ArithOp.FLOORDIV, [7, 7, 3, 2, 1]), (ArithOp.MOD, [0, 0, 1, 1, 3])):
         found = vectorize(Arith(op, IntConst(7), Q), everywhere(domain()), domain())
         assert found.flatten().tolist() == expected
+
+
+@pytest.mark.parametrize("divisor", [3, -3])
+def test_division_floors(divisor: int) -> None:
+    terms = Arith(ArithOp.SUB, Q, IntConst(2)), IntConst(divisor)
+    found = {op: vectorize(Arith(op, *terms), everywhere(domain()), domain()) for op in DIVISIONS}
+    rows = range(-2, 3)
+    assert found[ArithOp.FLOORDIV].flatten().tolist() == [row // divisor for row in rows]
+    assert found[ArithOp.MOD].flatten().tolist() == [row % divisor for row in rows]
 
 
 def test_the_gradient_reaches_inputs() -> None:
