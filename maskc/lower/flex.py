@@ -148,8 +148,9 @@ def refusal(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor]) -> Refusal | None:
     """Return why FlexAttention cannot run the call, or None."""
     import torch
 
-    captured = plan.domain.tensors.values()
-    wants_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in (*qkv, *captured))
+    code = plan.facts.code
+    read = () if code is None else tuple(plan.domain.tensors[name] for name in code.inputs)
+    wants_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in (*qkv, *read))
     if qkv[0].device.type == "cpu" and wants_gradient:
         return NO_BACKWARD
     if not qkv[0].dtype == qkv[1].dtype == qkv[2].dtype:

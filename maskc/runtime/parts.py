@@ -62,6 +62,8 @@ def bind_mask(frame: Frame, request: Request, given: Mapping[str, Any]) -> MaskP
 
     """
     found, own = _bind(code, frame, request, given)
+    constants = {name: tensor.detach() for name, tensor in own.tensors.items()}
+    own = Domain(own.sizes, constants, own.device)  # a mask has no gradient
     domain, (mask,), (dangers,) = _resolved(found, own, frame, "mask")
     check_reads(dangers, domain)
     return MaskPart(mask, domain)
