@@ -2,13 +2,16 @@
 
     python benchmarks/lowering.py [--quick] [--length 8192] [--only hidden ...]
 
-Each group is one attention; its contenders take turns and times are medians, so that the ratios
-hold on a machine that does other things too. ``hidden``: a mask written in the score.
-``documents``: packed documents against a hand-written mask_mod. ``twins``: programs against
-FlexAttention written by hand, with the block mask that ``create_block_mask`` gives. ``folded``:
-biases folded into q and k against float masks. Block masks are built, and kernels compiled, before
-the clock starts. Errors are the largest differences from the first contender. Writes
-``benchmarks/results/lowering.json``.
+Each group is one attention; its contenders take turns, and times and ratios are medians over the
+rounds, so that they hold on a machine that does other things too. The groups:
+
+- ``hidden``: a mask written in the score.
+- ``documents``: packed documents against a hand-written mask_mod.
+- ``folded``: biases folded into q and k against float masks.
+- ``twins``: programs against FlexAttention written by hand, with torch's ``create_block_mask``.
+
+Block masks are built, and kernels compiled, before the clock starts. Errors are the largest
+differences from the first contender. Writes ``benchmarks/results/lowering.json``.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from maskc import compile_mask
 RESULTS = Path(__file__).parent / "results"
 HEADS, WIDTH = 2, 64
 WINDOW, DOCUMENTS = 512, 16
+MOST_ROUNDS = 101
 QKV = tuple[Tensor, Tensor, Tensor]
 Run = Callable[[], Tensor]
 Mod = Callable[..., Tensor]
@@ -51,7 +55,7 @@ class Result:
     ratio: float
     error: float
     first_call: float
-    runs: int
+    rounds: int
 
 
 def qkv(length: int) -> QKV:
@@ -178,33 +182,44 @@ def twins(length: int) -> dict[str, dict[str, Run]]:
     }
 
 
-def measured(group: str, contenders: dict[str, Run], runs: int) -> list[Result]:
-    """Return the median times of contenders that take turns."""
+def measured(group: str, contenders: dict[str, Run], seconds: float) -> list[Result]:
+    """Return times of contenders that take turns; a ratio is the median over the rounds.
+
+    Args:
+        group: their name.
+        contenders: what to run, the one to compare with first.
+        seconds: about how long to go on; at least three rounds, at most MOST_ROUNDS.
+
+    """
     first, outputs = {}, {}
     for name, run in contenders.items():
-        begin = time.perf_counter()
-        outputs[name] = run()
-        first[name] = time.perf_counter() - begin
+        first[name], outputs[name] = timed(run)
+    once = sum(timed(run)[0] for run in contenders.values())
+    rounds = max(3, min(MOST_ROUNDS, round(seconds / once)))
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(runs):
+    for _ in range(rounds):
         for name, run in contenders.items():
-            begin = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - begin)
+            times[name].append(timed(run)[0])
     base = next(iter(contenders))
-    medians = {name: statistics.median(taken) for name, taken in times.items()}
     return [
         Result(
             group,
             name,
-            medians[name],
-            medians[name] / medians[base],
+            statistics.median(taken),
+            statistics.median(one / other for one, other in zip(taken, times[base], strict=True)),
             (outputs[name] - outputs[base]).abs().max().item(),
             first[name],
-            runs,
+            rounds,
         )
-        for name in contenders
+        for name, taken in times.items()
     ]
+
+
+def timed(run: Run) -> tuple[float, Tensor]:
+    """Return the seconds that a call took, and what it gave."""
+    begin = time.perf_counter()
+    out = run()
+    return time.perf_counter() - begin, out
 
 
 def shown(result: Result) -> str:
@@ -226,7 +241,9 @@ GROUPS: dict[str, Callable[[int], dict[str, dict[str, Run]]]] = {
 def main() -> None:
     """Run the groups asked for and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="three runs of each instead of nine")
+    parser.add_argument(
+        "--quick", action="store_true", help="about 4 seconds a group instead of 20"
+    )
     parser.add_argument("--length", type=int, default=8192)
     parser.add_argument("--only", nargs="+", choices=[*GROUPS], default=[*GROUPS])
     asked = parser.parse_args()
@@ -237,7 +254,7 @@ def main() -> None:
     with torch.no_grad():
         for name in asked.only:
             for group, contenders in GROUPS[name](asked.length).items():
-                for result in measured(group, contenders, 3 if asked.quick else 9):
+                for result in measured(group, contenders, 4 if asked.quick else 20):
                     print(shown(result), flush=True)
                     results.append(result)
     RESULTS.mkdir(exist_ok=True)

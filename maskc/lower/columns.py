@@ -121,13 +121,15 @@ def _columns(plan: Plan, term: Term, dtype: torch.dtype) -> Iterator[tuple[_Part
     """Yield columns of q and of k for a term; the sum of their products is its value."""
     import torch
 
-    domain = _doubled(plan.domain)
-    query = _of_query(plan, term, domain)
+    # What is looked up is passed on as it is; what is multiplied is rounded once, at the end.
+    domain = plan.domain if isinstance(term, Lookup) else _doubled(plan.domain)
+    query = _finite(plan, _of_query(term, domain))
     key = _finite(plan, _dense(term.key, domain).transpose(-1, -2))
     if isinstance(term, Lookup):
         chosen = _one_hot(_dense(term.subscript, domain), query.shape[-1])
         yield _Part(query.to(dtype), 0), (chosen * key).to(dtype)
         return
+    query, key = query.double(), key.double()
     if dtype is torch.float64:
         yield _Part(query, 0), key.expand(*key.shape[:2], plan.domain.sizes[Sz.KV_LEN], 1)
         return
@@ -138,10 +140,12 @@ def _columns(plan: Plan, term: Term, dtype: torch.dtype) -> Iterator[tuple[_Part
             yield _Part(left.float(), i + j), right.float()
 
 
-def _of_query(plan: Plan, term: Term, domain: Domain) -> Tensor:
+def _of_query(term: Term, domain: Domain) -> Tensor:
     """Return the side of q, ``[B | 1, H | 1, Q | 1, columns]``."""
-    values = _dense(term.query, domain)
-    return _finite(plan, values * _entries(term, domain) if isinstance(term, Lookup) else values)
+    if isinstance(term, Product):
+        return _dense(term.query, domain)
+    entries = _entries(term, domain)
+    return entries if term.query == ONE else _dense(term.query, domain) * entries
 
 
 def _finite(plan: Plan, values: Tensor) -> Tensor:
@@ -218,6 +222,6 @@ def _doubled(domain: Domain) -> Domain:
 
 
 def _dense(expr: Expr, domain: Domain) -> Tensor:
-    """Return an expression in float64 (subscripts as they are) in four dimensions."""
+    """Return an expression in four dimensions, each 1 where it does not depend."""
     found = vectorize(expr, everywhere(domain), domain)
-    return found.reshape((1,) * (4 - found.dim()) + found.shape).double()
+    return found.reshape((1,) * (4 - found.dim()) + found.shape)

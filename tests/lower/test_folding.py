@@ -151,6 +151,13 @@ def test_what_is_refused(text: str) -> None:
     assert "leave out `fold_bias`" in str(caught.value)
 
 
+def test_a_table_that_is_too_wide_is_refused() -> None:
+    qkv = qkv_of(Case(1, 1, 1, 2, 700), dtype=torch.float32)
+    program = compile_mask("input t: float; score = score + t[q, k % 600]")
+    with pytest.raises(LoweringError, match="takes 600 columns, expected at most 512"):
+        program(*qkv, t=torch.zeros(2, 600), fold_bias=True)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_positions_in_half_precision_are_refused(dtype: torch.dtype) -> None:
     qkv = qkv_of(Case(1, 2, 2, 5, 5), dtype=dtype)
