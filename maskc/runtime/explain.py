@@ -14,7 +14,7 @@ from maskc.ir.layers import LAYER
 from maskc.ir.nodes import OUT, SCORE, TRUE, Compare, Expr, Index, Module, reads
 from maskc.ir.text import expr_text, to_text
 from maskc.ir.types import CompareOp, Dim, Given, Ix
-from maskc.runtime import reach
+from maskc.runtime import sight
 
 if TYPE_CHECKING:
     from maskc.runtime.program import Program
@@ -54,7 +54,7 @@ def explain(program: Program) -> str:
             "inputs": _inputs(program),
             "params": _params(program),
             "depends": _dependences(module),
-            "looks ahead": [reach.looks_ahead(module.mask)],
+            "looks ahead": [sight.looks_ahead(module.mask)],
             "empty rows": _empty_rows(program),
             "score": _score(module),
             "flex": _flex(module),
@@ -112,7 +112,7 @@ def _dims(expr: Expr) -> str:
 
 
 def _empty_rows(program: Program) -> list[str]:
-    found = reach.empty_rows(program.module.mask)
+    found = sight.empty_rows(program.module.mask)
     return [found] if found == "never" else [found, _EMPTY[program.empty_rows]]
 
 

@@ -16,7 +16,7 @@ from maskc.ir.nodes import Expr
 from maskc.passes.driver import PASSES, WHOLE, simplify
 from maskc.runtime.explain import law_meaning
 from maskc.runtime.explain_call import shown
-from maskc.runtime.reach import _module, empty_rows, looks_ahead
+from maskc.runtime.sight import _module, empty_rows, looks_ahead
 
 pytest.importorskip("z3")
 
@@ -29,6 +29,15 @@ PROGRAMS = {
     "sink": "causal; input sink: float; out = out * sigmoid(lse - sink[head])",
     "layers": "param layer: int; causal & where(layer % 2 == 0, window(4), true)",
 }
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.mask"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_explains_itself(path: Path) -> None:
+    program = maskc.load(path)
+    assert program.explain().endswith(program.digest)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -93,10 +102,15 @@ def test_bytes(size: int, expected: str) -> None:
             "possible: q = 0 sees k = 1 (valid[1] = true)",
             "possible: q = 0 of 1 tokens has no key (valid[0] = false)",
         ),
+        (
+            "axis h = 4, w = 8; k.h >= 0 & q.h == k.h",
+            "possible: q = 0 sees k = 1",
+            "possible: q = 32 of 33 tokens has no key",
+        ),
         ("input t: float; topk(t[k], 3, where = causal)", "never", "never: every query sees key 0"),
     ],
 )
-def test_reach(text: str, ahead: str, empty: str) -> None:
+def test_what_a_query_sees(text: str, ahead: str, empty: str) -> None:
     mask = maskc.compile_mask(text).module.mask
     assert looks_ahead(mask).startswith(ahead)
     assert empty_rows(mask).startswith(empty)

@@ -22,6 +22,7 @@ from maskc.ir.nodes import (
     TRUE,
     And,
     Compare,
+    Coord,
     Expr,
     Index,
     IntConst,
@@ -37,6 +38,7 @@ from maskc.passes.driver import simplify
 TIMEOUT_MS = 500
 TOKENS = (1, 2, 3, 5, 8)
 DRAWS = 3
+MOST_TOKENS = 4096
 
 Q, K = Index(Ix.Q), Index(Ix.K)
 
@@ -105,16 +107,24 @@ def _always(mask: Expr) -> bool:
 
 
 def _search(mask: Expr) -> str:
-    """Look for a query without a key in small self-attention."""
+    """Look for a query without a key in small self-attention, and at the ends of a token grid."""
     read = ranks(mask)
     heads = range(2 if Dim.HEAD in mask.deps else 1)
-    for tokens, draw, head in product(TOKENS, range(DRAWS if read else 1), heads):
+    calls = [*((tokens, range(tokens)) for tokens in TOKENS), *_ends(mask)]
+    for (tokens, rows), draw, head in product(calls, range(DRAWS if read else 1), heads):
         env = _env(tokens, tables(read, random.Random(f"{tokens} {draw}")))
-        for row in range(tokens):
+        for row in rows:
             if _is_empty(mask, Point(0, head, row), env):
                 where = f"q = {row}" + (f", head = {head}" if len(heads) > 1 else "")
                 return f"possible: {where} of {tokens} tokens has no key{_with(elements(env))}"
     return f"unknown: none in self-attention of up to {TOKENS[-1]} tokens"
+
+
+def _ends(mask: Expr) -> list[tuple[int, range]]:
+    """Return calls of one token more than a grid has, and their last two rows."""
+    axes = {term.axis for term in walk(mask) if isinstance(term, Coord)}
+    ends = sorted({axis.start + axis.count for axis in axes})
+    return [(end + 1, range(end - 1, end + 1)) for end in ends if end < MOST_TOKENS]
 
 
 def _is_empty(mask: Expr, at: Point, env: Env) -> bool:

@@ -1,0 +1,51 @@
+"""The public face: what `import maskc` gives, and what it does not load."""
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import maskc
+
+ROOT = Path(__file__).parents[1]
+
+
+def modules_after(script: str) -> set[str]:
+    """Return the modules that a script loads."""
+    script += "\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_import_loads_no_library_and_no_compiler() -> None:
+    found = modules_after("import maskc; dir(maskc)")
+    assert not {"torch", "sympy", "lark", "numpy", "maskc.pipeline", "maskc.ir.nodes"} & found
+
+
+def test_check_loads_no_pass_and_no_runtime() -> None:
+    script = "from maskc.checking import check; from maskc.source import Source"
+    found = modules_after(f"{script}; assert not check(Source('causal'))")
+    floors = {name.split(".")[1] for name in found if name.startswith("maskc.")}
+    assert not {"passes", "analysis", "lower", "runtime", "pipeline"} & floors
+
+
+def test_every_public_name_is_there_and_listed() -> None:
+    assert dir(maskc) == sorted(maskc.__all__)
+    for name in maskc.__all__:
+        assert getattr(maskc, name).__name__ == name
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="module 'maskc' has no attribute 'compile'"):
+        _ = maskc.compile
+
+
+def test_a_program_unpickles_where_nothing_was_imported() -> None:
+    pickled = pickle.dumps(maskc.compile_mask("causal & window(3)"))
+    script = f"import pickle; program = pickle.loads({pickled!r}); assert program.text"
+    assert "maskc.pipeline" in modules_after(script)
