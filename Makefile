@@ -5,7 +5,7 @@
 #   ARGS=...            more arguments for the command itself
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test check format bench clean
+.PHONY: help demo gallery test check format bench fuzz clean
 
 PYTHON ?= python3
 JOBS ?= auto
@@ -38,6 +38,9 @@ format: $(VENV)/dev.installed  ## put the sources into the house's form
 
 bench: $(VENV)/dev.installed  ## every benchmark, a table each
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file $(ARGS) || exit; done
+
+fuzz: $(VENV)/dev.installed  ## 200 000 programs and calls at random: each ends in an answer or an error
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py $(ARGS)
 
 clean:  ## remove .venv and what tools write
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

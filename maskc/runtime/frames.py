@@ -115,8 +115,10 @@ def code(number: int, shapes: Shapes) -> Code:
     layout = Layout(frame.q, frame.k, frame.head_offset, frame.group, layouts)
     exprs = tuple(to_rows(root, layout) for root in frame.roots)
     check_ints(exprs, frame.sizes, {})
+    selects = _selects(*exprs)
+    if selects:  # what is selected takes the tensors to tell, and all else may depend on it
+        return Code(exprs, (), counted(*exprs), selects, None)
     dangers = tuple(open_dangers(expr, dict(shapes), frame.sizes, frame.reached) for expr in exprs)
-    selects = any(isinstance(term, TopK) for term in walk(*exprs))
     known = facts(*exprs) if len(exprs) == 2 else None
     return Code(exprs, dangers, counted(*exprs), selects, known)
 
@@ -170,9 +172,13 @@ def _layout(sides: Sides) -> Shape | tuple[Shape, Shape]:
 
 
 def _without_tensors(mask: Expr) -> Expr | None:
-    """Return the part of a mask that reads no tensor, None if there is none."""
+    """Return the part of a mask that no tensor decides, None if there is none."""
     parts = mask.args if isinstance(mask, And) else (mask,)
-    kept = tuple(part for part in parts if not inputs(part))
+    kept = tuple(part for part in parts if not inputs(part) and not _selects(part))
     if not kept:
         return None
     return kept[0] if len(kept) == 1 else And(kept)
+
+
+def _selects(*exprs: Expr) -> bool:
+    return any(isinstance(term, TopK) for term in walk(*exprs))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 EMPTY_ROWS = ("zero", "all", "nan", "error")
 MAX_BLOCK = 2**20
+MAX_SIZE = 2**31 - 1
+"""Rows, heads and batches: index arithmetic has 32 bits."""
 
 KEYWORDS = (
     *(size.value for size in Sz),
@@ -124,6 +126,8 @@ def _size(name: str, value: Any) -> int:
         raise BindError("M403", f"`{name}` is an int, found {value!r}")
     if number < 1:
         raise BindError("M403", f"`{name}` is at least 1, found {value!r}")
+    if number > MAX_SIZE:
+        raise BindError("M403", f"`{name}` is at most {MAX_SIZE}, found {value!r}")
     return number
 
 

@@ -1,0 +1,191 @@
+"""Throw programs and calls at the compiler: each ends in a program or a MaskcError, in bounds.
+
+    python tests/fuzz/run.py --count 200000 --processes 2
+
+Every input has a number; ``--first N --count 1`` runs input N alone, and prints it. With
+``--atheris`` the inputs come from atheris, guided by coverage, until it is stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import signal
+import sys
+import traceback
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+import mutate  # noqa: E402
+
+import maskc  # noqa: E402
+from maskc.testing import random_inputs  # noqa: E402
+
+SECONDS = 1.0
+MEGABYTES = 200
+HANGS = 20
+"""Seconds of real time after which an input is stopped."""
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass
+class Tally:
+    """What became of the inputs."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    slowest: float = 0.0
+    largest: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Count another's inputs too."""
+        self.outcomes += other.outcomes
+        self.slowest, self.largest = (
+            max(self.slowest, other.slowest),
+            max(self.largest, other.largest),
+        )
+        self.failures += other.failures
+
+
+def examine(number: int, texts: list[str], tally: Tally) -> None:
+    """Compile and bind input ``number``, and note what became of it."""
+    rng = random.Random(number)
+    text = mutate.text_of(rng, texts)
+    _reset_peak()
+    before, start = _memory("VmRSS"), process_time()
+    signal.alarm(HANGS)
+    try:
+        outcome = _run(text, rng)
+    except Exception as error:
+        shown = traceback.format_exception(error)[-8:]
+        tally.failures.append(f"input {number}: {text!r}\n{''.join(shown)}")
+        outcome = "failed"
+    finally:
+        signal.alarm(0)
+    seconds, peak = process_time() - start, (_memory("VmHWM") - before) / 1024
+    tally.outcomes[outcome] += 1
+    tally.slowest, tally.largest = max(tally.slowest, seconds), max(tally.largest, peak)
+    if seconds > SECONDS or peak > MEGABYTES:
+        tally.failures.append(f"input {number}: {seconds:.2f} s, {peak:.0f} MB: {text[:500]!r}")
+
+
+def warm_up() -> None:
+    """Load what a first program loads."""
+    program = maskc.compile_mask("causal & same_doc; score = softcap(score, 30) + alibi")
+    program.bind(q_len=4, doc=[0, 0, 1, 1])
+    maskc.compile_mask("input x: float; topk(x[k], 2)").bind(q_len=4, x=[0.0, 1.0, 2.0, 3.0])
+    signal.signal(signal.SIGALRM, _stop)
+
+
+def run(first: int, count: int) -> Tally:
+    """Examine inputs ``first`` to ``first + count - 1``."""
+    warm_up()
+    texts, tally = mutate.corpus(), Tally()
+    for number in range(first, first + count):
+        examine(number, texts, tally)
+    return tally
+
+
+def _run(text: str, rng: random.Random) -> str:
+    try:
+        program = maskc.compile_mask(text)
+    except maskc.MaskcError as error:
+        _check(error)
+        return f"refused {error.code[:2]}"
+    assert program.digest
+    try:
+        program.bind(**_call(program, rng))
+    except maskc.MaskcError as error:
+        _check(error)
+        return f"not bound {error.code[:2]}"
+    return "bound"
+
+
+def _call(program: maskc.Program, rng: random.Random) -> dict[str, Any]:
+    import torch
+
+    sizes = {"q_len": 5, "kv_len": 9, "batch_size": 2, "num_heads": 4, "num_kv_heads": 2}
+    generator = torch.Generator().manual_seed(rng.randrange(2**30))
+    fitting = random_inputs(program, sizes, generator) if rng.random() < 0.8 else {}
+    names = [declared.name for declared in program.inputs]
+    return mutate.call_of(rng, names, {**sizes, **fitting})
+
+
+def _check(error: maskc.MaskcError) -> None:
+    text = str(error)
+    assert re.fullmatch(r"M\d\d\d", error.code), error.code
+    assert text.startswith(f"error[{error.code}]: "), text
+    assert max(map(len, text.splitlines())) < 1000, "a very long line in an error"
+
+
+def _stop(*_: object) -> None:
+    raise TimeoutError(f"stopped after {HANGS} s")
+
+
+def _memory(field: str) -> int:
+    """Return a field of the process's status in KiB, 0 where there is none."""
+    if not STATUS.exists():
+        return 0
+    found = re.search(rf"{field}:\s+(\d+)", STATUS.read_text(encoding="utf-8"))
+    return int(found[1]) if found else 0
+
+
+def _reset_peak() -> None:
+    """Let the peak of memory be that of the next input; where that cannot be, it is the last."""
+    with suppress(OSError):
+        CLEAR.write_text("5", encoding="utf-8")
+
+
+def main() -> None:
+    """Run the inputs that the arguments name."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=200_000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--atheris", action="store_true")
+    options = parser.parse_args()
+    if options.atheris:
+        _atheris()
+        return
+    if options.count == 1:
+        print(mutate.text_of(random.Random(options.first), mutate.corpus()))
+    size = max(1, min(2000, options.count // options.processes))
+    starts = range(options.first, options.first + options.count, size)
+    counts = [min(size, options.first + options.count - start) for start in starts]
+    total = Tally()
+    with ProcessPoolExecutor(options.processes, max_tasks_per_child=10) as pool:
+        for done, tally in enumerate(pool.map(run, starts, counts), start=1):
+            total.add(tally)
+            for failure in tally.failures:
+                print(failure, flush=True)
+            print(f"{done * size} inputs, {len(total.failures)} failures", flush=True)
+    for outcome, count in total.outcomes.most_common():
+        print(f"{count:>8} {outcome}")
+    print(f"slowest {total.slowest:.2f} s, largest {total.largest:.0f} MB")
+    sys.exit(bool(total.failures))
+
+
+def _atheris() -> None:
+    import atheris
+
+    warm_up()
+
+    def one(data: bytes) -> None:
+        _run(data.decode("utf-8", "replace"), random.Random(0))
+
+    with atheris.instrument_imports(include=["maskc"]):
+        atheris.Setup(sys.argv[:1], one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
