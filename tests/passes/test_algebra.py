@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from environments import Case, environments
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from maskc.ir.types import ArithOp, Fn
 from maskc.passes import algebra as door
 from maskc.passes.algebra import algebra
 from maskc.passes.driver import simplify
+from maskc.pipeline import compile_mask
 
 INPUTS = "input f: float; input g: float; input a: float; input n: int"
 TERMS = ["f[q]", "g[k]", "a[head]", "f[q] + g[k]", "f[q] * g[k]", "a[q - k + 8]", "n * q", "n"]
@@ -120,3 +122,13 @@ assert "sympy" in sys.modules
 """
     root = str(Path(__file__).parents[2])
     subprocess.run([sys.executable, "-c", script], check=True, cwd=root)
+
+
+def test_a_line_needs_no_mask_tensor() -> None:
+    program = compile_mask("causal; input g: float; score = score * g[q] + score * g[q] * g[k]")
+    q, k, v = (torch.randn(1, 2, 9, 8, dtype=torch.float64) for _ in range(3))
+    bound = program.bind(q_len=9, num_heads=2, g=torch.rand(9, dtype=torch.float64))
+    assert "no memory" in bound.explain(q, k, v)
+    torch.testing.assert_close(
+        bound(q, k, v, backend="sdpa"), bound(q, k, v, backend="reference"), rtol=1e-9, atol=1e-9
+    )
