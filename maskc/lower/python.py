@@ -52,6 +52,7 @@ from maskc.lower.numbers import (
     power,
     rounded,
 )
+from maskc.lower.sides import sides
 
 LINE = 100
 """Columns of a line."""
@@ -140,11 +141,12 @@ def definition(expr: Expr, kind: Kind, build: str = "build") -> list[str]:
         build: the name of the outer function.
 
     """
-    writer = _Writer(_shared(expr))
-    result = writer.text(expr)
+    read, sizes = arguments(expr)
+    written = sides(expr)
+    writer = _Writer(_shared(written))
+    result = writer.text(written)
     if is_number(expr):
         result = _filled(result, kind)
-    read, sizes = arguments(expr)
     listed = [*(identifier(name) for name in read), *(size.value for size in sizes)]
     outer = [f"    {line}" for line in writer.numbers.lines]
     return [
