@@ -11,8 +11,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maskc.config.search import KEYS, mask_files
+from maskc.config.search import programs as programs_of
 from maskc.errors import MaskcError, render
-from maskc.loading import read_source
+from maskc.loading import read, read_source, read_text
+from maskc.source import Source
 
 try:
     import click
@@ -50,12 +53,38 @@ def main() -> None:
 
 @main.command()
 @click.argument("programs", metavar="PROGRAM...", nargs=-1, required=True)
-def check(programs: tuple[str, ...]) -> None:
-    """Print every error of the programs."""
-    wrong = [ref for ref in programs if not _check(ref)]
-    if wrong:
-        if len(programs) > 1:
-            click.echo(f"{len(wrong)} of {len(programs)} programs are wrong", err=True)
+@click.option(
+    "--key",
+    "keys",
+    metavar="NAME",
+    multiple=True,
+    default=KEYS,
+    show_default=True,
+    help="A key whose text is a program, where a whole config file is checked.",
+)
+def check(programs: tuple[str, ...], keys: tuple[str, ...]) -> None:
+    """Print every error of the programs.
+
+    A folder stands for all programs in it, and a config file for its texts under the keys.
+    """
+    results = [fine for program in programs for fine in _check_all(program, keys)]
+    if not all(results):
+        if len(results) > 1:
+            wrong = results.count(False)
+            click.echo(f"{wrong} of {len(results)} programs are wrong", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "--check", "only_check", is_flag=True, help="Write nothing; exit with 1 for a change."
+)
+def fmt(files: tuple[str, ...], only_check: bool) -> None:
+    """Put .mask files, or all in a folder, into the house form; comments stay."""
+    paths = [path for file in files for path in mask_files(file)]
+    results = [_format(path, only_check) for path in paths]
+    if not all(results):
         sys.exit(1)
 
 
@@ -191,12 +220,25 @@ def diff(
         sys.exit(1)
 
 
+def _check_all(ref: str, keys: tuple[str, ...]) -> list[bool]:
+    """Check what a reference stands for; tell of each program whether it is fine."""
+    try:
+        refs = list(programs_of(ref, keys))
+    except MaskcError as unreadable:
+        click.echo(coloured(render(unreadable)) + "\n", err=True)
+        return [False]
+    if not refs:
+        click.echo(f"{ref}: no program under {' or '.join(keys)}")
+    return [_check(one) for one in refs]
+
+
 def _check(ref: str) -> bool:
     """Print the errors of one program, or that it is fine."""
     from maskc.checking import check as errors_of
 
     try:
-        errors = errors_of(read_source(ref))
+        located = read(ref)
+        errors = errors_of(located.source, located.libraries)
     except MaskcError as unreadable:
         errors = [unreadable]
     for error in errors:
@@ -204,6 +246,27 @@ def _check(ref: str) -> bool:
     if not errors:
         click.echo(f"{ref}: fine")
     return not errors
+
+
+def _format(path: Path, only_check: bool) -> bool:
+    """Format one file; tell whether it is well formed, and with ``only_check`` as it should be."""
+    from maskc.syntax.format import formatted
+    from maskc.syntax.parse import parse
+
+    try:
+        source = Source(read_text(path), str(path))
+    except MaskcError as unreadable:
+        click.echo(coloured(render(unreadable)) + "\n", err=True)
+        return False
+    _, errors = parse(source)
+    for error in errors:
+        click.echo(coloured(render(error)) + "\n", err=True)
+    if errors or (new := formatted(source)) == source.text:
+        return not errors
+    click.echo(f"{path}: {'would change' if only_check else 'formatted'}")
+    if not only_check:
+        path.write_text(new, encoding="utf-8")
+    return not only_check
 
 
 def _compile(ref: str, constants: tuple[tuple[str, Any], ...]) -> Program:
