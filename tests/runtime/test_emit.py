@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from environments import Case, environments
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from strategies import modules
 from torch.nn.attention.flex_attention import flex_attention
 
 import maskc
+from maskc.ir.nodes import Module, TopK, walk
+from maskc.ir.text import to_text
 from maskc.testing import random_inputs, random_qkv
 
 SIZES = {"batch_size": 2, "num_heads": 4, "num_kv_heads": 2, "q_len": 9, "kv_len": 9}
@@ -61,6 +67,22 @@ def test_a_module_attends_as_the_reference_does(text: str) -> None:
     torch.testing.assert_close(
         found, program(*qkv, backend="reference", **inputs), rtol=1e-4, atol=1e-5
     )
+
+
+@settings(max_examples=25)
+@given(data=st.data(), module=modules())
+def test_drawn_programs(data: st.DataObject, module: Module) -> None:
+    assume(not any(isinstance(term, TopK) for term in walk(*module.roots)))
+    program = maskc.compile_mask(to_text(module))
+    case: Case = data.draw(environments(program.module))
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = random_qkv(case.sizes, 4, "float64", generator)
+    try:
+        expected = program(q, k, v, backend="reference", **case.inputs)
+    except maskc.BindError:
+        assume(False)
+    found = run(program.emit("module"))["attention"](q, k, v, **case.inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
 @pytest.mark.parametrize("policy", ["zero", "all", "nan", "error"])
