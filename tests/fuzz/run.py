@@ -15,9 +15,9 @@ import signal
 import sys
 import traceback
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -95,6 +95,10 @@ def run(first: int, count: int) -> Tally:
     return tally
 
 
+def _job(job: tuple[int, int]) -> Tally:
+    return run(*job)
+
+
 def _run(text: str, rng: random.Random) -> str:
     try:
         program = maskc.compile_mask(text)
@@ -159,11 +163,12 @@ def main() -> None:
     if options.count == 1:
         print(mutate.text_of(random.Random(options.first), mutate.corpus()))
     size = max(1, min(2000, options.count // options.processes))
-    starts = range(options.first, options.first + options.count, size)
-    counts = [min(size, options.first + options.count - start) for start in starts]
+    last = options.first + options.count
+    jobs = [(start, min(size, last - start)) for start in range(options.first, last, size)]
     total = Tally()
-    with ProcessPoolExecutor(options.processes, max_tasks_per_child=10) as pool:
-        for done, tally in enumerate(pool.map(run, starts, counts), start=1):
+    # A process is replaced now and then, so that what caches hold does not grow without bound.
+    with get_context("spawn").Pool(options.processes, maxtasksperchild=10) as pool:
+        for done, tally in enumerate(pool.imap(_job, jobs), start=1):
             total.add(tally)
             for failure in tally.failures:
                 print(failure, flush=True)
