@@ -8,6 +8,7 @@ an id, in runs along the sequence, as document ids are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import TYPE_CHECKING
 
 from maskc.errors import MaskcError
@@ -38,6 +39,9 @@ IDS = 4
 TRUE_SHARE = 0.8
 """How many entries of a boolean input are true."""
 
+MOST = 2**24
+"""Entries of one input; a subscript that needs more is not one to draw for."""
+
 COUNTS = {Ix.BATCH: Sz.BATCH_SIZE, Ix.HEAD: Sz.NUM_HEADS, Ix.KV_HEAD: Sz.NUM_KV_HEADS}
 """Indices whose dimension has exactly as many entries as there are."""
 
@@ -53,7 +57,8 @@ def random_inputs(
         generator: where the randomness comes from; torch's own by default.
 
     Raises:
-        MaskcError: the subscripts of two inputs need each other, so that neither has a size.
+        MaskcError: the subscripts of two inputs need each other, so that neither has a size, or
+            an input would be very large.
 
     """
     import torch
@@ -68,6 +73,9 @@ def random_inputs(
         shape = [_extent(indices, domain) for indices in zip(*subscripts, strict=True)]
         if _is_per_token(loads) and source.type is not Type.FLOAT and counts[Sz.BATCH_SIZE] > 1:
             shape.insert(0, counts[Sz.BATCH_SIZE])
+        if prod(shape) > MOST:
+            message = f"input `{source.name}` would take {prod(shape)} random entries"
+            raise MaskcError("M491", message, loads[0].span, "bind a tensor of your own")
         drawn[source.name] = _draw(source, loads, tuple(shape), module, counts, generator)
         domain = Domain(counts, drawn, domain.device)
     return drawn
