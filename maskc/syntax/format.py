@@ -18,6 +18,8 @@ OPENS, CLOSES = ("LPAR", "LSQB"), ("RPAR", "RSQB")
 NO_SPACE_BEFORE = frozenset({*CLOSES, "COMMA", "COLON", "END"})
 ENDS_OPERAND = frozenset({*CLOSES, "NAME", "INT", "FLOAT", "TRUE", "FALSE", "INF"})
 """After these a minus is a difference, after anything else a sign."""
+STARTS_OPERAND = frozenset({"LPAR", "NAME", "INT", "FLOAT", "TRUE", "FALSE", "INF", "NOT", "MINUS"})
+"""Before these a sign stands close."""
 
 
 def formatted(source: Source) -> str:
@@ -64,7 +66,8 @@ def _line(tokens: list[Token]) -> str:
     before: Token | None = None
     sign = False
     for token in tokens:
-        gap = "" if before is None or sign else _gap(before, token)
+        close = before is None or (sign and token.type in STARTS_OPERAND)
+        gap = "" if before is None or close else _gap(before, token)
         text += gap + token.rstrip()
         sign = _is_sign(before, token)
         before = token

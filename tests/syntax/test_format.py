@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from maskc.ir.elaborate import elaborate
@@ -78,6 +78,7 @@ WORDS = "q k -1 - + * // ** & | ! ~ not and or ( ) [ ] , ; : . = == <= abs doc i
 PIECES = [*WORDS.split(), "\n", "# note", "\n\n\n", " \\\n", "    ", "let x ="]
 
 
+@example(["!", "="])
 @given(st.lists(st.sampled_from(PIECES), max_size=30))
 def test_words_stay_and_the_form_is_stable(pieces: list[str]) -> None:
     text = " ".join(piece + "\n" if piece[0] == "#" else piece for piece in pieces)
