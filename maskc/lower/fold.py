@@ -54,13 +54,11 @@ def folds(plan: Plan) -> bool:
     """Tell whether every factor of the score has a place in scale, q and k.
 
     A key head that serves several query heads cannot carry a factor for each of them. A factor
-    that may be infinite at a masked key, or in a row without keys, would make NaN of ``q @ k^T``
-    there, mask or not.
+    that may be infinite at a masked key would make NaN of ``q @ k^T`` there, mask or not.
     """
     match plan.facts.form:
-        case Scaled(head=head, query=query, key=key):
-            has_place = not (plan.is_grouped and Dim.HEAD in key.deps)
-            return has_place and all(_is_finite(factor) for factor in (head, query, key))
+        case Scaled(key=key):
+            return not (plan.is_grouped and Dim.HEAD in key.deps) and _is_finite(key)
         case _:
             return False
 
