@@ -98,16 +98,29 @@ def everywhere(domain: Domain) -> At:
 
 
 def vectorize(
-    expr: Expr, at: At, domain: Domain, given: Mapping[Given, Tensor] | None = None
+    expr: Expr,
+    at: At,
+    domain: Domain,
+    given: Mapping[Given, Tensor] | None = None,
+    counted: Tensor | None = None,
 ) -> Tensor:
     """Return the value of a row program's expression at the points ``at``.
 
     The result has the broadcast shape of what it depends on. Subscripts are kept inside their
     inputs, whatever the program says: a read that could leave one is the binder's to refuse.
+
+    Args:
+        expr: the row expression.
+        at: the points.
+        domain: tensors, sizes and device.
+        given: the running score, the output and the log-sum-exp, where they are read.
+        counted: the points that give what they read a gradient, all of them if None. Elsewhere
+            the slope may be infinite, and is never multiplied by the 0 that comes back.
+
     """
     import torch
 
-    value = _Evaluation(at, domain, given or {}).value(expr)
+    value = _Evaluation(at, domain, given or {}, counted).value(expr)
     if isinstance(value, torch.Tensor):
         return value
     return torch.tensor(value, device=domain.device)
@@ -118,6 +131,7 @@ class _Evaluation:
     at: At
     domain: Domain
     given: Mapping[Given, Tensor]
+    counted: Tensor | None = None
     memo: dict[Expr, Operand] = field(default_factory=dict)
 
     def value(self, expr: Expr) -> Operand:
@@ -134,9 +148,9 @@ class _Evaluation:
             case Size(which):
                 return self.domain.sizes[which]
             case Value(which):
-                return self.given[which]
+                return self._read(self.given[which])
             case Load():
-                return self._load(expr)
+                return self._read(self._load(expr))
             case Arith(op, left, right):
                 return arithmetic(op, self.value(left), self.value(right), expr.type)
             case Call(fn, args):
@@ -156,7 +170,14 @@ class _Evaluation:
             case _:
                 assert_never(expr)
 
-    def _load(self, expr: Load) -> Operand:
+    def _read(self, x: Tensor) -> Tensor:
+        import torch
+
+        if self.counted is None or not x.requires_grad:
+            return x
+        return torch.where(self.counted, x, x.detach())
+
+    def _load(self, expr: Load) -> Tensor:
         tensor = self.domain.tensors[expr.input.name]
         if self.at.whole and (view := _view(tensor, expr.indices, self.domain)) is not None:
             return view

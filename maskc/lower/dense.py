@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from maskc.ir.nodes import Expr
 from maskc.ir.types import Given
 from maskc.lower.plan import Plan
 
@@ -38,11 +39,28 @@ def masked_scores(plan: Plan, scores: Tensor) -> Tensor:
     """
     mask = plan.dense(plan.module.mask) if plan.masks else None
     if plan.changes_score:
-        safe = scores if mask is None else scores.masked_fill(~mask, 0.0)
-        scores = (
-            plan.dense(plan.module.score, {Given.SCORE: safe}).to(scores.dtype).expand_as(scores)
-        )
+        given = {Given.SCORE: scores if mask is None else scores.masked_fill(~mask, 0.0)}
+        counted = counted_pairs(plan, plan.module.score, mask, given)
+        found = plan.dense(plan.module.score, given, counted)
+        scores = found.to(scores.dtype).expand_as(scores)
     return scores if mask is None else scores.masked_fill(~mask, -math.inf)
+
+
+def counted_pairs(
+    plan: Plan, expr: Expr, mask: Tensor | None, given: dict[Given, Tensor] | None = None
+) -> Tensor | None:
+    """Return the pairs whose weight may be more than 0, None where the others do no harm.
+
+    A score of -inf masks its pair as the mask does. At neither may the slope of ``expr``, a score
+    or a bias, count: it may be infinite (``log(gate[k])`` where the gate is 0).
+    """
+    import torch
+
+    if plan.facts.is_smooth or not torch.is_grad_enabled():
+        return None
+    with torch.no_grad():
+        shown = plan.dense(expr, given) != -math.inf
+    return shown if mask is None else shown & mask
 
 
 def log_sum_exp(scores: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from maskc.analysis.score import ONE, Additive, Identity, Scaled, ScoreClass
-from maskc.ir.nodes import Arith, Call, Expr, FloatConst, IntConst, walk
-from maskc.ir.types import ArithOp, Dim, Fn
+from maskc.analysis.smooth import is_smooth
+from maskc.ir.nodes import Expr
+from maskc.ir.types import Dim
 from maskc.lower.plan import Plan
 
 if TYPE_CHECKING:
@@ -54,11 +55,14 @@ def folds(plan: Plan) -> bool:
     """Tell whether every factor of the score has a place in scale, q and k.
 
     A key head that serves several query heads cannot carry a factor for each of them. A factor
-    that may be infinite at a masked key would make NaN of ``q @ k^T`` there, mask or not.
+    that may be infinite at a masked key, or in a row without keys, would make NaN of ``q @ k^T``
+    there, mask or not.
     """
     match plan.facts.form:
-        case Scaled(key=key):
-            return not (plan.is_grouped and Dim.HEAD in key.deps) and _is_finite(key)
+        case Scaled(head=head, query=query, key=key):
+            has_place = not (plan.is_grouped and Dim.HEAD in key.deps)
+            steady = is_smooth(key) and ((is_smooth(head) and is_smooth(query)) or plan.has_keys)
+            return has_place and steady
         case _:
             return False
 
@@ -83,23 +87,3 @@ def _times(q: Tensor, plan: Plan, head: Expr, query: Expr, sign: float) -> Tenso
         if factor != ONE:
             q = q * plan.dense(factor).to(q.dtype)
     return q if sign > 0 else -q
-
-
-_UNBOUNDED = {Fn.EXP, Fn.LOG, Fn.LOG2, Fn.SQRT, Fn.RSQRT}
-"""Functions of a finite number that may be infinite or NaN."""
-
-
-def _is_finite(factor: Expr) -> bool:
-    """Tell whether a factor is finite at every row, given inputs that are."""
-    for term in walk(factor):
-        match term:
-            case Arith(ArithOp.DIV | ArithOp.POW | ArithOp.MOD | ArithOp.FLOORDIV, _, by):
-                if not (isinstance(by, IntConst | FloatConst) and by.value > 0):
-                    return False
-            case Call(fn) if fn in _UNBOUNDED and term.deps:
-                return False
-            case FloatConst(value) if not math.isfinite(value):
-                return False
-            case _:
-                pass
-    return True

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from maskc.analysis.rank import Term, separate
 from maskc.analysis.score import Additive, Identity, Scaled, ScoreClass, classify
-from maskc.ir.nodes import OUT, SCORE, TRUE, Arith, Compare, Expr, Module, Node, reads
+from maskc.analysis.smooth import is_smooth
+from maskc.ir.nodes import (
+    OUT,
+    SCORE,
+    TRUE,
+    Arith,
+    Compare,
+    Expr,
+    Module,
+    reads,
+)
 from maskc.ir.rows import KV_ROW, Q_ROW
 from maskc.ir.types import ArithOp, CompareOp, Given, Sz
 from maskc.ir.vectorize import Domain, everywhere, vectorize
@@ -31,6 +41,7 @@ class Facts:
         code: its Python, None where it is left as it is.
         ignores_score: whether the new score does not depend on the old.
         reads_lse: whether the epilogue reads the log-sum-exp.
+        is_smooth: whether the score and its slope are finite wherever what they read is.
         rest: of the score without its factors; None where there are none.
         terms: of a bias that is a sum of products of q and k; None for any other.
 
@@ -41,6 +52,7 @@ class Facts:
     code: Generated | None
     ignores_score: bool
     reads_lse: bool
+    is_smooth: bool
     rest: Facts | None = None
     terms: tuple[Term, ...] | None = None
 
@@ -50,7 +62,8 @@ def facts(score: Expr, out: Expr) -> Facts:
     """Return the facts of a score and an epilogue over rows."""
     form = classify(score)
     ignores, lse = not reads(score, Given.SCORE), reads(out, Given.LSE)
-    return Facts(score, form, _code(score), ignores, lse, _rest(form, lse), _terms(form))
+    smooth = is_smooth(score)
+    return Facts(score, form, _code(score), ignores, lse, smooth, _rest(form, lse), _terms(form))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +74,7 @@ class Plan:
         module: mask, score and epilogue over rows.
         domain: sizes, tensors, device.
         facts: what is known of the score and the epilogue.
+        has_keys: whether every query row is known to have a key.
         nan_rows: True for a query row whose output is NaN, ``[B | 1, H | 1, Q]``; None for none.
 
     """
@@ -68,6 +82,7 @@ class Plan:
     module: Module
     domain: Domain
     facts: Facts
+    has_keys: bool = False
     nan_rows: Tensor | None = None
 
     @property
@@ -101,17 +116,29 @@ class Plan:
         if rest is None:
             return self
         module = Module(self.module.mask, rest.score, self.module.out)
-        return Plan(module, self.domain, rest, self.nan_rows)
+        return Plan(module, self.domain, rest, self.has_keys, self.nan_rows)
 
     def without_score(self) -> Plan:
         """Return the plan that leaves the score as it is."""
         module = Module(self.module.mask, SCORE, self.module.out)
-        known = Facts(SCORE, Identity(), None, False, self.facts.reads_lse, terms=())
-        return Plan(module, self.domain, known, self.nan_rows)
+        known = Facts(SCORE, Identity(), None, False, self.facts.reads_lse, True, terms=())
+        return Plan(module, self.domain, known, self.has_keys, self.nan_rows)
 
-    def dense(self, expr: Expr, given: dict[Given, Tensor] | None = None) -> Tensor:
-        """Return an expression on all pairs ``[B, H, Q, K]``, 1 where it does not depend."""
-        found = vectorize(expr, everywhere(self.domain), self.domain, given)
+    def dense(
+        self,
+        expr: Expr,
+        given: dict[Given, Tensor] | None = None,
+        counted: Tensor | None = None,
+    ) -> Tensor:
+        """Return an expression on all pairs ``[B, H, Q, K]``, 1 where it does not depend.
+
+        Args:
+            expr: the row expression.
+            given: what it reads of the running score, the output and the log-sum-exp.
+            counted: where a gradient flows to what it reads, everywhere if None.
+
+        """
+        found = vectorize(expr, everywhere(self.domain), self.domain, given, counted)
         return found.reshape((1,) * (4 - found.dim()) + found.shape)
 
     def epilogue(self, out: Tensor, lse: Tensor | None) -> Tensor:
@@ -134,13 +161,9 @@ class Plan:
 
 def _rest(form: ScoreClass, reads_lse: bool) -> Facts | None:
     match form:
-        case Scaled(bias=None):
-            return Facts(SCORE, Identity(), None, False, reads_lse, terms=())
-        case Scaled(bias=Node() as bias):
-            score = Arith(ArithOp.ADD, SCORE, bias)
-            return Facts(
-                score, Additive(bias), _code(score), False, reads_lse, terms=separate(bias)
-            )
+        case Scaled(bias=bias):
+            score = SCORE if bias is None else Arith(ArithOp.ADD, SCORE, bias)
+            return replace(facts(score, OUT), reads_lse=reads_lse)
         case _:
             return None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskc.analysis.score import ONE, Additive, Scaled
 from maskc.errors import LoweringError
+from maskc.ir.nodes import Expr
 from maskc.lower import dense
 from maskc.lower.columns import widen
 from maskc.lower.fold import default_scale, fold
@@ -67,7 +68,7 @@ def attn_mask(
     if not plan.changes_score:
         return plan.dense(plan.module.mask) if plan.masks else None
     if isinstance(plan.facts.form, Additive):
-        return _biased(plan, plan.dense(plan.facts.form.bias), q)
+        return _biased(plan, plan.facts.form.bias, q)
     if q is None or k is None:
         raise LoweringError(
             "M501",
@@ -150,11 +151,11 @@ def mask_dtype(q: Tensor) -> torch.dtype:
     return dense.precise(q).dtype if q.device.type == "cpu" else q.dtype
 
 
-def _biased(plan: Plan, bias: Tensor, q: Tensor | None) -> Tensor:
-    """Merge the boolean mask into a bias as -inf, in q's dtype."""
+def _biased(plan: Plan, bias: Expr, q: Tensor | None) -> Tensor:
+    """Return a bias with the boolean mask merged in as -inf, in the dtype of a float mask."""
     import torch
 
-    bias = bias.to(torch.get_default_dtype() if q is None else mask_dtype(q))
-    if not plan.masks:
-        return bias
-    return torch.where(plan.dense(plan.module.mask), bias, -math.inf)
+    mask = plan.dense(plan.module.mask) if plan.masks else None
+    found = plan.dense(bias, counted=dense.counted_pairs(plan, bias, mask))
+    found = found.to(torch.get_default_dtype() if q is None else mask_dtype(q))
+    return found if mask is None else torch.where(mask, found, -math.inf)

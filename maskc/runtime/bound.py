@@ -313,7 +313,7 @@ class Bound:
         if late or score is None:
             score = self._late_score(late)
         module = Module(self._mask.expr, score.score, score.out)
-        return Plan(module, score.domain, score.facts, self._nan_rows)
+        return Plan(module, score.domain, score.facts, self._mask.has_keys, self._nan_rows)
 
     def _late_score(self, late: Mapping[str, Any]) -> parts.ScorePart:
         inputs.known(late, [declared.name for declared in self.program.inputs])
@@ -331,7 +331,8 @@ class Bound:
 
     def _plan_mask(self) -> Plan:
         module = Module(self._mask.expr, SCORE, OUT)
-        return Plan(module, self._mask.domain, facts(SCORE, OUT), self._nan_rows)
+        known = facts(SCORE, OUT)
+        return Plan(module, self._mask.domain, known, self._mask.has_keys, self._nan_rows)
 
     def _check_qkv(self, q: Tensor, k: Tensor, *values: Tensor) -> None:
         """Refuse tensors of other sizes than were bound."""

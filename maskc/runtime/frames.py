@@ -19,6 +19,7 @@ from maskc.ir.nodes import And, Expr, Same, TopK, inputs, walk
 from maskc.ir.rows import Layout, Position, Shape, to_rows
 from maskc.ir.types import Sz
 from maskc.lower.plan import Facts, facts
+from maskc.lower.row_keys import has_keys
 from maskc.runtime.ints import check_ints
 from maskc.runtime.request import Request
 from maskc.runtime.subscripts import Danger, Sides, check_counts, open_dangers
@@ -59,6 +60,7 @@ class Code:
         counted: the inputs whose values enter int arithmetic.
         selects: whether a root selects keys, which takes tensors.
         facts: of a score and an epilogue; of a mask there are none.
+        has_keys: whether the root is a mask, and every query row is known to have a key.
 
     """
 
@@ -67,6 +69,7 @@ class Code:
     counted: tuple[str, ...]
     selects: bool
     facts: Facts | None
+    has_keys: bool = False
 
 
 _frames: WeakValueDictionary[int, Frame] = WeakValueDictionary()
@@ -119,8 +122,10 @@ def code(number: int, shapes: Shapes) -> Code:
     if selects:  # what is selected takes the tensors to tell, and all else may depend on it
         return Code(exprs, (), counted(*exprs), selects, None)
     dangers = tuple(open_dangers(expr, dict(shapes), frame.sizes, frame.reached) for expr in exprs)
-    known = facts(*exprs) if len(exprs) == 2 else None
-    return Code(exprs, dangers, counted(*exprs), selects, known)
+    if len(exprs) == 1:
+        keys = has_keys(exprs[0], frame.sizes)
+        return Code(exprs, dangers, counted(*exprs), selects, None, keys)
+    return Code(exprs, dangers, counted(*exprs), selects, facts(*exprs))
 
 
 class _Codes:

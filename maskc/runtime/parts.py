@@ -33,10 +33,11 @@ EMPTY = Input("empty_rows", Type.BOOL)
 
 @dataclass(frozen=True, slots=True)
 class MaskPart:
-    """The mask of a call over rows, and what it runs over."""
+    """The mask of a call over rows, what it runs over, and whether no query row lacks a key."""
 
     expr: Expr
     domain: Domain
+    has_keys: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def bind_mask(frame: Frame, request: Request, given: Mapping[str, Any]) -> MaskP
     own = Domain(own.sizes, constants, own.device)  # a mask has no gradient
     domain, (mask,), (dangers,) = _resolved(found, own, frame, "mask")
     check_reads(dangers, domain)
-    return MaskPart(mask, domain)
+    return MaskPart(mask, domain, found.has_keys)
 
 
 def bind_score(
@@ -106,7 +107,7 @@ def attending_all(mask: MaskPart, empty: Tensor) -> MaskPart:
     )
     tensors = {**mask.domain.tensors, EMPTY.name: empty.contiguous()}
     domain = Domain(mask.domain.sizes, tensors, mask.domain.device)
-    return MaskPart(Or((mask.expr, Load(EMPTY, indices))), domain)
+    return MaskPart(Or((mask.expr, Load(EMPTY, indices))), domain, has_keys=True)
 
 
 def _bind(

@@ -137,6 +137,9 @@ NOT_FINITE = [
     "score = where(causal, score + log(float(q - k + 1)), -inf)",
     "score = where(q == k, score, score - inf)",
     "score = score + where(causal, 0.0, -inf)",
+    "input gate: float; score = where(causal, score, -inf) * gate[head]",
+    "input gate: float; score = score + log(gate[k])",
+    "input gate: float; k < q; score = score / gate[q]",
 ]
 
 
@@ -145,13 +148,32 @@ NOT_FINITE = [
 def test_masked_scores_that_are_not_finite(text: str, backend: str) -> None:
     program, case = compile_mask(text), Case(2, 4, 2, 7, 7)
     valid = torch.arange(7) != 3
-    given = {"gate": torch.where(valid, 0.5, 0.0), "valid": valid}
+    gate = torch.where(valid, 0.5, 0.0)
+    gate = torch.tensor([0.5, 2, 1, 4]) if "gate[head]" in text else gate
+    gate = gate.roll(-3) if "gate[q]" in text else gate
+    given = {"gate": gate, "valid": valid}
     inputs = {name: given[name] for name in given if name in {x.name for x in program.inputs}}
-    found = outputs(program, qkv_of(case, dtype=torch.float32), inputs, backend, trained=())
+    found = outputs(program, qkv_of(case, dtype=torch.float32), inputs, backend)
     for name, value in found.items():
         assert value.isfinite().all(), name
     double = {name: _double(value) for name, value in inputs.items()}
-    assert_near(found, outputs(program, qkv_of(case), double, "reference", trained=()), 1e-4)
+    assert_near(found, outputs(program, qkv_of(case), double, "reference"), 1e-4)
+
+
+@pytest.mark.parametrize("backend", ["reference", "sdpa"])
+@pytest.mark.parametrize("score", ["score + log(gate[k])", "softcap(score * log(gate[k]), 3)"])
+def test_keys_that_are_never_seen_do_not_touch_the_gradient(backend: str, score: str) -> None:
+    program = compile_mask(f"input gate: float; valid_keys & causal; score = {score}")
+    case, seen = Case(1, 2, 2, 7, 7), torch.arange(7) != 3
+    gate = torch.tensor([0.5, 1.5, 2, 0, 3, 1, 0.2]).double()
+    whole = outputs(program, qkv_of(case), {"gate": gate, "valid": seen}, backend)
+    q, k, v = qkv_of(case)
+    rest = {"gate": gate[seen], "valid": torch.ones(6).bool(), "kv_positions": torch.arange(6)}
+    text = f"input gate: float; valid_keys & k <= q - int(q > 2); score = {score}"
+    less = outputs(compile_mask(text), (q, k[:, :, seen], v[:, :, seen]), rest, backend, ("gate",))
+    assert whole["gate"][3] == 0
+    torch.testing.assert_close(whole["gate"][seen], less["gate"])
+    torch.testing.assert_close(whole["k"][:, :, seen], less["k"])
 
 
 DOCS = {"doc": torch.arange(192).view(2, 96) // 37}

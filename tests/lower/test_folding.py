@@ -195,3 +195,12 @@ def test_folding_is_traced_whole() -> None:
     qkv = qkv_of(case, dtype=torch.float32)
     compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(*qkv), step(*qkv))
+
+
+def test_a_query_factor_that_is_infinite_without_keys_leaves_the_row_at_zero() -> None:
+    program = compile_mask("input g: float; k < q; score = score / g[q]")
+    g = torch.tensor([0.0, 1.0, 2.0, 1.0, 3.0])
+    q = torch.randn(1, 1, 5, 8)
+    expected = program(q, q, q, g=g, backend="reference")
+    assert torch.equal(expected[0, 0, 0], torch.zeros(8))
+    torch.testing.assert_close(program(q, q, q, g=g, backend="sdpa"), expected)
