@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def scores(plan: Plan, q: Tensor, k: Tensor, scale: float | None = None) -> Tensor:
+    """Return the masked scores ``[B, H, Q, K]``, in float32 at least."""
+    scaled = dense.scaled_scores(dense.precise(q), dense.precise(k), scale)
+    return dense.masked_scores(plan, scaled)
+
+
 def probabilities(plan: Plan, q: Tensor, k: Tensor, scale: float | None = None) -> Tensor:
     """Return the attention weights ``[B, H, Q, K]``, in float32 at least."""
     import torch
 
-    q, k = dense.precise(q), dense.precise(k)
-    found = dense.weights(dense.masked_scores(plan, dense.scaled_scores(q, k, scale)))
+    found = dense.weights(scores(plan, q, k, scale))
     return (
         found
         if plan.nan_rows is None
@@ -31,9 +36,7 @@ def reference(
 
     Computed in float64 for float64 tensors, in float32 for all others; the output has q's dtype.
     """
-    scores = dense.masked_scores(
-        plan, dense.scaled_scores(dense.precise(q), dense.precise(k), scale)
-    )
-    lse = dense.log_sum_exp(scores)
-    out = dense.weights(scores) @ dense.repeated(dense.precise(v), q.shape[1])
+    found = scores(plan, q, k, scale)
+    lse = dense.log_sum_exp(found)
+    out = dense.weights(found) @ dense.repeated(dense.precise(v), q.shape[1])
     return plan.epilogue(out, lse).to(q.dtype), lse

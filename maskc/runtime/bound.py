@@ -205,6 +205,11 @@ class Bound:
             *mask.shape[:2], self.request.sizes[Sz.Q_LEN], self.request.sizes[Sz.KV_LEN]
         )
 
+    def scores(self, q: Tensor, k: Tensor, *, scale: float | None = None, **late: Any) -> Tensor:
+        """Return the scores ``[B, H, Q, K]`` that the softmax is given, -inf where masked."""
+        self._check_qkv(q, k)
+        return reference.scores(self._plan(late), q, k, scale)
+
     def weights(self, q: Tensor, k: Tensor, *, scale: float | None = None, **late: Any) -> Tensor:
         """Return the attention probabilities ``[B, H, Q, K]``, before any epilogue."""
         self._check_qkv(q, k)

@@ -279,12 +279,15 @@ def test_weights_are_what_multiplies_v(data: st.DataObject, module: Module) -> N
     case: Case = data.draw(environments(module))
     program, (q, k, v) = program_of(Module(module.mask, module.score, OUT)), qkv_of(case)
     inputs = {n: x for n, x in doubled(case).items() if n in {i.name for i in program.inputs}}
-    weights = program.bind(**case.sizes, **inputs).weights(q, k)
+    bound = program.bind(**case.sizes, **inputs)
+    weights, scores = bound.weights(q, k), bound.scores(q, k)
     out = program(q, k, v, backend="reference", **inputs)
     group = case.num_heads // case.num_kv_heads
     torch.testing.assert_close(weights @ v.repeat_interleave(group, 1), out)
     total = weights.sum(-1)
     assert ((total - 1).abs().lt(1e-9) | total.eq(0)).all()
+    torch.testing.assert_close(scores.softmax(-1).nan_to_num(0.0), weights)
+    assert scores.masked_select(~bound.dense_mask()).eq(-math.inf).all()
 
 
 def test_weights_of_nan_rows() -> None:
