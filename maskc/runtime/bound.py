@@ -17,6 +17,7 @@ from maskc.lower.mods import MaskMod, ScoreMod, mask_mod, score_mod
 from maskc.lower.plan import Plan, facts
 from maskc.runtime import dispatch, inputs, parts, structural
 from maskc.runtime.frames import frame, tracer
+from maskc.runtime.key_ranges import with_key_ranges
 from maskc.runtime.move import moved, sliced
 from maskc.runtime.request import Request
 
@@ -126,7 +127,7 @@ class Bound:
     @cached_property
     def mask_mod(self) -> MaskMod:
         """The mask for FlexAttention: ``mask_mod(b, h, q_idx, kv_idx)``."""
-        return mask_mod(self._mask.expr, self._mask.domain)
+        return mask_mod(self._tiled.expr, self._tiled.domain)
 
     @cached_property
     def score_mod(self) -> ScoreMod | None:
@@ -139,7 +140,7 @@ class Bound:
         """The block mask for FlexAttention, built when first asked for; None: nothing is masked."""
         if self._mask.expr == TRUE:
             return None
-        return structural.block_mask_of(self._mask, self._tile_map, self.request.compact)
+        return structural.block_mask_of(self._tiled, self._tile_map, self.request.compact)
 
     @cached_property
     def tiles(self) -> TileCounts:
@@ -156,7 +157,7 @@ class Bound:
     @cached_property
     def empty_rows(self) -> Tensor:
         """Which query rows have no key, bool ``[B | 1, H | 1, Q]``, before any policy."""
-        return find_empty_rows(self._mask.expr, self._mask.domain, self._tile_map)
+        return find_empty_rows(self._tiled.expr, self._tiled.domain, self._tile_map)
 
     def flex_args(self, **late: Any) -> dict[str, Any]:
         """Return the keywords for ``flex_attention(q, k, v, ...)``.
@@ -270,7 +271,12 @@ class Bound:
 
     @cached_property
     def _tile_map(self) -> TileMap:
-        return structural.tiles_of(self._mask, self.request.block_size)
+        return structural.tiles_of(self._tiled, self.request.block_size)
+
+    @cached_property
+    def _tiled(self) -> parts.MaskPart:
+        """The mask as FlexAttention gets it."""
+        return with_key_ranges(self._mask)
 
     def to(self, device: torch.device | str) -> Bound:
         """Return the same binding with its tensors on another device."""
@@ -299,7 +305,7 @@ class Bound:
         match policy:
             case "all":
                 self._mask = parts.attending_all(self._mask, empty)
-                del self._tile_map
+                del self._tile_map, self._tiled
             case "nan":
                 self._nan_rows = empty
             case _:
