@@ -26,6 +26,14 @@ def precise(x: Tensor) -> Tensor:
     return x if x.dtype is torch.float64 else x.float()
 
 
+def alike(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return the tensors in one dtype: float64 if one of them has it, float32 otherwise."""
+    import torch
+
+    double = any(x.dtype is torch.float64 for x in tensors)
+    return tuple(x.double() if double else x.float() for x in tensors)
+
+
 def repeated(x: Tensor, heads: int) -> Tensor:
     """Return ``[B, Hkv, ...]`` as ``[B, heads, ...]``, each head once for its group of queries."""
     return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], dim=1)

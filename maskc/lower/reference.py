@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def scores(plan: Plan, q: Tensor, k: Tensor, scale: float | None = None) -> Tensor:
     """Return the masked scores ``[B, H, Q, K]``, in float32 at least."""
-    scaled = dense.scaled_scores(dense.precise(q), dense.precise(k), scale)
-    return dense.masked_scores(plan, scaled)
+    q, k = dense.alike(q, k)
+    return dense.masked_scores(plan, dense.scaled_scores(q, k, scale))
 
 
 def probabilities(plan: Plan, q: Tensor, k: Tensor, scale: float | None = None) -> Tensor:
@@ -34,9 +34,11 @@ def reference(
 ) -> tuple[Tensor, Tensor]:
     """Return the output ``[B, H, Q, Dv]`` and the log-sum-exp ``[B, H, Q]``.
 
-    Computed in float64 for float64 tensors, in float32 for all others; the output has q's dtype.
+    Computed in float64 if one of the tensors has it, else in float32; the output has q's dtype.
     """
+    dtype = q.dtype
+    q, k, v = dense.alike(q, k, v)
     found = scores(plan, q, k, scale)
     lse = dense.log_sum_exp(found)
-    out = dense.weights(found) @ dense.repeated(dense.precise(v), q.shape[1])
-    return plan.epilogue(out, lse).to(q.dtype), lse
+    out = dense.weights(found) @ dense.repeated(v, q.shape[1])
+    return plan.epilogue(out, lse).to(dtype), lse

@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from maskc import BindError, Program, compile_mask
-from maskc.testing import Report, Result, assert_equivalent, diff, random_inputs, random_qkv
+from maskc.testing import (
+    TOLERANCES,
+    Place,
+    Report,
+    Result,
+    assert_equivalent,
+    diff,
+    random_inputs,
+    random_qkv,
+)
 
 SIZES = {"batch_size": 2, "num_heads": 4, "num_kv_heads": 2, "q_len": 7, "kv_len": 11}
 DENSE = ("sdpa", "reference")
@@ -24,9 +33,11 @@ class Broken:
 
     def __init__(self, program: Program, error: float, gradient: float = 1.0) -> None:
         self.program = program
-        self.text = program.text
         self._error = error
         self._gradient = gradient
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.program, name)
 
     def __call__(self, q: torch.Tensor, *rest: Any, backend: str, **keywords: Any) -> torch.Tensor:
         if backend != "sdpa":
@@ -44,18 +55,20 @@ def test_the_backends_agree() -> None:
     assert [result.backend for result in report.results] == list(DENSE)
     for result in report.results:
         assert 0 < result.largest < 1e-5
-        assert set(result.gradients) == {"q", "k", "v"}
+        assert set(result.gradients) == {"q", "k", "v", "slopes"}
         assert result.refused is None
+    assert report.misses() == []
 
 
 def test_the_worst_place_is_named() -> None:
     program, qkv, inputs = call(TEXT)
     report = diff(Broken(program, 0.25), *qkv, backends=DENSE, **inputs)
     assert report.worst.backend == "sdpa"
-    assert report["sdpa"].worst == (1, 2, 5)
+    place = report["sdpa"].worst
+    assert (place.batch, place.head, place.q) == (1, 2, 5)
     assert report["sdpa"].max_error == pytest.approx(0.25, abs=1e-5)
     assert report["reference"].largest < 1e-5
-    assert "1, 2, 5" in str(report)
+    assert "sdpa: worst at batch 1, head 2, q 5, k " in str(report)
 
 
 @pytest.mark.parametrize("error", [0.25, float("nan"), float("inf"), -float("inf")])
@@ -73,19 +86,78 @@ def test_a_wrong_gradient_fails() -> None:
     assert_equivalent(broken, *qkv, backends=DENSE, gradients=False, **inputs)
 
 
-def test_gradients_of_inputs_that_require_one() -> None:
-    program, qkv, inputs = call(TEXT)
-    inputs["slopes"].requires_grad_()
+def test_gradients_of_every_float_that_the_score_reads() -> None:
+    text = """
+        input t: int; input seen: bool; input level: float; input bias: float; input gate: float
+        t[k] > 0 & seen[k] & level[k] > -9
+        score = score + bias[q] * t[q] + bias[k]; out = out * gate[head]
+    """
+    program, qkv, inputs = call(text)
+    inputs["bias"] = torch.randn(7), torch.randn(11)
+    inputs["gate"].requires_grad_()
     report = assert_equivalent(program, *qkv, backends=DENSE, **inputs)
-    assert set(report["sdpa"].gradients) == {"q", "k", "v", "slopes"}
-    assert inputs["slopes"].grad is None
+    names = {"q", "k", "v", "bias[q]", "bias[k]", "gate"}
+    assert set(report["sdpa"].gradients) == set(report.plain.gradients) == names
+    assert inputs["gate"].grad is None
+    assert not inputs["bias"][0].requires_grad
+
+
+def test_a_wrong_gradient_of_an_input_fails() -> None:
+    program, qkv, inputs = call("score = score + bias[head, q, k]; input bias: float")
+
+    class Halved(Broken):
+        def __call__(self, *rest: Any, backend: str, bias: torch.Tensor, **others: Any) -> Any:
+            used = bias.detach() + (bias - bias.detach()) / 2 if backend == "sdpa" else bias
+            return self.program(*rest, backend=backend, bias=used, **others)
+
+    with pytest.raises(AssertionError) as caught:
+        assert_equivalent(Halved(program, 0.0), *qkv, backends=DENSE, **inputs)
+    first, blank = str(caught.value).splitlines()[:2]
+    assert first.startswith("sdpa is off by ")
+    assert ", in the gradient of bias at [" in first
+    assert blank == ""
+
+
+@pytest.mark.parametrize("name", ["dropout_p", "return_lse", "fold_bias"])
+def test_what_a_comparison_does_not_take(name: str) -> None:
+    program, qkv, _ = call("causal")
+    with pytest.raises(BindError, match=f"a comparison takes no `{name}`"):
+        diff(program, *qkv, **{name: True})
+
+
+def test_what_plain_sdpa_loses_too_is_no_failure() -> None:
+    program, (q, k, v), inputs = call("score = score + slope * (k - q); input slope: float")
+    inputs["slope"] = torch.tensor(0.1)
+    qkv = q.bfloat16(), k.bfloat16(), 30 * v.bfloat16()
+    report = assert_equivalent(program, *qkv, backends=DENSE, **inputs)
+    worst = report["sdpa"].gradients["slope"]
+    assert worst > TOLERANCES["bfloat16"]
+    assert worst <= report.limit("slope") == 8 * report.plain.gradients["slope"]
+    with pytest.raises(AssertionError, match="in the gradient of slope"):
+        assert_equivalent(program, *qkv, backends=DENSE, atol=0.1, **inputs)
+
+
+def test_a_yardstick_that_is_not_finite_allows_nothing() -> None:
+    plain = Result("plain sdpa", float("inf"), float("inf"))
+    report = Report("", "", (Result("sdpa", float("inf")),), plain)
+    assert report.limit() == TOLERANCES["float32"]
+    assert report.misses() == ["sdpa is off by inf, more than 1.0e-04, in the output"]
+
+
+def test_the_coarsest_dtype_of_the_call_decides() -> None:
+    program, qkv, inputs = call(TEXT, "float64")
+    assert diff(program, *qkv, backends=DENSE, **inputs).dtype == "float32"
+    doubled = {**inputs, "slopes": inputs["slopes"].double()}
+    report = assert_equivalent(program, *qkv, backends=DENSE, **doubled)
+    assert report.dtype == "float64"
+    assert report.limit() == TOLERANCES["float64"]
 
 
 def test_nan_rows_must_be_nan_rows() -> None:
     program = compile_mask("k > q", empty_rows="nan")
     sizes = {**SIZES, "kv_len": 7}
     qkv = random_qkv(sizes, 8, "float32", torch.Generator().manual_seed(0))
-    report = assert_equivalent(program, *qkv, backends=DENSE, gradients=False)
+    report = assert_equivalent(program, *qkv, backends=DENSE)
     assert program(*qkv, backend="sdpa").isnan().any()
     assert report.worst.largest < 1e-5
 
@@ -107,7 +179,7 @@ def test_a_backend_that_was_asked_for_must_run() -> None:
     mixed = q.double(), k, v
     report = diff(program, *mixed, backends=("flex",), gradients=False)
     assert report["flex"].max_error is None
-    assert "flex     did not run" in str(report)
+    assert "flex: did not run: flex_attention needs q, k and v of one dtype" in str(report)
     with pytest.raises(AssertionError, match="a backend did not run"):
         assert_equivalent(program, *mixed, backends=("flex",))
 
@@ -124,21 +196,36 @@ def test_a_call_that_does_not_fit_is_no_report() -> None:
         diff(program, *qkv, backends=DENSE)
 
 
+@pytest.mark.parametrize("q", [[1.0, 2.0], "q", None, torch.zeros(3)])
+def test_tensors_that_are_none(q: Any) -> None:
+    program, (_, k, v), _ = call("causal")
+    with pytest.raises(BindError):
+        diff(program, q, k, v)
+
+
 def test_the_report_as_text() -> None:
     results = (
-        Result("sdpa", 1.2e-6, 1e-7, (0, 1, 2), {"q": 2e-6}),
-        Result("flex", 3e-6, 1e-7, (1, 1, 20), refused="no backward on CPU"),
-        Result("reference", refused="too large"),
+        Result("sdpa", 1.2e-6, 1e-7, Place(0, 1, 2, 3, expected=0.5), {"q": 2e-6, "a": 1.0}),
+        Result("flex", 3e-6, 1e-7, Place(1, 1, 20), refused="no gradients: no backward on CPU"),
+        Result("reference", refused="did not run: too large"),
     )
-    assert str(Report("q [1, 2, 3, 4], float32", "k <= q", results)).splitlines() == [
+    plain = Result("plain sdpa", 1e-6, 2e-7, gradients={"q": 4e-6, "a": 0.0})
+    report = Report("q [1, 2, 3, 4], float32", "k <= q", results, plain)
+    assert str(report).splitlines() == [
         "k <= q",
         "",
         "q [1, 2, 3, 4], float32",
         "",
-        "backend    max error    mean error  at batch, head, q  dq",
-        "sdpa       1.2e-06      1.0e-07     0, 1, 2            2.0e-06",
-        "flex       3.0e-06      1.0e-07     1, 1, 20           -",
-        "reference  did not run",
-        "flex: no backward on CPU",
-        "reference: too large",
+        "error          plain sdpa  sdpa           flex           reference",
+        "output, max    1.0e-06     1.2e-06  1.2x  3.0e-06  3.0x  -",
+        "output, mean   2.0e-07     1.0e-07  0.5x  1.0e-07  0.5x  -",
+        "gradient of q  4.0e-06     2.0e-06  0.5x  -              -",
+        "gradient of a  0.0e+00     1.0e+00        -              -",
+        "",
+        "sdpa: worst at batch 0, head 1, q 2, k 3 of weight 0.5",
+        "flex: worst at batch 1, head 1, q 20, which has no key",
+        "flex: no gradients: no backward on CPU",
+        "reference: did not run: too large",
     ]
+    assert report.ratio("sdpa", "a") == float("inf")
+    assert report.ratio("flex", "a") is report.ratio("reference") is None
