@@ -21,7 +21,7 @@ class Range(NamedTuple):
 def id_runs(q_ids: Tensor, k_ids: Tensor) -> Range | None:
     """Return for each query the run of keys with its id, or None if some id has several runs.
 
-    That is looked up in the list of runs, in ``O(Q + K)`` and a sort of the runs, which are few.
+    That is looked up run by run, in ``O(Q + K)`` and a sort of the runs of keys, which are few.
 
     Args:
         q_ids: ints ``[..., Q]``.
@@ -30,25 +30,43 @@ def id_runs(q_ids: Tensor, k_ids: Tensor) -> Range | None:
     """
     import torch
 
-    shape, keys = q_ids.shape, k_ids.shape[-1]
-    q_ids, k_ids = q_ids.reshape(-1, shape[-1]).long(), k_ids.reshape(-1, keys).long()
-    rows = len(k_ids)
-    least, most = (int(x) for x in k_ids.aminmax())
+    queries, keys = _runs(q_ids), _runs(k_ids)
+    least, most = (int(x) for x in keys.ids.aminmax())
     span = most - least + 1
-    if rows * span > LARGEST:
+    if (int(keys.line[-1]) + 1) * span > LARGEST:
         return None
-    starts = torch.ones_like(k_ids, dtype=torch.bool)
-    torch.ne(k_ids[:, 1:], k_ids[:, :-1], out=starts[:, 1:])
-    begin = starts.flatten().nonzero().squeeze(-1)
-    end = torch.cat([begin[1:], begin.new_tensor([rows * keys])])
-    row = begin // keys
-    codes, order = (row * span + k_ids.flatten()[begin] - least).sort()
+    codes, order = (keys.line * span + keys.ids - least).sort()
     if bool((codes[1:] == codes[:-1]).any()):
         return None
-    own = torch.arange(rows, device=q_ids.device)[:, None]
-    known = (q_ids >= least) & (q_ids <= most)
-    wanted = own * span + torch.where(known, q_ids, least) - least
+    known = (queries.ids >= least) & (queries.ids <= most)
+    wanted = queries.line * span + torch.where(known, queries.ids - least, 0)
     place = torch.searchsorted(codes, wanted).clamp(max=len(codes) - 1)
     found = known & (codes[place] == wanted)
-    first, stop = (torch.where(found, x[order[place]] - own * keys, 0) for x in (begin, end))
-    return Range(first.view(shape), stop.view(shape))
+    length = queries.stop - queries.first
+    first, stop = (
+        torch.where(found, end[order[place]], 0).repeat_interleave(length).view(q_ids.shape)
+        for end in (keys.first, keys.stop)
+    )
+    return Range(first, stop)
+
+
+class _Runs(NamedTuple):
+    """Runs of equal ids in lines of them: their ids, lines, and places in the line."""
+
+    ids: Tensor
+    line: Tensor
+    first: Tensor
+    stop: Tensor
+
+
+def _runs(ids: Tensor) -> _Runs:
+    import torch
+
+    length = ids.shape[-1]
+    ids = ids.reshape(-1, length)
+    starts = torch.ones_like(ids, dtype=torch.bool)
+    torch.ne(ids[:, 1:], ids[:, :-1], out=starts[:, 1:])
+    begin = starts.flatten().nonzero().squeeze(-1)
+    end = torch.cat([begin[1:], begin.new_tensor([ids.numel()])])
+    line = begin // length
+    return _Runs(ids.flatten()[begin].long(), line, begin - line * length, end - line * length)
