@@ -19,6 +19,7 @@ from maskc.runtime import dispatch, inputs, parts, structural
 from maskc.runtime.frames import frame, tracer
 from maskc.runtime.key_ranges import with_key_ranges
 from maskc.runtime.move import moved, sliced
+from maskc.runtime.qkv import check_qkv
 from maskc.runtime.request import Request
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Bound:
 
         """
         plan = self._plan(late)
-        self._check_qkv(q, k, v)
+        check_qkv(self.request, q, k, v)
         dispatch.check_dropout(dropout_p)
         if dispatch.named(backend) != "auto":
             dispatch.refuse_folding(backend, fold_bias)
@@ -208,12 +209,12 @@ class Bound:
 
     def scores(self, q: Tensor, k: Tensor, *, scale: float | None = None, **late: Any) -> Tensor:
         """Return the scores ``[B, H, Q, K]`` that the softmax is given, -inf where masked."""
-        self._check_qkv(q, k)
+        check_qkv(self.request, q, k)
         return reference.scores(self._plan(late), q, k, scale)
 
     def weights(self, q: Tensor, k: Tensor, *, scale: float | None = None, **late: Any) -> Tensor:
         """Return the attention probabilities ``[B, H, Q, K]``, before any epilogue."""
-        self._check_qkv(q, k)
+        check_qkv(self.request, q, k)
         return reference.probabilities(self._plan(late), q, k, scale)
 
     def epilogue(self, out: Tensor, lse: Tensor | None = None, **late: Any) -> Tensor:
@@ -227,7 +228,8 @@ class Bound:
         """
         plan = self._plan(late)
         if lse is None and plan.facts.reads_lse:
-            raise BindError("M423", "the epilogue reads `lse`, which is missing")
+            message = "the epilogue reads `lse`, which is missing"
+            raise BindError("M423", message, help="pass it: `bound.epilogue(out, lse)`")
         return plan.epilogue(out, lse)
 
     def choice(self, q: Tensor, k: Tensor, v: Tensor, **late: Any) -> dispatch.Choice:
@@ -246,7 +248,7 @@ class Bound:
             LoweringError: the bias cannot be folded.
 
         """
-        self._check_qkv(q, k, v)
+        check_qkv(self.request, q, k, v)
         return folding_error(self._plan(late), q, k, v, scale)
 
     def explain(
@@ -266,7 +268,7 @@ class Bound:
         plan = None if set(self.late) - set(late) else self._plan(late)
         qkv = None if q is None or k is None or v is None else (q, k, v)
         if qkv is not None:
-            self._check_qkv(*qkv)
+            check_qkv(self.request, *qkv)
         return explain_call(self, plan, qkv)
 
     @cached_property
@@ -345,19 +347,6 @@ class Bound:
         known = facts(SCORE, OUT)
         return Plan(module, self._mask.domain, known, self._mask.has_keys, self._nan_rows)
 
-    def _check_qkv(self, q: Tensor, k: Tensor, *values: Tensor) -> None:
-        """Refuse tensors of other sizes than were bound."""
-        sizes = self.request.sizes
-        batch, queries, keys = sizes[Sz.BATCH_SIZE], sizes[Sz.Q_LEN], sizes[Sz.KV_LEN]
-        _check_shape("q", q, (batch, sizes[Sz.NUM_HEADS], queries), self.request.device)
-        _check_shape("k", k, (batch, sizes[Sz.NUM_KV_HEADS], keys), self.request.device)
-        if q.shape[-1] != k.shape[-1]:
-            raise BindError(
-                "M422", f"q has width {q.shape[-1]} and k {k.shape[-1]}, expected the same"
-            )
-        for v in values:
-            _check_shape("v", v, (batch, sizes[Sz.NUM_KV_HEADS], keys), self.request.device)
-
 
 def _bound_again(
     program: Program, request: Request, given: Mapping[str, Any], built: Mapping[str, Any]
@@ -366,20 +355,6 @@ def _bound_again(
     bound = Bound(program, request, given)
     bound.__dict__.update(built)
     return bound
-
-
-def _check_shape(
-    name: str, x: Tensor, expected: tuple[int, int, int], device: torch.device
-) -> None:
-    shape = tuple(getattr(x, "shape", ()))
-    if len(shape) != 4 or shape[:3] != expected:
-        shown = ", ".join(map(str, expected))
-        message = f"{name} has shape {list(shape)}, expected [{shown}, width]"
-        raise BindError(
-            "M422", message, help="bind the sizes of the call, or call the program itself"
-        )
-    if x.device != device:
-        raise BindError("M409", f"{name} is on {x.device}, expected {device}")
 
 
 def _refuse_epilogue(plan: Plan, target: str) -> None:

@@ -109,7 +109,8 @@ def _tensor(load: Load, value: Any, request: Request) -> Tensor:
         found = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
         message = f"input `{name}` is a tensor or numbers, found {type(value).__name__}"
-        raise BindError("M411", message, load.span) from None
+        pair = " or a pair of two, for queries and for keys" if isinstance(value, tuple) else ""
+        raise BindError("M411", message, load.span, f"pass {_expected(load)}{pair}") from None
     if not _holds(found.dtype, kind):
         fix = {Type.BOOL: f"compare it: `{name} != 0`", Type.INT: f"convert it: `{name}.long()`"}
         message = f"input `{name}` takes {kind.value}s, found {found.dtype}"
@@ -125,7 +126,7 @@ def _tensor(load: Load, value: Any, request: Request) -> Tensor:
         found = found.long()  # arithmetic in 8 or 16 bits would wrap
     if 0 in found.shape:
         message = f"input `{name}` is empty, its shape is {list(found.shape)}"
-        raise BindError("M413", message, load.span)
+        raise BindError("M413", message, load.span, f"expected {_expected(load)}")
     return found
 
 
@@ -168,4 +169,5 @@ def _expected_rank(allowed: tuple[int, ...]) -> str:
 def _batch(name: str, found: int, request: Request, span: Span | None) -> BindError:
     expected = request.sizes[Sz.BATCH_SIZE]
     message = f"input `{name}` has a batch of {found}, expected {expected} or 1"
-    return BindError("M415", message, span)
+    help = f"give one for each batch, or leave the dimension out where all share `{name}`"
+    return BindError("M415", message, span, help)

@@ -15,6 +15,7 @@ from maskc.ir.layers import LAYER
 from maskc.ir.text import to_text
 from maskc.passes.driver import Simplified
 from maskc.runtime.bound import Bound
+from maskc.runtime.qkv import check_tensors
 from maskc.runtime.recipe import Recipe
 from maskc.runtime.request import find_device, request
 from maskc.source import Span
@@ -195,11 +196,7 @@ class Program:
             The output ``[B, H, Q, Dv]``, or with ``return_lse`` the output and ``[B, H, Q]``.
 
         """
-        for name, tensor in (("q", q), ("k", k), ("v", v)):
-            shape = getattr(tensor, "shape", ())
-            if len(shape) != 4:
-                message = f"{name} has shape {list(shape)}, expected 4 dimensions"
-                raise BindError("M422", message, help="[batch, heads, tokens, width]")
+        check_tensors(q=q, k=k, v=v)
         call = {name: keywords.pop(name) for name in CALL if name in keywords}
         bound = self.bind(
             q_len=q.shape[2],

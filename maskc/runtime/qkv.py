@@ -27,7 +27,9 @@ def check_tensors(**tensors: Any) -> None:
     for name, x in tensors.items():
         if not isinstance(x, torch.Tensor):
             message = f"{name} is a tensor {LAYOUT}, found {_described(x)}"
-            raise BindError("M422", message, help=f"convert it: `torch.as_tensor({name})`")
+            held = isinstance(x, list | tuple) or hasattr(x, "__array__")
+            help = f"convert it: `torch.as_tensor({name})`" if held else "pass a tensor of floats"
+            raise BindError("M422", message, help=help)
         if x.dim() != 4:
             message = f"{name} has shape {list(x.shape)}, expected 4 dimensions"
             raise BindError("M422", message, help=LAYOUT)

@@ -19,6 +19,15 @@ MAX_BLOCK = 2**20
 MAX_SIZE = 2**31 - 1
 """Rows, heads and batches: index arithmetic has 32 bits."""
 
+SIZES_OF = {
+    "q_len": "q.shape[2]",
+    "kv_len": "k.shape[2]",
+    "batch_size": "q.shape[0]",
+    "num_heads": "q.shape[1]",
+    "num_kv_heads": "k.shape[1]",
+}
+"""Where a size is read off, for the error of a wrong one."""
+
 KEYWORDS = (
     *(size.value for size in Sz),
     *("q_offset", "kv_offset", "head_offset", "q_positions", "kv_positions"),
@@ -111,7 +120,8 @@ def find_device(device: Any) -> torch.device:
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError):
-        raise BindError("M403", f"`device` is no device, found {device!r}") from None
+        message = f"`device` is no device, found {device!r}"
+        raise BindError("M403", message, help="write it as torch does: `cpu`, `cuda:0`") from None
     if found.type == "cuda" and found.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return found
@@ -122,12 +132,15 @@ def _size(name: str, value: Any) -> int:
         number = None if isinstance(value, bool) else int(value.__index__())
     except (AttributeError, TypeError):
         number = None
+    of = SIZES_OF[name]
     if number is None:
-        raise BindError("M403", f"`{name}` is an int, found {value!r}")
+        raise BindError("M403", f"`{name}` is an int, found {value!r}", help=f"it is `{of}`")
     if number < 1:
-        raise BindError("M403", f"`{name}` is at least 1, found {value!r}")
+        help = f"skip the call where there is nothing to attend; else it is `{of}`"
+        raise BindError("M403", f"`{name}` is at least 1, found {value!r}", help=help)
     if number > MAX_SIZE:
-        raise BindError("M403", f"`{name}` is at most {MAX_SIZE}, found {value!r}")
+        help = "index arithmetic has 32 bits: split the call"
+        raise BindError("M403", f"`{name}` is at most {MAX_SIZE}, found {value!r}", help=help)
     return number
 
 
@@ -174,7 +187,8 @@ class _Rows:
         if lowest < 0:
             given = "positions" if table is not None else "offset"
             message = f"`{side}_{given}` holds {lowest}, expected positions from 0"
-            raise BindError("M407", message)
+            help = "positions count from 0, in any order: shift them"
+            raise BindError("M407", message, help=help)
         return form
 
     def offset(self, name: str, value: Any, scalar: bool = False) -> Tensor:
@@ -182,7 +196,8 @@ class _Rows:
         found = self._ints(name, value)
         self._fit(name, found, [()] if scalar else [(), (self.batch,)])
         if int(found.min()) < 0:
-            raise BindError("M407", f"`{name}` is at least 0, found {int(found.min())}")
+            message = f"`{name}` is at least 0, found {int(found.min())}"
+            raise BindError("M407", message, help="positions and heads count from 0")
         return found
 
     def _ints(self, name: str, value: Any) -> Tensor:
@@ -192,9 +207,11 @@ class _Rows:
             found = torch.as_tensor(value)
         except (TypeError, ValueError, RuntimeError):
             message = f"`{name}` is an int or a tensor of ints, found {type(value).__name__}"
-            raise BindError("M408", message) from None
+            help = f"pass numbers: `{name}=4`, or a tensor of ints"
+            raise BindError("M408", message, help=help) from None
         if found.is_floating_point() or found.is_complex() or found.dtype is torch.bool:
-            raise BindError("M408", f"`{name}` holds ints, found {found.dtype}")
+            message = f"`{name}` holds ints, found {found.dtype}"
+            raise BindError("M408", message, help=f"convert it: `{name}.long()`")
         if isinstance(value, torch.Tensor) and value.device != self.device and value.dim():
             message = f"`{name}` is on {value.device}, expected {self.device}"
             raise BindError("M409", message, help=f"move it: `{name}.to('{self.device}')`")
@@ -204,4 +221,12 @@ class _Rows:
         if tuple(found.shape) not in shapes:
             expected = " or ".join(str(list(shape)) if shape else "a number" for shape in shapes)
             message = f"`{name}` has shape {list(found.shape)}, expected {expected}"
-            raise BindError("M408", message)
+            raise BindError("M408", message, help=_shape_help(name))
+
+
+def _shape_help(name: str) -> str:
+    """Tell what the entries of a table of offsets or positions stand for."""
+    if name == "head_offset":
+        return "it is one number for the whole call"
+    each = "row, or for each batch and row" if name.endswith("positions") else "batch, or a number"
+    return f"give one entry for each {each}"

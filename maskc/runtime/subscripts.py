@@ -96,7 +96,9 @@ def _check_count(load: Load, which: Ix, found: int, sizes: Mapping[Sz, int]) -> 
             f"input `{load.input.name}` has {found} entries along `{which.value}`, "
             f"expected {expected} ({size.value}) or 1"
         )
-        raise BindError("M416", message, load.span)
+        which_one = "batch" if which is Ix.BATCH else "head"
+        help = f"give one for each {which_one} of the call, or one for all"
+        raise BindError("M416", message, load.span, help)
 
 
 def open_dangers(
