@@ -37,6 +37,9 @@ drawn as what becomes of a score of 2, where the mask lets it through.
 
 `make gallery` draws the pictures and writes this page. The tensors come from
 `maskc.integrations.inputs`: documents from lengths or `cu_seqlens`, trees, slopes, tables.
+
+`python train.py` is a program in use: it trains a small model on every backend, its mask from a
+config, and holds the loss curves against each other.
 """
 BEYOND = """## What no program can say
 

@@ -130,6 +130,9 @@ class Decoder(nn.Module):
         offset = {"head_offset": rank * heads} if ranks > 1 else {}
         call = {"q_len": q_len, "batch_size": batch_size, **sizes, **offset, **inputs}
         bounds = {program: program.bind(**call) for program in dict.fromkeys(self.programs)}
+        if self.config.attention_impl == "flex":
+            for bound in bounds.values():
+                _ = bound.block_mask  # built here for all layers, not in the graph of each
         return [bounds[program] for program in self.programs]
 
     def forward(
@@ -179,3 +182,16 @@ def next_token_loss(logits: Tensor, tokens: Tensor, doc: Tensor) -> Tensor:
     last = doc[:, 1:] != doc[:, :-1]
     targets = tokens[:, 1:].masked_fill(last, -100)
     return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets.flatten())
+
+
+def compiled(model: Decoder, **how: Any) -> Decoder:
+    """Compile each layer as one graph; the masks are its arguments, so they compile nothing."""
+    for place, layer in enumerate(model.layers):
+        model.layers[place] = torch.compile(layer, fullgraph=True, **how)
+    return model
+
+
+def loss_of(model: nn.Module, tokens: Tensor, doc: Tensor) -> Tensor:
+    """Return the loss of a batch; the masks of all layers are bound here, once."""
+    bounds = model.bind(tokens.shape[1], tokens.shape[0], doc=doc)
+    return next_token_loss(model(tokens, bounds), tokens, doc)

@@ -1,9 +1,7 @@
 """Train the decoder on packed synthetic documents: alone, or sharded over ranks.
 
-    python examples/decoder/train.py
-    torchrun --nproc-per-node 2 examples/decoder/train.py --dtype bfloat16 --compile
-
-Documents count up in steps of their own, so that a model that looks back learns them.
+python examples/decoder/train.py
+torchrun --nproc-per-node 2 examples/decoder/train.py --dtype bfloat16 --compile
 """
 
 import argparse
@@ -13,7 +11,6 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor.parallel import (
@@ -24,25 +21,10 @@ from torch.distributed.tensor.parallel import (
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from examples.decoder.model import Config, Decoder, next_token_loss
+from examples.decoder.data import packed
+from examples.decoder.model import Config, Decoder, compiled, loss_of
 
 CONFIG = Path(__file__).with_name("decoder.toml")
-
-
-def packed(config: Config, rows: int, length: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return tokens and document ids ``[rows, length]``, three documents to a row."""
-    random = torch.Generator().manual_seed(seed)
-    cuts = torch.randint(length // 8, length - length // 8, (rows, 2), generator=random)
-    doc = (torch.arange(length)[:, None] >= cuts[:, None]).sum(dim=-1)
-    step = torch.randint(1, 8, (rows, 3), generator=random).gather(1, doc)
-    return step.cumsum(dim=1) % config.vocab, doc
-
-
-def compiled(model: Decoder) -> Decoder:
-    """Compile each layer as one graph; the masks are its arguments, so they compile nothing."""
-    for place, layer in enumerate(model.layers):
-        model.layers[place] = torch.compile(layer, fullgraph=True)
-    return model
 
 
 def sharded(model: Decoder, mesh: DeviceMesh, dtype: torch.dtype) -> Decoder:
@@ -70,12 +52,6 @@ def split_by_heads(model: Decoder, mesh: DeviceMesh) -> Decoder:
     return model
 
 
-def loss_of(model: nn.Module, tokens: Tensor, doc: Tensor) -> Tensor:
-    """Return the loss of a batch; the masks of all layers are bound here, once."""
-    bounds = model.bind(tokens.shape[1], tokens.shape[0], doc=doc)
-    return next_token_loss(model(tokens, bounds), tokens, doc)
-
-
 def main() -> None:
     """Train, and print the loss."""
     parser = argparse.ArgumentParser(description="Train a small decoder.")
@@ -96,7 +72,7 @@ def main() -> None:
         model = sharded(model, mesh, getattr(torch, options.dtype))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for step in range(options.steps + 1):
-        loss = loss_of(model, *packed(config, 8, 128, seed=step * ranks + rank))
+        loss = loss_of(model, *packed(config.vocab, 8, 128, seed=step * ranks + rank))
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -15,7 +15,7 @@ from maskc.lower import flex, reference, sdpa
 from maskc.lower.folding_error import folding_error
 from maskc.lower.mods import MaskMod, ScoreMod, mask_mod, score_mod
 from maskc.lower.plan import Plan, facts
-from maskc.runtime import dispatch, inputs, parts, structural
+from maskc.runtime import dispatch, inputs, parts, structural, traced
 from maskc.runtime.frames import frame, tracer
 from maskc.runtime.key_ranges import with_key_ranges
 from maskc.runtime.move import moved, sliced
@@ -64,6 +64,7 @@ class Bound:
         roots = (module.score, module.out)
         self._frame = frame(roots, request, None if self._mask.expr == TRUE else self._mask.expr)
         self._traced_code = tracer()
+        self._blocks = traced.blocks(self._mask.expr, request.device, request.block_size)
         self.late = inputs.missing(roots, given)
         self._score = None if self.late else self._bind_score(given)
 
@@ -113,7 +114,7 @@ class Bound:
         match backend:
             case "flex":
                 dispatch.refuse_dropout("flex", dropout_p)
-                out, lse = flex.flex(plan, q, k, v, self.block_mask, scale, return_lse)
+                out, lse = flex.flex(plan, q, k, v, self._block_mask(), scale, return_lse)
             case "sdpa":
                 dispatch.refuse_mixed((q, k, v))
                 out, lse = sdpa.sdpa(plan, q, k, v, scale, dropout_p, return_lse, fold_bias)
@@ -169,7 +170,7 @@ class Bound:
         """
         plan = self._plan(late)
         _refuse_epilogue(plan, "flex_attention")
-        return flex.flex_args(plan, self.block_mask)
+        return flex.flex_args(plan, self._block_mask())
 
     def sdpa_args(
         self, q: Tensor | None = None, k: Tensor | None = None, **late: Any
@@ -319,6 +320,16 @@ class Bound:
                     self.program.module.mask.span,
                     'allow a key there, or take `empty_rows="zero"`',
                 )
+
+    def _block_mask(self) -> BlockMask | None:
+        """Return the block mask; in a trace that has none yet, one that the graph builds."""
+        import torch
+
+        if not torch.compiler.is_compiling() or "block_mask" in self.__dict__:
+            return self.block_mask
+        if self._mask.expr == TRUE:
+            return None
+        return traced.traced_block_mask(self._blocks, self._mask.domain)
 
     def _plan(self, late: Mapping[str, Any]) -> Plan:
         """Return the whole program over tensors, with the inputs of this call."""

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from examples.decoder import train
-from examples.decoder.model import Config, Decoder
+from examples.decoder.data import packed
+from examples.decoder.model import Config, Decoder, loss_of
 
 ROWS, LENGTH = 2, 48
 CONFIG = Config.read(Path(train.CONFIG))
@@ -119,7 +120,7 @@ def test_it_learns() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for step in range(25):
-        loss = train.loss_of(model, *train.packed(CONFIG, 4, 96, seed=step))
+        loss = loss_of(model, *packed(CONFIG.vocab, 4, 96, seed=step))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

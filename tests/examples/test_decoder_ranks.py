@@ -15,7 +15,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
 from examples.decoder import train
-from examples.decoder.model import Config, Decoder
+from examples.decoder.data import packed
+from examples.decoder.model import Config, Decoder, compiled, loss_of
 
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo")
 
@@ -58,9 +59,9 @@ def fsdp(rank: int, config: Config, dtype: torch.dtype) -> dict[str, Tensor]:
     """Return the gradients of a step in which each rank has rows of its own."""
     model = model_of(config)
     if dtype is torch.bfloat16:
-        model = train.compiled(model)
+        model = compiled(model)
     model = train.sharded(model, init_device_mesh("cpu", (RANKS,)), dtype)
-    train.loss_of(model, *train.packed(CONFIG, ROWS, LENGTH, seed=rank)).backward()
+    loss_of(model, *packed(CONFIG.vocab, ROWS, LENGTH, seed=rank)).backward()
     return gradients(model)
 
 
@@ -68,7 +69,7 @@ def tensor_parallel(rank: int) -> dict[str, Tensor]:
     """Return the gradients of a step in which each rank has heads of its own."""
     model = model_of(replace(CONFIG, mask=BY_HEAD))
     model = train.split_by_heads(model, init_device_mesh("cpu", (RANKS,)))
-    tokens, _ = train.packed(CONFIG, ROWS, LENGTH, seed=0)
+    tokens, _ = packed(CONFIG.vocab, ROWS, LENGTH, seed=0)
     bounds = model.bind(LENGTH, ROWS, ranks=RANKS, rank=rank, **by_head())
     model(tokens, bounds).square().mean().backward()
     return gradients(model)
@@ -111,8 +112,7 @@ def test_fsdp2_gives_the_gradients_of_one_process(
     found = over_ranks(tmp_path, fsdp, config, dtype)
     alone = model_of(config)
     losses = [
-        train.loss_of(alone, *train.packed(CONFIG, ROWS, LENGTH, seed=rank))
-        for rank in range(RANKS)
+        loss_of(alone, *packed(CONFIG.vocab, ROWS, LENGTH, seed=rank)) for rank in range(RANKS)
     ]
     (sum(losses) / RANKS).backward()
     assert worst(found, gradients(alone)) < tolerance
@@ -121,6 +121,6 @@ def test_fsdp2_gives_the_gradients_of_one_process(
 def test_tensor_parallelism_keeps_each_heads_inputs(tmp_path: Path) -> None:
     found = over_ranks(tmp_path, tensor_parallel)
     alone = model_of(replace(CONFIG, mask=BY_HEAD))
-    tokens, _ = train.packed(CONFIG, ROWS, LENGTH, seed=0)
+    tokens, _ = packed(CONFIG.vocab, ROWS, LENGTH, seed=0)
     alone(tokens, alone.bind(LENGTH, ROWS, **by_head())).square().mean().backward()
     assert worst(found, gradients(alone)) < 1e-4

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from examples import train as train_everywhere
 from examples.decoder import train
+from examples.decoder.data import packed
 from examples.dynamic_mask import dynamic
 
 
@@ -21,6 +23,32 @@ def test_decoder(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
     train.main()
     losses = [float(line.split()[-1]) for line in capsys.readouterr().out.splitlines()]
     assert losses[-1] < losses[0]
+
+
+def test_train_on_every_backend(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = "--steps 5 --rows 2 --length 64 --compiler aot_eager"
+    monkeypatch.setattr("sys.argv", ["train.py", *small.split()])
+    train_everywhere.main()
+    shown = capsys.readouterr().out
+    for backend in train_everywhere.BACKENDS:
+        (line,) = (line for line in shown.splitlines() if line.startswith(f"{backend} "))
+        assert " compiled, 0 later" in line
+        assert ("forward only" in line) == (backend == "flex")
+
+
+def test_train_tells_when_a_step_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = iter([48, 56, 64])
+    monkeypatch.setattr(
+        train_everywhere,
+        "packed",
+        lambda vocab, rows, _, seed: packed(vocab, rows, next(lengths), seed),
+    )
+    small = "--steps 3 --rows 2 --compiler aot_eager --backends sdpa"
+    monkeypatch.setattr("sys.argv", ["train.py", *small.split()])
+    with pytest.raises(AssertionError, match="a later step compiled"):
+        train_everywhere.main()
 
 
 def test_monai(capsys: pytest.CaptureFixture[str]) -> None:
