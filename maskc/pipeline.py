@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from os import PathLike
 
+from maskc.analysis.hidden import hidden
 from maskc.checking import raise_first
-from maskc.errors import MaskNameError, MaskSyntaxError, did_you_mean
+from maskc.errors import LoweringError, MaskNameError, MaskSyntaxError, did_you_mean
 from maskc.ir.elaborate import Constant, elaborate
 from maskc.ir.layers import LAYER, open_layer
+from maskc.ir.nodes import Expr
 from maskc.loading import Paths, read, read_libraries
-from maskc.passes.driver import simplify
+from maskc.passes.driver import AT_EVERY_PAIR, WHOLE, simplify
 from maskc.runtime.program import Program
 from maskc.runtime.recipe import Recipe, keyed
 from maskc.runtime.request import EMPTY_ROWS
@@ -30,7 +32,8 @@ def compile_mask(
     Args:
         source: its text.
         empty_rows: what a query row without a key gives: ``zero`` (the default; log-sum-exp -inf),
-            ``all`` (it attends to every key), ``nan``, or ``error`` when bound.
+            ``all`` (it attends to every key), ``nan``, or ``error`` when bound. A key that the
+            mask, or a choice of -inf in the score, allows is one, whatever its score comes out as.
         library: a ``.mask`` file of definitions to use beside the standard library, or several;
             a later one hides what an earlier one defines.
         **constants: values of the program's params and sizes of its axes. ``param layer: int``
@@ -53,7 +56,10 @@ def compile_recipe(recipe: Recipe) -> Program:
     constants = recipe.values if is_open is None else {**recipe.values, LAYER: 0}
     elaborated, more = elaborate(tree, constants, recipe.libraries)
     raise_first([*errors, *more])
-    return Program(elaborated, simplify(elaborated.module), recipe, is_open)
+    laws = AT_EVERY_PAIR if recipe.empty_rows == "all" else WHOLE
+    simplified = simplify(elaborated.module, laws=laws)
+    _check_hidden(simplified.module.score, recipe.empty_rows)
+    return Program(elaborated, simplified, recipe, is_open)
 
 
 Program.compiler = staticmethod(compile_recipe)
@@ -92,6 +98,16 @@ def _check_policy(empty_rows: str) -> None:
             did_you_mean(str(empty_rows), EMPTY_ROWS) or f"expected one of {', '.join(EMPTY_ROWS)}"
         )
         raise MaskNameError("M311", f"unknown `empty_rows={empty_rows!r}`", help=help)
+
+
+def _check_hidden(score: Expr, empty_rows: str) -> None:
+    """Refuse a policy for rows without keys where the scores decide which keys there are."""
+    found = None if empty_rows == "zero" else hidden(score)
+    if found is not None:
+        policy = f'`empty_rows="{empty_rows}"`'
+        message = f"{policy} cannot tell whether a query has a key: that depends on its scores"
+        help = 'take `empty_rows="zero"`, or let positions and inputs choose the -inf'
+        raise LoweringError("M512", message, found.span, help)
 
 
 def _text(source: object) -> str:

@@ -104,7 +104,8 @@ def evaluate(expr: Expr, at: Point, env: Env) -> Number:
             result = arithmetic(op, value(left), value(right))
             return float(result) if expr.type is Type.FLOAT else result
         case Call(fn, args):
-            return function(fn, [value(arg) for arg in args])
+            result = function(fn, [value(arg) for arg in args])
+            return float(result) if expr.type is Type.FLOAT else result
         case Compare(op, left, right):
             return compare(op, value(left), value(right))
         case Not(arg):

@@ -361,11 +361,11 @@ class _Writer:
         return text
 
     def _int(self, text: str) -> str:
-        finite, end = rounded(self._short(text))
+        finite, end = rounded(self._short(text, WIDTH // 3))
         return f"{self._line(finite)}{end}"
 
-    def _short(self, text: str) -> str:
-        return text if len(text) <= WIDTH // 2 else self._line(text)
+    def _short(self, text: str, width: int = WIDTH // 2) -> str:
+        return text if len(text) <= width else self._line(text)
 
     def _float(self, expr: Expr, level: int) -> str:
         if expr.type is Type.FLOAT or is_number(expr):

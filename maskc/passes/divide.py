@@ -16,59 +16,72 @@ from maskc.ir.types import ArithOp, Type
 from maskc.ir.typing import MAX_CONSTANT
 from maskc.passes.affine import rejoined
 from maskc.passes.linear import Linear, fits, linear, to_expr
-from maskc.passes.ranges import highest, lowest
+from maskc.passes.ranges import Lowest, lowest
 
 
-def divide(expr: Expr) -> Expr | None:
-    """Return the quotient or the remainder of smaller numbers."""
+def divide(expr: Expr, low: Lowest = lowest) -> Expr | None:
+    """Return the quotient or the remainder of smaller numbers.
+
+    Args:
+        expr: any term.
+        low: what is known of the least value of a sum where the term is evaluated.
+
+    """
     match expr:
         case Arith(ArithOp.FLOORDIV, value, IntConst(n)) if n > 0 and value.type is Type.INT:
-            form = _quotient(rejoined(linear(value)), n)
+            form = _quotient(rejoined(linear(value)), n, low)
         case Arith(ArithOp.MOD, value, IntConst(n)) if n > 0 and value.type is Type.INT:
-            form = _remainder(rejoined(linear(value)), n)
+            form = _remainder(rejoined(linear(value)), n, low)
         case _:
             return None
     return to_expr(form) if fits(form) else None
 
 
-def _quotient(form: Linear, n: int) -> Linear:
+def _quotient(form: Linear, n: int, low: Lowest) -> Linear:
     whole, rest = _split(form, n, _truncated)
     if not rest.terms:
         return whole.shifted(rest.constant // n)
-    nested = _nested(rest, n)
+    nested = _nested(rest, n, low)
     if nested is not None:
         return whole + nested
-    low, high = lowest(rest), highest(rest)
-    if low is not None and high is not None and low // n == high // n:
-        return whole.shifted(low // n)
+    block = _block(rest, n, low)
+    if block is not None:
+        return whole.shifted(block)
     common = gcd(rest.content, n)
     inner = Linear(tuple((t, c // common) for t, c in rest.terms), rest.constant // common)
     return whole + _atom(ArithOp.FLOORDIV, inner, n // common)
 
 
-def _nested(rest: Linear, n: int) -> Linear | None:
+def _nested(rest: Linear, n: int, low: Lowest) -> Linear | None:
     """Return ``(x // m + c) // n`` as ``(x + m·c) // (m·n)``."""
     match rest.terms:
         case ((Arith(ArithOp.FLOORDIV, value, IntConst(m)), 1),) if 0 < m * n <= MAX_CONSTANT:
-            return _quotient(linear(value).shifted(m * rest.constant), m * n)
+            return _quotient(linear(value).shifted(m * rest.constant), m * n, low)
         case _:
             return None
 
 
-def _remainder(form: Linear, n: int) -> Linear:
-    low, high = lowest(form), highest(form)
-    if low is not None and high is not None and low // n == high // n:
-        return form.shifted(-(low // n) * n)
+def _remainder(form: Linear, n: int, low: Lowest) -> Linear:
+    block = _block(form, n, low)
+    if block is not None:
+        return form.shifted(-block * n)
     _, rest = _split(_unwrapped(form, n), n, _nearest)
     if not rest.terms:
         return Linear((), rest.constant % n)
     common = gcd(rest.content, n)
     inner = Linear(tuple((t, c // common) for t, c in rest.terms), rest.constant // common)
     left = rest.constant % common
-    low, high = lowest(inner), highest(inner)
-    if low is not None and high is not None and low >= 0 and high < n // common:
+    if _block(inner, n // common, low) == 0:
         return inner.times(common).shifted(left)
     return _atom(ArithOp.MOD, inner, n // common).times(common).shifted(left)
+
+
+def _block(form: Linear, n: int, low: Lowest) -> int | None:
+    """Return ``form // n`` where it is the same for every value that the form may have."""
+    least, below = low(form), low(-form)
+    if least is None or below is None or least // n != -below // n:
+        return None
+    return least // n
 
 
 def _unwrapped(form: Linear, n: int) -> Linear:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from maskc.ir.nodes import Arith, Expr, IntConst, Load, Module, children, with_children
-from maskc.ir.types import ArithOp, Dim, Type
+from maskc.ir.nodes import Expr, Module, children, with_children
 from maskc.passes.absorb import absorb
 from maskc.passes.affine import affine
 from maskc.passes.algebra import algebra
@@ -24,6 +23,8 @@ from maskc.passes.equate import equate
 from maskc.passes.flatten import flatten
 from maskc.passes.fold import fold
 from maskc.passes.hide import hide
+from maskc.passes.inherit import inherit
+from maskc.passes.meaning import keeps_meaning
 from maskc.passes.negate import negate
 from maskc.passes.pair import pair
 from maskc.passes.select import select
@@ -50,14 +51,19 @@ PASSES: tuple[Pass, ...] = (
     complement,
     absorb,
     select,
-    assume,
     constrain,
+    assume,
     arrange,
 )
 """The passes, in the order in which they are tried at a term."""
 
-WHOLE: tuple[Callable[[Module], Module | None], ...] = (hide, algebra)
+WholeLaw = Callable[[Module], Module | None]
+
+WHOLE: tuple[WholeLaw, ...] = (hide, inherit, algebra)
 """The laws of whole programs, tried when no pass applies at any term."""
+
+AT_EVERY_PAIR: tuple[WholeLaw, ...] = (hide, algebra)
+"""Those that keep the score where the mask is false too, as empty rows that see all keys need."""
 
 MAX_STEPS = 4_000
 """Laws that one program may use; a larger one stays correct, but not in normal form."""
@@ -74,9 +80,18 @@ class Simplified:
     laws: tuple[str, ...]
 
 
-def simplify(module: Module, passes: tuple[Pass, ...] = PASSES) -> Simplified:
-    """Return the module in normal form: same value at every point, same types, same spans."""
-    work = _Work(passes)
+def simplify(
+    module: Module, passes: tuple[Pass, ...] = PASSES, laws: tuple[WholeLaw, ...] = WHOLE
+) -> Simplified:
+    """Return the module in normal form: same value at every point, same types, same spans.
+
+    Args:
+        module: the module.
+        passes: the laws of terms.
+        laws: the laws of whole programs.
+
+    """
+    work = _Work(passes, laws)
     current = module.map(work.visit)
     while (replaced := work.whole(current)) is not None:
         current = replaced.map(work.visit)
@@ -87,6 +102,7 @@ def simplify(module: Module, passes: tuple[Pass, ...] = PASSES) -> Simplified:
 @dataclass(slots=True)
 class _Work:
     passes: tuple[Pass, ...]
+    whole_laws: tuple[WholeLaw, ...]
     laws: dict[str, None] = field(default_factory=dict)
     _memo: dict[Expr, Expr] = field(default_factory=dict)
     _steps: int = 0
@@ -98,7 +114,7 @@ class _Work:
 
     def whole(self, module: Module) -> Module | None:
         """Return what the first law of whole programs that applies makes of ``module``."""
-        for law in WHOLE:
+        for law in self.whole_laws:
             replaced = law(module)
             if replaced is not None:
                 self.use(law.__name__)
@@ -120,7 +136,7 @@ class _Work:
         if not kids:
             return term
         rebuilt = with_children(term, tuple(self.visit(kid) for kid in kids))
-        return rebuilt if _keeps_meaning(term, rebuilt) else term
+        return rebuilt if keeps_meaning(term, rebuilt) else term
 
     def _step(self, term: Expr) -> Expr | None:
         """Return what the first pass that applies makes of ``term``."""
@@ -135,21 +151,3 @@ class _Work:
             self.use(rule.__name__)
             return replaced
         return None
-
-
-def _keeps_meaning(term: Expr, rebuilt: Expr) -> bool:
-    """Tell whether simpler operands leave an operator what it was.
-
-    ``2 ** n`` is an int only if n is an int constant when it is written; of a pair of tensors a
-    subscript takes the one for keys if it mentions k at all; and the text of a constant division
-    by zero or overflow would be refused.
-    """
-    match rebuilt:
-        case Load():
-            return (Dim.K in term.deps) == (Dim.K in rebuilt.deps)
-        case Arith(ArithOp.FLOORDIV | ArithOp.MOD, _, IntConst(0)) if rebuilt.type is Type.INT:
-            return rebuilt == term
-        case Arith(_, IntConst(), IntConst()) if rebuilt.type is term.type is Type.INT:
-            return rebuilt == term or fold(rebuilt) is not None
-        case _:
-            return rebuilt.type is term.type

@@ -60,11 +60,13 @@ def _split(score: Expr) -> Split | None:
             return _of_choice(score, _split(then), _split(other))
         case Arith(ArithOp.ADD, left, right):
             return _of_sum(score, _split(left), _split(right))
-        case Arith(ArithOp.SUB | ArithOp.DIV | ArithOp.MUL, left, right):
+        case Arith(ArithOp.SUB, left, right):
+            return _of_sum(score, _split(left), _negated(_split(_minus(right))))
+        case Arith(ArithOp.DIV | ArithOp.MUL, left, right) if _is_positive(right):
             split = _split(left)
-            if split is None or not (score.op is ArithOp.SUB or _is_positive(right)):
-                return None
-            return Split(split.cond, Arith(score.op, split.rest, right))
+            return None if split is None else Split(split.cond, Arith(score.op, split.rest, right))
+        case Call(Fn.NEG, (Where() as arg,)):
+            return _split(_minus(arg))
         case Call(Fn.MIN, args):
             return _of_least(args)
         case _:
@@ -93,7 +95,24 @@ def _of_sum(score: Arith, left: Split | None, right: Split | None) -> Split | No
     if left is None and right is None:
         return None
     one, two = left or Split(TRUE, score.left), right or Split(TRUE, score.right)
-    return Split(And((one.cond, two.cond)), Arith(ArithOp.ADD, one.rest, two.rest))
+    return Split(And((one.cond, two.cond)), Arith(score.op, one.rest, two.rest))
+
+
+def _minus(expr: Expr) -> Expr:
+    """Return ``-expr``, with the minus inside choices, before what they choose."""
+    match expr:
+        case Where(cond, then, other):
+            return Where(cond, _minus(then), _minus(other))
+        case FloatConst(value):
+            return FloatConst(-value)
+        case Call(Fn.NEG, (arg,)):
+            return arg
+        case _:
+            return Call(Fn.NEG, (expr,))
+
+
+def _negated(split: Split | None) -> Split | None:
+    return None if split is None else Split(split.cond, _minus(split.rest))
 
 
 def _of_least(args: tuple[Expr, ...]) -> Split | None:

@@ -8,7 +8,7 @@ tensor parallelism holds heads from an offset on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from maskc.ir.nodes import (
@@ -28,6 +28,9 @@ Range = tuple[int | None, int | None]
 """The least and the largest value, both included; None where there is none."""
 
 ANY: Range = (None, None)
+
+Lowest = Callable[[Linear], int | None]
+"""A number that a form is never below at some place, None if there is none; see ``lowest``."""
 
 _LARGEST = {
     Index(Ix.Q_IDX): Linear(((Size(Sz.Q_LEN), 1),), -1),

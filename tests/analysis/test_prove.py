@@ -6,14 +6,16 @@ from hypothesis import strategies as st
 
 z3 = pytest.importorskip("z3")
 
-from strategies import Words, grid, masks  # noqa: E402
+from strategies import Words, grid, ints, masks  # noqa: E402
 
 from maskc.analysis.equivalence import Different, Equal, Unknown, equivalent  # noqa: E402
 from maskc.analysis.prove import Verdict, prove, prove_terms  # noqa: E402
 from maskc.ir.elaborate import elaborate  # noqa: E402
-from maskc.ir.nodes import OUT, SCORE, Arith, Compare, Expr, IntConst, Module, rewrite  # noqa: E402
+from maskc.ir.nodes import OUT, SCORE, Arith, Compare, Expr, IntConst, Module, Where, rewrite  # noqa: E402
 from maskc.ir.types import ArithOp, CompareOp  # noqa: E402
 from maskc.passes.driver import PASSES, Pass, simplify  # noqa: E402
+from maskc.passes.facts import facts  # noqa: E402
+from maskc.passes.under import under  # noqa: E402
 from maskc.source import Source  # noqa: E402
 from maskc.syntax.parse import parse  # noqa: E402
 
@@ -66,6 +68,17 @@ def test_every_simplification_is_proved(mask: Expr) -> None:
     after = simplify(Module(mask, SCORE, OUT)).module.mask
     verdict = prove_terms(mask, after, timeout_ms=500)
     event(verdict.value)
+    assert verdict is not Verdict.OPEN
+
+
+@settings(max_examples=60)
+@given(
+    cond=WORDS.flatmap(lambda words: masks(depth=1, words=words)), term=ints(2, Words(floats=False))
+)
+def test_what_facts_make_of_a_term_is_proved(cond: Expr, term: Expr) -> None:
+    before, after = Where(cond, term, IntConst(0)), under(term, facts(cond, True))
+    verdict = prove_terms(before, Where(cond, after, IntConst(0)), timeout_ms=500)
+    event(f"{verdict.value}, changed: {after != term}")
     assert verdict is not Verdict.OPEN
 
 

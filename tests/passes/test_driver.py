@@ -24,7 +24,7 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.text import to_text
 from maskc.ir.types import CompareOp, Dim, Given
-from maskc.passes.driver import PASSES, Pass, simplify
+from maskc.passes.driver import AT_EVERY_PAIR, PASSES, Pass, simplify
 from maskc.source import Source
 from maskc.syntax.parse import parse
 
@@ -152,6 +152,7 @@ GUARDS = [
 @pytest.mark.parametrize("text", GUARDS)
 def test_guards_stay_before_what_they_guard(text: str) -> None:
     module = read(text)
+    everywhere = simplify(module, laws=AT_EVERY_PAIR).module
     simplified = simplify(module).module
     tables = {"n": _Table((), 0), "t": _Table((3,), 1)}
     for q in range(4):
@@ -159,7 +160,8 @@ def test_guards_stay_before_what_they_guard(text: str) -> None:
             env = Env({}, tables, given={Given.SCORE: 1.0})
             at = Point(0, 0, q, k)
             assert attended(module, at, env) == attended(simplified, at, env)
-            assert evaluate(simplified.score, at, env) is not None
+            assert attended(module, at, env) == attended(everywhere, at, env)
+            assert evaluate(everywhere.score, at, env) is not None
 
 
 class _Table:
