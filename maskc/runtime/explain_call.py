@@ -81,7 +81,7 @@ def _tiles(bound: Bound) -> list[str]:
     if bound.block_mask is None:
         return []
     tiles = bound.tiles
-    high, wide = bound.request.block_size
+    high, wide = bound.block_mask.BLOCK_SIZE
     lines = [
         f"{tiles.full} full, {tiles.partial} partial, {tiles.empty} empty, of {high} x {wide}; "
         f"{bound.sparsity:.3g} % are skipped"

@@ -129,7 +129,7 @@ class Program:
         num_heads: int = 1,
         num_kv_heads: int | None = None,
         device: torch.device | str | None = None,
-        block_size: int | tuple[int, int] = 128,
+        block_size: int | tuple[int, int] | str = 128,
         q_offset: int | Tensor = 0,
         kv_offset: int | Tensor = 0,
         head_offset: int | Tensor | None = None,
@@ -147,7 +147,8 @@ class Program:
             num_heads: query heads of this call.
             num_kv_heads: key heads of this call, ``num_heads`` if None.
             device: where the tensors are; that of the inputs if None.
-            block_size: of the block mask, one int or (queries, keys).
+            block_size: of the block mask, one int or (queries, keys); ``"auto"`` takes the one in
+                which a kernel does least for this mask.
             q_offset: logical position of query row 0, a number or one for each batch.
             kv_offset: logical position of key row 0; likewise.
             head_offset: which head of the model head 0 of this call is (tensor parallelism); when

@@ -45,7 +45,7 @@ class Request:
         q: how query positions are given; likewise ``k`` for keys.
         tensors: offsets and positions, under their reserved names.
         head_offset: whether head 0 of this call is another head of the model.
-        block_size: of the block mask, (queries, keys).
+        block_size: of the block mask, (queries, keys); None for the one that suits the mask.
         compact: whether block tables are stored without their unused entries.
 
     """
@@ -55,7 +55,7 @@ class Request:
     k: Position
     tensors: Mapping[str, Tensor]
     head_offset: bool
-    block_size: tuple[int, int]
+    block_size: tuple[int, int] | None
     compact: bool
     device: torch.device
 
@@ -73,7 +73,7 @@ def request(
     num_heads: int,
     num_kv_heads: int,
     device: torch.device,
-    block_size: int | tuple[int, int],
+    block_size: int | tuple[int, int] | str,
     q_offset: int | Tensor,
     kv_offset: int | Tensor,
     head_offset: int | Tensor | None,
@@ -144,14 +144,17 @@ def _size(name: str, value: Any) -> int:
     return number
 
 
-def _blocks(block_size: Any) -> tuple[int, int]:
+def _blocks(block_size: Any) -> tuple[int, int] | None:
+    if isinstance(block_size, str) and block_size == "auto":
+        return None
     pair = block_size if isinstance(block_size, tuple | list) else (block_size, block_size)
     fits = len(pair) == 2 and all(
         isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MAX_BLOCK for n in pair
     )
     if not fits:
         message = f"`block_size` is an int or a pair (queries, keys), found {block_size!r}"
-        raise BindError("M405", message, help="128 is torch's default")
+        help = '128 is torch\'s default; "auto" takes the one that suits the mask'
+        raise BindError("M405", message, help=help)
     return int(pair[0]), int(pair[1])
 
 

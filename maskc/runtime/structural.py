@@ -15,6 +15,7 @@ from maskc.ir.nodes import Expr, inputs
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower import flex
+from maskc.runtime.block_sizes import choices, work
 from maskc.runtime.parts import MaskPart
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ LARGEST = 2**22
 """Masks of more tiles than this are not kept: their tables are large."""
 
 
-def tiles_of(mask: MaskPart, block: tuple[int, int]) -> TileMap:
-    """Return the tiles of a bound mask."""
+def tiles_of(mask: MaskPart, block: tuple[int, int] | None) -> TileMap:
+    """Return the tiles of a bound mask, of the size that suits it if ``block`` is None."""
+    if block is None:
+        return min((tiles_of(mask, size) for size in choices(mask.domain)), key=work)
     if not _keeps(mask, block):
         return tile_map(mask.expr, mask.domain, block)
     return _tiles(mask.expr, tuple(mask.domain.sizes.items()), mask.domain.device, block)
