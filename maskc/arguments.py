@@ -43,7 +43,9 @@ define_option = click.option(
     multiple=True,
     help="A param or the size of an axis; may be given several times.",
 )
-seed_option = click.option("--seed", default=0, show_default=True, help="Of all random tensors.")
+seed_option = click.option(
+    "--seed", metavar="N", default=0, show_default=True, help="Of all random tensors."
+)
 
 
 def size_options(b: int, h: int, q: int) -> Callable[[Command], Command]:
@@ -52,16 +54,38 @@ def size_options(b: int, h: int, q: int) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         for option in (
-            click.option("--k", type=size, help="Keys.  [default: as many as queries]"),
-            click.option("--q", type=size, default=q, show_default=True, help="Queries."),
-            click.option("--hkv", type=size, help="Key heads.  [default: as many as heads]"),
-            click.option("--h", type=size, default=h, show_default=True, help="Heads."),
-            click.option("--b", type=size, default=b, show_default=True, help="Batch."),
+            click.option(
+                "--k", metavar="N", type=size, help="Keys.  [default: as many as queries]"
+            ),
+            click.option(
+                "--q", metavar="N", type=size, default=q, show_default=True, help="Queries."
+            ),
+            click.option(
+                "--hkv", metavar="N", type=size, help="Key heads.  [default: as many as heads]"
+            ),
+            click.option(
+                "--h", metavar="N", type=size, default=h, show_default=True, help="Heads."
+            ),
+            click.option(
+                "--b", metavar="N", type=size, default=b, show_default=True, help="Batches."
+            ),
         ):
             command = option(command)
         return command
 
     return decorate
+
+
+def offset_options(command: Command) -> Command:
+    """Add ``--q-offset`` and ``--kv-offset``."""
+    start = click.IntRange(min=0)
+    for name, rows in (("--kv-offset", "key"), ("--q-offset", "query")):
+        help = f"The position of {rows} row 0."
+        option = click.option(
+            name, metavar="N", type=start, default=0, show_default=True, help=help
+        )
+        command = option(command)
+    return command
 
 
 def call_sizes(b: int, h: int, hkv: int | None, q: int, k: int | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command ``maskc``: check, explain, prove, list, show and compare programs.
+"""The command ``maskc``: check, format, explain, prove, list, show, compare and emit programs.
 
 Every command takes a program as an expression, as a ``.mask`` file, or as a key of a config file
 (``config.toml:model.attention.mask``). Exit codes: 0 fine, 1 the program is wrong, backends
@@ -8,13 +8,14 @@ disagree or equality is not proved, 2 wrong usage.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskc.config.search import KEYS, mask_files
 from maskc.config.search import programs as programs_of
 from maskc.errors import MaskcError, render
-from maskc.loading import read, read_source, read_text
+from maskc.loading import read, read_source, read_text, write_text
 from maskc.source import Source
 
 try:
@@ -26,7 +27,12 @@ except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from maskc.runtime.program import Program
+
+MOST_SCORES = 2**28
+"""Of one comparison: 2 GiB in float64, and the reference holds a few such tensors."""
 
 
 class Commands(click.Group):
@@ -81,7 +87,10 @@ def check(programs: tuple[str, ...], keys: tuple[str, ...]) -> None:
     "--check", "only_check", is_flag=True, help="Write nothing; exit with 1 for a change."
 )
 def fmt(files: tuple[str, ...], only_check: bool) -> None:
-    """Put .mask files, or all in a folder, into the house form; comments stay."""
+    """Put .mask files into the house form.
+
+    A folder stands for all such files in it. Comments stay.
+    """
     paths = [path for file in files for path in mask_files(file)]
     results = [_format(path, only_check) for path in paths]
     if not all(results):
@@ -101,9 +110,10 @@ def explain(program: str, constants: tuple[tuple[str, Any], ...]) -> None:
 @click.argument("second", metavar="B")
 @arguments.define_option
 def equiv(first: str, second: str, constants: tuple[tuple[str, Any], ...]) -> None:
-    """Tell whether the programs A and B mean the same; exit with 0 only if that is proved.
+    """Tell whether the programs A and B mean the same.
 
-    Prints the smallest counterexample found, or how far the search went.
+    Prints the smallest counterexample found, or how far the search went. Exits with 0 only if
+    equality is proved.
     """
     verdict = _compile(first, constants).equivalent(_compile(second, constants))
     click.echo(str(verdict))
@@ -131,11 +141,21 @@ def list_library(names: tuple[str, ...]) -> None:
 @arguments.program_argument
 @arguments.define_option
 @arguments.size_options(b=1, h=1, q=32)
-@click.option("--batch", type=click.IntRange(min=0), default=0, help="Which batch to show.")
-@click.option("--head", type=click.IntRange(min=0), default=0, help="Which head to show.")
-@click.option("--width", type=click.IntRange(min=1), default=32, help="The most squares a line.")
-@click.option("--block", type=click.IntRange(min=1), help="Side of a tile of the picture.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a picture here.")
+@click.option(
+    "--batch", metavar="N", type=click.IntRange(min=0), default=0, help="Which batch to show."
+)
+@click.option(
+    "--head", metavar="N", type=click.IntRange(min=0), default=0, help="Which head to show."
+)
+@click.option(
+    "--width", metavar="N", type=click.IntRange(min=1), default=32, help="The most squares a line."
+)
+@click.option(
+    "--block", metavar="N", type=click.IntRange(min=1), help="Side of a tile of the picture."
+)
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write a picture."
+)
 @arguments.seed_option
 def show(
     program: str,
@@ -148,7 +168,10 @@ def show(
     seed: int,
     **sizes: Any,
 ) -> None:
-    """Show a mask as text, or as a picture with -o; its inputs are drawn at random."""
+    """Show a mask as text, or as a picture with -o.
+
+    Its inputs are drawn at random.
+    """
     import torch
 
     from maskc.testing import random_inputs
@@ -174,11 +197,42 @@ def show(
 @arguments.program_argument
 @arguments.define_option
 @arguments.size_options(b=2, h=4, q=128)
-@click.option("--d", type=click.IntRange(min=1), default=64, show_default=True, help="Width.")
-@click.option("--dtype", type=click.Choice(arguments.DTYPES), default="float32", show_default=True)
-@click.option("--device", default="cpu", show_default=True, help="Where to run: cpu, cuda, ...")
-@click.option("--backends", default="flex,sdpa,reference", show_default=True, metavar="NAMES")
-@click.option("--tolerance", type=float, help="The largest error allowed.  [default: by dtype]")
+@arguments.offset_options
+@click.option(
+    "--d",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=64,
+    show_default=True,
+    help="Width of q, k and v.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(arguments.DTYPES),
+    default="float32",
+    show_default=True,
+    help="Of q, k and v.",
+)
+@click.option(
+    "--device",
+    metavar="NAME",
+    default="cpu",
+    show_default=True,
+    help="Where to run: cpu, cuda, ...",
+)
+@click.option(
+    "--backends",
+    default="flex,sdpa,reference",
+    show_default=True,
+    metavar="NAMES",
+    help="Which to run.",
+)
+@click.option(
+    "--tolerance",
+    metavar="ERROR",
+    type=float,
+    help="The largest error allowed.  [default: by dtype]",
+)
 @arguments.seed_option
 def diff(
     program: str,
@@ -189,9 +243,16 @@ def diff(
     backends: str,
     tolerance: float | None,
     seed: int,
+    q_offset: int,
+    kv_offset: int,
     **sizes: Any,
 ) -> None:
-    """Run the backends on random tensors and print their errors against float64."""
+    """Compare the backends with each other, on random tensors.
+
+    Prints the errors of outputs and gradients against the reference in float64. Beside them
+    stands plain SDPA in the same dtype and with the same mask, which makes rounding errors only.
+    Exits with 1 if an error is over the tolerance and much larger than those.
+    """
     import torch
     from rich.console import Console
 
@@ -199,25 +260,48 @@ def diff(
     from maskc.view.terminal import print_table
 
     _check_device(device)
-    names = [name.strip() for name in backends.split(",")]
-    if unknown := [name for name in names if name not in testing.BACKENDS]:
-        known = ", ".join(testing.BACKENDS)
-        raise click.UsageError(f"no backend {unknown[0]!r}, there are {known}")
+    names = _backends(backends, testing.BACKENDS)
     compiled = _compile(program, constants)
     shape = arguments.call_sizes(**sizes)
+    _check_scores(shape)
+    offsets: dict[str, Any] = {"q_offset": q_offset, "kv_offset": kv_offset}
     generator = torch.Generator().manual_seed(seed)
-    drawn = testing.random_inputs(compiled, shape, generator)
-    inputs: dict[str, Any] = {name: tensor.to(device) for name, tensor in drawn.items()}
+    drawn = testing.random_inputs(compiled, shape, generator, **offsets)
+    inputs: dict[str, Any] = {name: _moved(x, device, dtype) for name, x in drawn.items()}
     q, k, v = (x.to(device) for x in testing.random_qkv(shape, d, dtype, generator))
-    report = testing.diff(compiled, q, k, v, backends=names, **inputs)
+    report = testing.diff(compiled, q, k, v, backends=names, **offsets, **inputs)
     print_table(Console(), report.title, report.header, report.rows)
     for remark in report.remarks:
         click.echo(remark)
-    limit = testing.TOLERANCES[dtype] if tolerance is None else tolerance
-    if not report.worst.largest <= limit:
-        name, error = report.worst.backend, report.worst.largest
-        click.echo(f"{name} is off by {error:.1e}, more than {limit:.0e}", err=True)
-        sys.exit(1)
+    misses = report.misses(tolerance)
+    for miss in misses:
+        click.echo(miss, err=True)
+    sys.exit(1 if misses else 0)
+
+
+@main.command()
+@arguments.program_argument
+@arguments.define_option
+@click.option(
+    "--target",
+    type=click.Choice(("flex", "sdpa", "module")),
+    default="flex",
+    show_default=True,
+    help="The keywords of flex_attention, the mask of SDPA, or a whole attention(q, k, v).",
+)
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write it to a file."
+)
+def emit(
+    program: str, constants: tuple[tuple[str, Any], ...], target: str, output: Path | None
+) -> None:
+    """Write a program as Python that needs torch alone."""
+    source = _compile(program, constants).emit(target)
+    if output is None:
+        click.echo(source, nl=False)
+        return
+    write_text(output, source)
+    click.echo(f"wrote {output}")
 
 
 def _check_all(ref: str, keys: tuple[str, ...]) -> list[bool]:
@@ -265,7 +349,7 @@ def _format(path: Path, only_check: bool) -> bool:
         return not errors
     click.echo(f"{path}: {'would change' if only_check else 'formatted'}")
     if not only_check:
-        path.write_text(new, encoding="utf-8")
+        write_text(path, new)
     return not only_check
 
 
@@ -273,6 +357,36 @@ def _compile(ref: str, constants: tuple[tuple[str, Any], ...]) -> Program:
     from maskc.pipeline import load
 
     return load(ref, **dict(constants))
+
+
+def _backends(listed: str, known: Sequence[str]) -> list[str]:
+    """Return the names of a list, or refuse one that is no backend."""
+    from maskc.errors import did_you_mean
+
+    names = [name.strip() for name in listed.split(",")]
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+            raise click.UsageError(f"no backend {name!r}, {hint}")
+    return names
+
+
+def _check_scores(shape: Mapping[str, int]) -> None:
+    """Refuse a call whose dense scores would fill the memory."""
+    count = shape["batch_size"] * shape["num_heads"] * shape["q_len"] * shape["kv_len"]
+    if count > MOST_SCORES:
+        held = (
+            f"the reference would hold {count:.1e} scores in float64, more than {MOST_SCORES:.1e}"
+        )
+        raise click.UsageError(f"{held}: lower --b, --h, --q or --k")
+
+
+def _moved(x: Tensor, device: str, dtype: str) -> Tensor:
+    """Return an input on a device; beside q, k and v in float64 it is no coarser than they are."""
+    import torch
+
+    moved = x.to(device)
+    return moved.double() if dtype == "float64" and x.dtype is torch.float32 else moved
 
 
 def _check_device(name: str) -> None:

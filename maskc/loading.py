@@ -1,7 +1,7 @@
 """Where a program's text comes from: the text itself, a ``.mask`` file, or a key of a config file.
 
 Codes: M601 unreadable file, M602 not the format that its name says, M603 missing key, M604 not a
-text.
+text, M605 a file that cannot be written.
 """
 
 from __future__ import annotations
@@ -119,6 +119,21 @@ def read_text(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise LoadError("M601", f"cannot read `{path}`: {reason.lower()}") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text to a file.
+
+    Raises:
+        LoadError: it cannot be written.
+
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        help = None if path.parent.is_dir() else f"make the folder first: `{path.parent}`"
+        raise LoadError("M605", f"cannot write `{path}`: {reason.lower()}", help=help) from None
 
 
 def _libraries(value: Any, config: Path, key: str) -> tuple[Source, ...]:

@@ -88,7 +88,7 @@ def test_wrong_usage(arguments: tuple[str, ...], message: str) -> None:
     assert message in result.output
 
 
-@pytest.mark.parametrize("command", ["explain", "show", "diff"])
+@pytest.mark.parametrize("command", ["explain", "show", "diff", "emit"])
 def test_a_wrong_program(command: str) -> None:
     result = run(command, "causal & k")
     assert result.exit_code == 1
@@ -147,23 +147,133 @@ def test_show_writes_a_picture() -> None:
     assert Path("mask.png").read_bytes().startswith(b"\x89PNG")
 
 
+def table(result: "click_testing.Result") -> list[list[str]]:
+    """Return the words of each row of the table that `diff` prints."""
+    lines = [line.split() for line in result.stdout.splitlines()]
+    return [words for words in lines if words[:1] in (["error"], ["output,"], ["gradient"])]
+
+
 def test_diff_compares_backends() -> None:
     size = ("--q", "9", "--k", "13", "--h", "4", "--hkv", "2", "--d", "8")
     program = "causal & same_doc; score = softcap(score, 3) + alibi"
     result = run("diff", program, *size, "--backends", "sdpa,reference")
     assert result.exit_code == 0, result.output
     assert "q [2, 4, 9, 8], k [2, 2, 13, 8], v [2, 2, 13, 8], float32" in result.stdout
-    assert [line.split()[0] for line in result.stdout.splitlines()[-3:-1]] == ["sdpa", "reference"]
+    header, largest, mean, *slopes = table(result)
+    assert header == ["error", "plain", "sdpa", "sdpa", "reference"]
+    assert [len(largest), len(mean)] == [7, 7]
+    assert [row[2] for row in slopes] == ["q", "k", "v", "slopes"]
+    remarks = result.stdout.splitlines()[-3:]
+    assert remarks[0] == "1.0x: as plain SDPA, which makes rounding errors only"
+    assert remarks[1].startswith("sdpa: worst at batch ")
+    assert ", doc " in remarks[2]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("c.toml:model.mask",),
+        ("c.yaml:layers.1.attention.mask", "-D", "layer=1", "--dtype", "bfloat16"),
+        ("c.json:grid", "--dtype", "float16", "--hkv", "2"),
+        ("causal & same_doc; score = score + alibi", "--q", "3", "--k", "9", "--q-offset", "6"),
+        ("prefix & q < 20 & k >= 4", "--kv-offset", "4", "--dtype", "float64"),
+        ("causal; input sink: float; out = out * sigmoid(lse - sink[head])",),
+        ("input doc: int; doc[q] == doc[k]; score = score + doc[q]", "--dtype", "float64"),
+    ],
+)
+def test_diff_of_programs_in_many_places(arguments: tuple[str, ...]) -> None:
+    mask = "param layer: int; causal & where(layer % 2 == 0, window(4), true)"
+    yaml = f"layers:\n  - 1\n  - attention:\n      mask: '{mask}'\n"
+    Path("c.yaml").write_text(yaml, encoding="utf-8")
+    grid = "axis h = 2, w = 4; abs(q.h - k.h) < 2; score = score + relpos(h, w)"
+    Path("c.json").write_text(json.dumps({"grid": grid}), encoding="utf-8")
+    sizes = ("--q", "8", "--d", "8", "--backends", "sdpa,reference")
+    result = run("diff", *sizes, *arguments)
+    assert result.exit_code == 0, result.output
+    assert len(table(result)) >= 6
 
 
 def test_diff_fails_over_the_tolerance() -> None:
     arguments = ("diff", "causal", "--q", "9", "--d", "8", "--backends", "sdpa")
     result = run(*arguments, "--tolerance", "0")
     assert result.exit_code == 1
-    assert "sdpa is off by" in result.stderr
+    first, *others = result.stderr.splitlines()
+    assert first.startswith("sdpa is off by ")
+    assert ", more than 0.0e+00, at batch " in first
+    assert [line.partition("in the ")[2][:13] for line in others] == [
+        f"gradient of {name}" for name in "qkv"
+    ]
 
 
-def test_diff_refuses_an_unknown_backend() -> None:
-    result = run("diff", "causal", "--backends", "sdpa,flux")
-    assert result.exit_code == 2
-    assert "'flux'" in result.stderr
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--backends", "sdpa,flux"), 2, "no backend 'flux', did you mean `flex`?"),
+        (("--backends", ""), 2, "no backend '', there are flex, sdpa, reference"),
+        (("--q", "1000000"), 2, "8.0e+12 scores in float64, more than 2.7e+08: lower --b"),
+        (("--hkv", "3"), 1, "num_heads=4 is no multiple of num_kv_heads=3"),
+        (("--q-offset", "-1"), 2, "-1 is not in the range"),
+    ],
+)
+def test_diff_of_nonsense(arguments: tuple[str, ...], code: int, message: str) -> None:
+    result = run("diff", "causal", *arguments)
+    assert result.exit_code == code
+    assert message in result.stderr
+
+
+def test_emit_prints_a_file_that_runs() -> None:
+    import torch
+
+    result = run("emit", "good.mask", "-D", "n=2", "--target", "module")
+    assert (result.exit_code, result.stderr) == (0, "")
+    scope: dict[str, object] = {}
+    exec(compile(result.stdout, "<emitted>", "exec"), scope)
+    q = torch.randn(1, 2, 5, 8, generator=torch.Generator().manual_seed(0))
+    out = scope["attention"](q, q, q)
+    at = torch.arange(5)
+    mask = (at <= at[:, None]) & (at[:, None] - at < 2)
+    plain = torch.nn.functional.scaled_dot_product_attention(q, q, q, attn_mask=mask)
+    torch.testing.assert_close(out, plain)
+
+
+def test_emit_writes_over_a_file() -> None:
+    Path("out.py").write_text("old", encoding="utf-8")
+    result = run("emit", "c.toml:model.mask", "-o", "out.py")
+    assert (result.exit_code, result.stdout) == (0, "wrote out.py\n")
+    written = Path("out.py").read_text(encoding="utf-8")
+    assert written == run("emit", "c.toml:model.mask").stdout
+    assert written.startswith('"""Attention for PyTorch; this file needs torch alone."""\n')
+    assert "def flex_args(" in written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("causal", "-o", "no/such/out.py"), 1, "error[M605]: cannot write `no/such/out.py`: no"),
+        (("causal", "-o", "no/such/out.py"), 1, "= help: make the folder first: `no/such`"),
+        (("causal", "-o", "."), 1, "error[M605]: cannot write `.`: is a directory"),
+        (("causal", "--target", "cuda"), 2, "'cuda' is not one of 'flex', 'sdpa', 'module'"),
+        (("causal & q",), 1, "error[M201]: `&` needs a boolean on its right, found an int"),
+        (("input x: float; topk(x[k], 2)",), 1, "error[M426]"),
+        (("out = out * 2.0",), 1, '`emit("module")` writes all of it'),
+        (("param layer: int; window(layer)",), 1, "error[M427]: param `layer` has no value"),
+        (("no.mask",), 1, "error[M601]: there is no file `no.mask`"),
+        ((), 2, "Missing argument 'PROGRAM'"),
+    ],
+)
+def test_emit_of_nonsense(arguments: tuple[str, ...], code: int, message: str) -> None:
+    result = run("emit", *arguments)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_help_is_whole(command: str) -> None:
+    """Dots are where click cuts short a first sentence that is too long for the list."""
+    result = click_testing.CliRunner().invoke(main, ["--help"], env={"COLUMNS": "80"})
+    listed = next(line for line in result.stdout.splitlines() if line.split()[:1] == [command])
+    assert listed.endswith(".")
+    assert not listed.endswith("...")
+    options = [p for p in main.commands[command].params if p.param_type_name == "option"]
+    assert all(option.help for option in options)

@@ -24,7 +24,7 @@ from maskc.ir.nodes import (
     inputs,
     walk,
 )
-from maskc.ir.rows import Layout, Shape, to_rows
+from maskc.ir.rows import K_POSITION, Q_POSITION, Layout, Position, Shape, to_rows
 from maskc.ir.types import Dim, Ix, Sz, Type
 from maskc.ir.vectorize import Domain, everywhere, vectorize
 
@@ -47,7 +47,12 @@ COUNTS = {Ix.BATCH: Sz.BATCH_SIZE, Ix.HEAD: Sz.NUM_HEADS, Ix.KV_HEAD: Sz.NUM_KV_
 
 
 def random_inputs(
-    program: Program, sizes: Mapping[str, int], generator: Generator | None = None
+    program: Program,
+    sizes: Mapping[str, int],
+    generator: Generator | None = None,
+    *,
+    q_offset: int = 0,
+    kv_offset: int = 0,
 ) -> dict[str, Tensor]:
     """Return a random tensor for every input that ``program`` reads.
 
@@ -55,6 +60,8 @@ def random_inputs(
         program: what they are for.
         sizes: ``batch_size``, ``num_heads``, ``num_kv_heads``, ``q_len`` and ``kv_len``.
         generator: where the randomness comes from; torch's own by default.
+        q_offset: the position of query row 0, as for ``bind``.
+        kv_offset: the position of key row 0; likewise.
 
     Raises:
         MaskcError: the subscripts of two inputs need each other, so that neither has a size, or
@@ -65,7 +72,8 @@ def random_inputs(
 
     module = program.module
     counts = {which: sizes[which.value] for which in Sz}
-    domain = Domain(counts, {}, torch.device("cpu"))
+    offsets = {Q_POSITION.name: torch.tensor(q_offset), K_POSITION.name: torch.tensor(kv_offset)}
+    domain = Domain(counts, offsets, torch.device("cpu"))
     drawn: dict[str, Tensor] = {}
     for source in _in_order(module):
         loads = [t for t in walk(*module.roots) if isinstance(t, Load) and t.input == source]
@@ -76,8 +84,8 @@ def random_inputs(
         if prod(shape) > MOST:
             message = f"input `{source.name}` would take {prod(shape)} random entries"
             raise MaskcError("M491", message, loads[0].span, "bind a tensor of your own")
-        drawn[source.name] = _draw(source, loads, tuple(shape), module, counts, generator)
-        domain = Domain(counts, drawn, domain.device)
+        drawn[source.name] = _draw(source, loads, tuple(shape), module, domain, generator)
+        domain = Domain(counts, {**offsets, **drawn}, domain.device)
     return drawn
 
 
@@ -129,7 +137,7 @@ def _largest(index: Expr, domain: Domain) -> int:
         tensor = domain.tensors[load.input.name]
         unit = tuple(size == 1 for size in tensor.shape)
         shapes[load.input.name] = Shape(tensor.dim() > len(load.indices), unit)
-    row = to_rows(index, Layout(shapes=shapes))
+    row = to_rows(index, Layout(Position.OFFSET, Position.OFFSET, shapes=shapes))
     return int(vectorize(row, everywhere(domain), domain).max())
 
 
@@ -138,7 +146,7 @@ def _draw(
     loads: list[Load],
     shape: tuple[int, ...],
     module: Module,
-    counts: Mapping[Sz, int],
+    domain: Domain,
     generator: Generator | None,
 ) -> Tensor:
     import torch
@@ -149,13 +157,18 @@ def _draw(
         case Type.BOOL:
             return torch.rand(shape, generator=generator) < TRUE_SHARE
         case Type.INT if _is_position(source, module):
-            most = max(counts[Sz.Q_LEN], counts[Sz.KV_LEN])
+            most = max(_end(Sz.Q_LEN, Q_POSITION, domain), _end(Sz.KV_LEN, K_POSITION, domain))
             return torch.randint(1, most + 1, shape, generator=generator)
         case Type.INT if _is_per_token(loads):
             ends = torch.rand((*shape[:-1], 1, IDS - 1), generator=generator) * shape[-1]
             return (torch.arange(shape[-1])[:, None] >= ends).sum(dim=-1)
         case Type.INT:
             return torch.randint(0, IDS, shape, generator=generator)
+
+
+def _end(length: Sz, offset: Input, domain: Domain) -> int:
+    """Return the position behind the last row."""
+    return domain.sizes[length] + int(domain.tensors[offset.name])
 
 
 def _is_per_token(loads: list[Load]) -> bool:

@@ -25,7 +25,7 @@ class Result:
         backend: its name.
         max_error: the largest absolute error of the output; None if the backend did not run.
         mean_error: the mean absolute error.
-        worst: where the largest error of the output is.
+        worst: where the largest error of the output is; None if there is no error.
         gradients: the largest absolute error of the gradient of each tensor.
         gradients_at: the subscripts of these errors, in the tensor of that name.
         refused: why the backend did not run, or gave no gradients.
@@ -127,9 +127,12 @@ class Report:
 
     @property
     def remarks(self) -> list[str]:
-        """Where the errors are, and what the backends refused, a sentence each."""
-        places = [f"{r.backend}: worst at {r.worst}" for r in self.results if r.worst is not None]
-        return [*places, *(f"{r.backend}: {r.refused}" for r in self.results if r.refused)]
+        """What the columns mean, where the errors are, and what the backends refused."""
+        found = (
+            [] if self.plain is None else ["1.0x: as plain SDPA, which makes rounding errors only"]
+        )
+        found += [f"{r.backend}: worst at {r.worst}" for r in self.results if r.worst is not None]
+        return [*found, *(f"{r.backend}: {r.refused}" for r in self.results if r.refused)]
 
     def __str__(self) -> str:
         table = [self.header, *self.rows]

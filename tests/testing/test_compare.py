@@ -222,6 +222,7 @@ def test_the_report_as_text() -> None:
         "gradient of q  4.0e-06     2.0e-06  0.5x  -              -",
         "gradient of a  0.0e+00     1.0e+00        -              -",
         "",
+        "1.0x: as plain SDPA, which makes rounding errors only",
         "sdpa: worst at batch 0, head 1, q 2, k 3 of weight 0.5",
         "flex: worst at batch 1, head 1, q 20, which has no key",
         "flex: no gradients: no backward on CPU",

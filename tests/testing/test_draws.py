@@ -91,3 +91,16 @@ def _mask_or_score(name: str) -> Program:
 def test_a_huge_input_is_not_drawn() -> None:
     with pytest.raises(MaskcError, match=r"M491.*`doc` would take 134217729 random entries"):
         random_inputs(compile_mask("doc[512 ** 3] <= doc[k]"), SIZES)
+
+
+@pytest.mark.parametrize("text", ["same_doc", "score = score + alibi * float(doc[q])", "prefix"])
+def test_inputs_reach_the_positions_of_an_offset(text: str) -> None:
+    program = compile_mask(f"input doc: int; {text}" if "float" in text else text)
+    sizes, offsets = {**SIZES, "q_len": 2}, {"q_offset": 30, "kv_offset": 5}
+    generator = torch.Generator().manual_seed(0)
+    inputs = random_inputs(program, sizes, generator, **offsets)
+    if "doc" in inputs:
+        assert inputs["doc"].shape == (2, 32)
+    else:
+        assert 1 <= inputs["prefix_len"].min() <= inputs["prefix_len"].max() <= 32
+    program.bind(**sizes, **offsets, **inputs).attn_mask()
