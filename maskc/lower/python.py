@@ -12,10 +12,11 @@ import hashlib
 import linecache
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+from itertools import count
 from typing import Any, assert_never
 
 from maskc.ir.nodes import (
@@ -42,6 +43,7 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.types import ArithOp, Fn, Ix, Sz, Type
 from maskc.ir.vectorize import TORCH_FUNCTIONS
+from maskc.lower.hoist import hoisted, name_of
 from maskc.lower.numbers import (
     WIDTH,
     Numbers,
@@ -56,6 +58,9 @@ from maskc.lower.sides import sides
 
 LINE = 100
 """Columns of a line."""
+
+ROOM = 8
+"""Characters that a line needs for a name and an operator before its last operand."""
 
 SHORT = 12
 """Characters of an operand that needs no name of its own in a long term."""
@@ -74,6 +79,9 @@ _LEVELS = {
 
 _INDEX_NAMES = {Ix.BATCH: "b", Ix.HEAD: "h", Ix.Q_IDX: "q_idx", Ix.KV_IDX: "kv_idx"}
 
+
+_TAKEN = frozenset({*_INDEX_NAMES.values(), *(size.value for size in Sz)})
+"""Names that always stand for an index or a size."""
 
 _NO_LITERAL = {"inf": math.isinf, "nan": math.isnan}
 """What ``repr`` writes as a name."""
@@ -143,11 +151,12 @@ def definition(expr: Expr, kind: Kind, build: str = "build") -> list[str]:
     """
     read, sizes = arguments(expr)
     written = sides(expr)
-    writer = _Writer(_shared(written))
+    listed = [*(identifier(name) for name in read), *(size.value for size in sizes)]
+    shared = _shared(written)
+    writer = _Writer(shared, hoisted(written, shared), {*_TAKEN, *listed})
     result = writer.text(written)
     if is_number(expr):
         result = _filled(result, kind)
-    listed = [*(identifier(name) for name in read), *(size.value for size in sizes)]
     outer = [f"    {line}" for line in writer.numbers.lines]
     return [
         *signature(f"def {build}(", listed, "):"),
@@ -169,6 +178,12 @@ def signature(start: str, arguments: list[str], end: str) -> list[str]:
     return [start, *(f"{indent}    {argument}," for argument in arguments), f"{indent}{end}"]
 
 
+def _numbered(name: str) -> Iterator[str]:
+    """Yield a name, then with a number behind it."""
+    yield name
+    yield from (f"{name}_{number}" for number in count(2))
+
+
 def _filled(number: str, kind: Kind) -> str:
     """Make a tensor of a result that is the same for all elements."""
     if kind is Kind.MASK:
@@ -186,11 +201,21 @@ def _shared(expr: Expr) -> set[Expr]:
 
 @dataclass(slots=True)
 class _Writer:
-    """Writes terms; ``inner`` are lines of the function, ``numbers`` has those that run once."""
+    """Writes terms; ``inner`` are lines of the function, ``numbers`` has those that run once.
+
+    Args:
+        shared: terms that get a name because they are used more than once.
+        hoisted: terms that get one because they have one value for a row or a column.
+        taken: names that stand for something else.
+
+    """
 
     shared: set[Expr]
+    hoisted: Set[Expr]
+    taken: set[str]
     inner: list[str] = field(default_factory=list)
     numbers: Numbers = field(default_factory=Numbers)
+    _steps: int = 0
     _names: dict[Expr, str] = field(default_factory=dict)
     _texts: dict[Expr, tuple[str, int]] = field(default_factory=dict)
 
@@ -201,7 +226,7 @@ class _Writer:
         if is_number(expr) and children(expr):
             return self.numbers.name(expr)
         text, own = self._fitted(expr)
-        if expr in self.shared:
+        if expr in self.shared or expr in self.hoisted:
             return self._name(expr)
         return text if own >= level else f"({text})"
 
@@ -221,12 +246,18 @@ class _Writer:
 
     def _name(self, expr: Expr) -> str:
         if expr not in self._names:
-            self._names[expr] = self._line(self._fitted(expr)[0])
+            self._names[expr] = self._line(self._fitted(expr)[0], name_of(expr))
         return self._names[expr]
 
-    def _line(self, text: str) -> str:
-        name = f"t{len(self.inner)}"
-        self.inner.append(f"{name} = {bare(text)}")
+    def _line(self, text: str, asked: str | None = None) -> str:
+        """Write a line that names a text, as it asks to be named if that is free and short."""
+        text = bare(text)
+        if asked is None or len(asked) + len(text) > WIDTH:
+            self._steps += 1
+            asked = f"t{self._steps - 1}"
+        name = next(name for name in _numbered(asked) if name not in self.taken)
+        self.taken.add(name)
+        self.inner.append(f"{name} = {text}")
         return name
 
     def _joined(self, sign: str, args: tuple[Expr, ...], level: int) -> str:
@@ -236,6 +267,7 @@ class _Writer:
             part = self.text(arg, level)
             if text and len(text) + len(part) + 3 > WIDTH:
                 text = self._line(text)
+                part = self._name(arg) if len(part) > WIDTH - ROOM else part
             text = f"{text} {sign} {part}" if text else part
         return text
 
@@ -272,7 +304,7 @@ class _Writer:
     def _condition(self, expr: Expr) -> str:
         """Write the condition of ``torch.where``, which takes no Python number."""
         text = self.text(expr)
-        return _filled(text, Kind.MASK) if is_number(expr) else text
+        return self._line(_filled(text, Kind.MASK)) if is_number(expr) else text
 
     def _load(self, expr: Load) -> str:
         name = identifier(expr.input.name)

@@ -16,17 +16,20 @@ from torch.nn.attention.flex_attention import create_mask
 
 from maskc.ir.elaborate import elaborate
 from maskc.ir.nodes import FALSE, SCORE, TRUE, Expr, FloatConst, Module
-from maskc.ir.rows import Layout, to_rows
+from maskc.ir.rows import Layout, Shape, to_rows
 from maskc.ir.types import Given, Sz
 from maskc.ir.vectorize import ROW_INDICES, Domain, everywhere, vectorize
 from maskc.lower.mods import MaskMod, ScoreMod, mask_mod, score_mod
 from maskc.lower.python import Kind, generate
+from maskc.passes.driver import simplify
 from maskc.source import Source
 from maskc.syntax.parse import parse
 
 SIZES = {Sz.BATCH_SIZE: 2, Sz.NUM_HEADS: 4, Sz.NUM_KV_HEADS: 2, Sz.Q_LEN: 5, Sz.KV_LEN: 7}
 SHAPE = (2, 4, 5, 7)
 OURS = {"torch", "inf", "score", "b", "h", "q_idx", "kv_idx", "min", "max", "abs", "int", "float"}
+
+SIDES = ("q_", "kv_", "h_", "b_")
 
 
 def read(text: str) -> Module:
@@ -107,7 +110,7 @@ def test_the_code_has_our_names_only(data: st.DataObject, module: Module) -> Non
         names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
         ours = OURS | {size.value for size in Sz} | {"mask_mod", "score_mod", "bool"}
         for name in names - ours:
-            assert name.startswith(("in_", "q_in_", "k_in_")) or name[1:].isdigit(), name
+            assert name.startswith(("in_", "k_in_", *SIDES)) or name[1:].isdigit(), name
 
 
 NUMBERS = [
@@ -265,11 +268,95 @@ def build(in_doc, kv_len):
     n0 = torch.log(torch.tensor(float(kv_len), dtype=torch.float64)).item()
 
     def mask_mod(b, h, q_idx, kv_idx):
-        return (kv_idx <= q_idx) & ((q_idx - kv_idx) % 4 < n0) & (in_doc[q_idx] == in_doc[kv_idx])
+        q_doc = in_doc[q_idx]
+        kv_doc = in_doc[kv_idx]
+        return (kv_idx <= q_idx) & ((q_idx - kv_idx) % 4 < n0) & (q_doc == kv_doc)
 
     return mask_mod
 """
     )
+
+
+def lines_of(text: str, which: str = "mask") -> list[str]:
+    """Return the lines of a generated function's body."""
+    kind = Kind.MASK if which == "mask" else Kind.SCORE
+    rows = to_rows(getattr(simplify(read(text)).module, which), Layout())
+    lines = generate(rows, kind).source.splitlines()
+    start = next(place for place, line in enumerate(lines) if "_mod(" in line)
+    return [line.strip() for line in lines[start + 1 : -2]]
+
+
+@pytest.mark.parametrize(
+    ("text", "which", "lines"),
+    [
+        ("valid[k]", "mask", ["return in_valid[kv_idx]"]),
+        ("q < 3 & k // 8 == 1", "mask", ["return (8 <= kv_idx) & (kv_idx < 16) & (q_idx < 3)"]),
+        (
+            "score = score + slopes[head] * (k - q)",
+            "score",
+            ["h_slopes = in_slopes[h]", "return score + h_slopes * (kv_idx - q_idx)"],
+        ),
+        (
+            "k // 64 <= q // 64 & k % 64 // 8 * 8 + 5 <= q",
+            "mask",
+            [
+                "kv_block = 8 * (kv_idx % 64 // 8)",
+                "q_block = q_idx // 64 * 64 + 64",
+                "return (kv_block < q_idx - 4) & (kv_idx < q_block)",
+            ],
+        ),
+        (
+            "q.h == k.h; axis h = 4, w = 4",
+            "mask",
+            [
+                "q_coord = torch.where((0 <= q_idx) & (q_idx < 16), q_idx // 4, -1)",
+                "kv_coord = torch.where((0 <= kv_idx) & (kv_idx < 16), kv_idx // 4, -1)",
+                "return q_coord == kv_coord",
+            ],
+        ),
+        (
+            "input idx: int; input len: int; idx[q] == idx[k] & len[k] < q_len",
+            "mask",
+            [
+                "kv_len_2 = in_len[kv_idx]",
+                "q_idx_2 = in_idx[q_idx]",
+                "kv_idx_2 = in_idx[kv_idx]",
+                "return (kv_len_2 < q_len) & (q_idx_2 == kv_idx_2)",
+            ],
+        ),
+        (
+            "input in_t: int; input t: int; in_t[q] < k & t[q] < k & t[doc[q]] < k",
+            "mask",
+            [
+                "q_in_t = in_in_t[q_idx]",
+                "q_t = in_t[q_idx]",
+                "q_doc = in_doc[q_idx]",
+                "q_t_2 = in_t[q_doc.clamp(0, in_t.shape[0] - 1)]",
+                "return (q_in_t < kv_idx) & (q_t < kv_idx) & (q_t_2 < kv_idx)",
+            ],
+        ),
+    ],
+)
+def test_parts_of_one_side_have_names(text: str, which: str, lines: list[str]) -> None:
+    assert lines_of(f"input valid: bool; {text}" if "valid" in text else text, which) == lines
+
+
+def test_a_name_stands_for_one_thing() -> None:
+    """The tensors of a pair have names that an input could ask for as well."""
+    layout = Layout(shapes={"t": (Shape(False, (False,)), Shape(False, (False,)))})
+    rows = to_rows(
+        read("input t: int; input in_t: int; t[q] == t[k] & in_t[q] == in_t[k]").mask, layout
+    )
+    tree = ast.parse(generate(rows, Kind.MASK).source)
+    bound = [node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)]
+    bound += [
+        name.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for name in node.targets
+        if isinstance(name, ast.Name)
+    ]
+    assert len(bound) == len(set(bound)) == 11
 
 
 @given(data=st.data(), module=modules())

@@ -108,21 +108,21 @@ DOCS = torch.tensor([7, 7, 2, 2, 2, -1])
 @pytest.mark.parametrize(
     ("text", "doc", "expected"),
     [
-        ("causal & same_doc", DOCS, "(first_in_range0[q_idx] <= kv_idx) & (kv_idx <= q_idx)"),
+        ("causal & same_doc", DOCS, "(q_first <= kv_idx) & (kv_idx <= q_idx)"),
         (
             "causal & same_doc & window(2)",
             DOCS,
-            "(first_in_range0[q_idx] <= kv_idx) & (kv_idx <= q_idx)",
+            "(q_first <= kv_idx) & (kv_idx <= q_idx)",
         ),
         (
             "same_doc",
             DOCS[:, None].expand(6, 2).T,
-            "(first_in_range0[b, q_idx] <= kv_idx) & (kv_idx < stop_in_range0[b, q_idx])",
+            "(q_first <= kv_idx) & (kv_idx < q_stop)",
         ),
         (
             "causal & same_doc",
             torch.tensor([7, 2, 7, 2, 2, 2]),
-            "(kv_idx <= q_idx) & (in_doc[q_idx] == in_doc[kv_idx])",
+            "(kv_idx <= q_idx) & (q_doc == kv_doc)",
         ),
     ],
 )
