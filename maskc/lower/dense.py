@@ -45,7 +45,7 @@ def masked_scores(plan: Plan, scores: Tensor) -> Tensor:
     The mask is applied before the score as well as after it: a function that overflows at a
     masked place (``exp``) would give ``0 * inf``, which is NaN, in its gradient.
     """
-    mask = plan.dense(plan.module.mask) if plan.masks else None
+    mask = plan.dense_mask()
     if plan.changes_score:
         given = {Given.SCORE: scores if mask is None else scores.masked_fill(~mask, 0.0)}
         counted = counted_pairs(plan, plan.module.score, mask, given)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,13 @@ from maskc.ir.nodes import (
     Compare,
     Expr,
     Module,
+    inputs,
     reads,
 )
 from maskc.ir.rows import KV_ROW, Q_ROW
 from maskc.ir.types import ArithOp, CompareOp, Given, Sz
 from maskc.ir.vectorize import Domain, everywhere, vectorize
+from maskc.lower.kept import Kept
 from maskc.lower.python import Generated, Kind, generate
 
 if TYPE_CHECKING:
@@ -76,6 +79,7 @@ class Plan:
         facts: what is known of the score and the epilogue.
         has_keys: whether every query row is known to have a key.
         nan_rows: True for a query row whose output is NaN, ``[B | 1, H | 1, Q]``; None for none.
+        kept: dense masks of the binding.
 
     """
 
@@ -84,6 +88,7 @@ class Plan:
     facts: Facts
     has_keys: bool = False
     nan_rows: Tensor | None = None
+    kept: Kept = field(default_factory=Kept, compare=False, repr=False)
 
     @property
     def masks(self) -> bool:
@@ -116,13 +121,29 @@ class Plan:
         if rest is None:
             return self
         module = Module(self.module.mask, rest.score, self.module.out)
-        return Plan(module, self.domain, rest, self.has_keys, self.nan_rows)
+        return replace(self, module=module, facts=rest)
 
     def without_score(self) -> Plan:
         """Return the plan that leaves the score as it is."""
         module = Module(self.module.mask, SCORE, self.module.out)
         known = Facts(SCORE, Identity(), None, False, self.facts.reads_lse, True, terms=())
-        return Plan(module, self.domain, known, self.has_keys, self.nan_rows)
+        return replace(self, module=module, facts=known)
+
+    def dense_mask(self) -> Tensor | None:
+        """Return the mask on all pairs, kept from layer to layer; None where nothing is masked."""
+        mask = self.module.mask
+        return self.keep("mask", mask, (mask,), lambda: self.dense(mask)) if self.masks else None
+
+    def keep(
+        self, name: str, key: Hashable, read: tuple[Expr, ...], make: Callable[[], Tensor]
+    ) -> Tensor:
+        """Return what ``make`` makes of the tensors that ``read`` reads, kept if it can be."""
+        import torch
+
+        if torch.compiler.is_compiling():
+            return make()  # equal parts of one graph are the compiler's to share
+        tensors = [self.domain.tensors[one.name] for one in inputs(*read)]
+        return self.kept.get(name, key, tensors, make)
 
     def dense(
         self,

@@ -66,7 +66,7 @@ def attn_mask(
     The shape is the smallest that broadcasts to ``[B, H, Q, K]``.
     """
     if not plan.changes_score:
-        return plan.dense(plan.module.mask) if plan.masks else None
+        return plan.dense_mask()
     if isinstance(plan.facts.form, Additive):
         return _biased(plan, plan.facts.form.bias, q)
     if q is None or k is None:
@@ -155,7 +155,14 @@ def _biased(plan: Plan, bias: Expr, q: Tensor | None) -> Tensor:
     """Return a bias with the boolean mask merged in as -inf, in the dtype of a float mask."""
     import torch
 
-    mask = plan.dense(plan.module.mask) if plan.masks else None
-    found = plan.dense(bias, counted=dense.counted_pairs(plan, bias, mask))
-    found = found.to(torch.get_default_dtype() if q is None else mask_dtype(q))
+    dtype = torch.get_default_dtype() if q is None else mask_dtype(q)
+    parts = (bias, plan.module.mask)
+    return plan.keep("bias", (*parts, dtype), parts, lambda: _merged(plan, bias, dtype))
+
+
+def _merged(plan: Plan, bias: Expr, dtype: torch.dtype) -> Tensor:
+    import torch
+
+    mask = plan.dense_mask()
+    found = plan.dense(bias, counted=dense.counted_pairs(plan, bias, mask)).to(dtype)
     return found if mask is None else torch.where(mask, found, -math.inf)

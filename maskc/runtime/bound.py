@@ -13,9 +13,11 @@ from maskc.ir.nodes import OUT, SCORE, TRUE, Module
 from maskc.ir.types import Sz
 from maskc.lower import flex, reference, sdpa
 from maskc.lower.folding_error import folding_error
+from maskc.lower.kept import Kept
 from maskc.lower.mods import MaskMod, ScoreMod, mask_mod, score_mod
 from maskc.lower.plan import Plan, facts
 from maskc.runtime import dispatch, inputs, parts, structural, traced
+from maskc.runtime.block_sizes import UNSEEN
 from maskc.runtime.frames import frame, tracer
 from maskc.runtime.key_ranges import with_key_ranges
 from maskc.runtime.move import moved, sliced
@@ -64,9 +66,10 @@ class Bound:
         roots = (module.score, module.out)
         self._frame = frame(roots, request, None if self._mask.expr == TRUE else self._mask.expr)
         self._traced_code = tracer()
-        self._blocks = traced.blocks(self._mask.expr, request.device, request.block_size)
+        self._blocks = traced.blocks(self._mask.expr, request.device, request.block_size or UNSEEN)
         self.late = inputs.missing(roots, given)
         self._score = None if self.late else self._bind_score(given)
+        self._kept = Kept(tuple((self._score or self._mask).domain.tensors.values()))
 
     def __call__(
         self,
@@ -337,7 +340,8 @@ class Bound:
         if late or score is None:
             score = self._late_score(late)
         module = Module(self._mask.expr, score.score, score.out)
-        return Plan(module, score.domain, score.facts, self._mask.has_keys, self._nan_rows)
+        known, has_keys = score.facts, self._mask.has_keys
+        return Plan(module, score.domain, known, has_keys, self._nan_rows, self._kept)
 
     def _late_score(self, late: Mapping[str, Any]) -> parts.ScorePart:
         inputs.known(late, [declared.name for declared in self.program.inputs])
