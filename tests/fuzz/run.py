@@ -2,8 +2,8 @@
 
     python tests/fuzz/run.py --count 200000 --processes 2
 
-Every input has a number; ``--first N --count 1`` runs input N alone, and prints it. With
-``--atheris`` the inputs come from atheris, guided by coverage, until it is stopped.
+Every input has a number; ``--first N --count 1`` runs input N alone, and prints it. ``guided.py``
+makes inputs by coverage instead.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def examine(number: int, texts: list[str], tally: Tally) -> None:
     before, start = _memory("VmRSS"), process_time()
     signal.alarm(HANGS)
     try:
-        outcome = _run(text, rng)
+        outcome = attempt(text, rng)
     except Exception as error:
         shown = traceback.format_exception(error)[-8:]
         tally.failures.append(f"input {number}: {text!r}\n{''.join(shown)}")
@@ -99,7 +99,8 @@ def _job(job: tuple[int, int]) -> Tally:
     return run(*job)
 
 
-def _run(text: str, rng: random.Random) -> str:
+def attempt(text: str, rng: random.Random) -> str:
+    """Compile and bind a program; return what became of it, or raise what should not be."""
     try:
         program = maskc.compile_mask(text)
     except maskc.MaskcError as error:
@@ -155,11 +156,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200_000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--atheris", action="store_true")
     options = parser.parse_args()
-    if options.atheris:
-        _atheris()
-        return
     if options.count == 1:
         print(mutate.text_of(random.Random(options.first), mutate.corpus()))
     size = max(1, min(2000, options.count // options.processes))
@@ -177,19 +174,6 @@ def main() -> None:
         print(f"{count:>8} {outcome}")
     print(f"slowest {total.slowest:.2f} s, largest {total.largest:.0f} MB")
     sys.exit(bool(total.failures))
-
-
-def _atheris() -> None:
-    import atheris
-
-    warm_up()
-
-    def one(data: bytes) -> None:
-        _run(data.decode("utf-8", "replace"), random.Random(0))
-
-    with atheris.instrument_imports(include=["maskc"]):
-        atheris.Setup(sys.argv[:1], one)
-    atheris.Fuzz()
 
 
 if __name__ == "__main__":
