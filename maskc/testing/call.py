@@ -125,11 +125,21 @@ class Call:
             return Outcome(refused=f"did not run: {refusal.message}")
         if not gradients:
             return Outcome(out)
-        ready = self.with_leaves()
         try:
-            return Outcome(out, slopes(ready.out(backend), ready.leaves()))
+            return Outcome(out, self.with_gradients(backend).gradients)
         except LoweringError as refusal:
             return Outcome(out, refused=f"no gradients: {refusal.message}")
+
+    def with_gradients(self, backend: str) -> Outcome:
+        """Return the output and the gradients of one run.
+
+        Raises:
+            LoweringError: the backend has no gradients.
+
+        """
+        ready = self.with_leaves()
+        out = ready.out(backend)
+        return Outcome(out.detach(), slopes(out, ready.leaves()))
 
     @property
     def _trained(self) -> frozenset[str]:

@@ -3,8 +3,7 @@
 ``F.scaled_dot_product_attention`` runs on the same q, k and v and attends to the same keys with the
 same weights: what the program does to the scores is computed in float64 and handed over as the mask
 of the call, boolean where the program leaves the scores as they are. Nothing of a lowering is in it
-but its mask's dtype, so its error is that of rounding, on these tensors and in this dtype. It is
-held against the same call in float64, so that the rounding of the mask itself does not count.
+but its mask's dtype, so its error is that of rounding, on these tensors and in this dtype.
 
 Without the mask it would be no measure: a causal row of few keys is much larger, and so is its
 error, than the mean over all keys.
@@ -25,15 +24,18 @@ if TYPE_CHECKING:
 
 NAME = "plain sdpa"
 
+SINGLE = 4
+"""Bytes of a number in single precision."""
+
 
 def plain_sdpa(call: Call, truth: Outcome, gradients: bool) -> tuple[Outcome, Outcome] | None:
-    """Return what plain SDPA gives in the dtype of a call, and what it gives in float64.
+    """Return what plain SDPA gives in the dtype of a call, and what it should give.
 
     None where q, k and v differ in dtype, which SDPA does not take.
 
     Args:
         call: the call.
-        truth: of the reference in float64, which stands for SDPA's where there is none finer.
+        truth: of the reference in float64.
         gradients: whether to give those too.
 
     """
@@ -41,8 +43,9 @@ def plain_sdpa(call: Call, truth: Outcome, gradients: bool) -> tuple[Outcome, Ou
         return None
     rounded = mask_dtype(call.qkv["q"])
     found = _outcome(call, rounded, gradients)
-    if call.dtype == "float64":
+    if call.program.module.score == SCORE or rounded.itemsize >= SINGLE:
         return found, truth
+    # A bias in half precision is another attention; that it is rounded is not what is measured.
     return found, _outcome(call.in_float64(), rounded, gradients)
 
 

@@ -4,8 +4,15 @@ from typing import Any
 
 import pytest
 import torch
+from environments import Case, environments
+from formula import qkv_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import modules
 
 from maskc import BindError, Program, compile_mask
+from maskc.ir.nodes import Module
+from maskc.ir.text import to_text
 from maskc.testing import (
     TOLERANCES,
     Place,
@@ -230,3 +237,22 @@ def test_the_report_as_text() -> None:
     ]
     assert report.ratio("sdpa", "a") == float("inf")
     assert report.ratio("flex", "a") is report.ratio("reference") is None
+
+
+@settings(max_examples=40)
+@given(
+    data=st.data(),
+    module=modules(depth=2),
+    dtype=st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
+)
+def test_no_drawn_program_is_off_by_more_than_rounding(
+    data: st.DataObject, module: Module, dtype: torch.dtype
+) -> None:
+    case: Case = data.draw(environments(module, positions=True, pairs=True))
+    tables = {"q_positions": case.q_positions, "kv_positions": case.kv_positions}
+    positions = {name: table for name, table in tables.items() if table is not None}
+    program, qkv = compile_mask(to_text(module)), qkv_of(case, dtype=dtype)
+    report = assert_equivalent(program, *qkv, backends=DENSE, **case.inputs, **positions)
+    places = [result.worst for result in report.results if result.worst is not None]
+    assert all(place.weight is None for place in places)
+    assert str(report).count("worst at") == len(places)

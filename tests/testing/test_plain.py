@@ -57,11 +57,25 @@ def test_in_float64_it_is_the_reference(
 def test_without_a_program_it_is_sdpa_to_the_bit(dtype: torch.dtype) -> None:
     q, k, v = (x.to(dtype) for x in qkv_of(Case(2, 4, 2, 7, 5)))
     call = Call(compile_mask("full"), {"q": q, "k": k, "v": v}, {}, None)
-    found, exact = plain_sdpa(call, call.outcome("reference", False), False)
+    found, exact = plain_sdpa(call, call.in_float64().outcome("reference", False), False)
     plain = F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
     assert found.out.equal(plain)
     finer = F.scaled_dot_product_attention(q.double(), k.double(), v.double(), enable_gqa=True)
-    assert exact.out.equal(finer)
+    torch.testing.assert_close(exact.out, finer, rtol=1e-12, atol=1e-12)
+
+
+def test_a_mask_in_half_precision_is_no_error_of_the_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On CUDA a float mask has q's dtype; the bias below would then be off by up to 1."""
+    q, k, v = (x.bfloat16() for x in qkv_of(Case(1, 2, 2, 40, 40)))
+    program = compile_mask("score = score + bias[k]; input bias: float")
+    bias = 300 + torch.randn(40, generator=torch.Generator().manual_seed(0))
+    single = diff(program, q, k, v, backends="reference", bias=bias).plain
+    monkeypatch.setattr("maskc.testing.plain.mask_dtype", lambda q: q.dtype)
+    half = diff(program, q, k, v, backends="reference", bias=bias).plain
+    assert half.max_error < 3 * single.max_error < 0.1
+    assert half.gradients["v"] < 3 * single.gradients["v"] < 0.5
 
 
 def test_its_error_grows_with_the_dtype() -> None:
