@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+MOST_SCORES = 2**28
+"""Of one comparison: 2 GiB in float64, and the reference holds a few such tensors."""
 
 Command = Callable[..., None]
 
@@ -98,3 +104,43 @@ def call_sizes(b: int, h: int, hkv: int | None, q: int, k: int | None) -> dict[s
         "q_len": q,
         "kv_len": q if k is None else k,
     }
+
+
+def backends(listed: str, known: Sequence[str]) -> list[str]:
+    """Return the names of a list, or refuse one that is no backend."""
+    from maskc.errors import did_you_mean
+
+    names = [name.strip() for name in listed.split(",")]
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+            raise click.UsageError(f"no backend {name!r}, {hint}")
+    return names
+
+
+def check_scores(shape: Mapping[str, int]) -> None:
+    """Refuse a call whose dense scores would fill the memory."""
+    count = shape["batch_size"] * shape["num_heads"] * shape["q_len"] * shape["kv_len"]
+    if count > MOST_SCORES:
+        held = (
+            f"the reference would hold {count:.1e} scores in float64, more than {MOST_SCORES:.1e}"
+        )
+        raise click.UsageError(f"{held}: lower --b, --h, --q or --k")
+
+
+def moved(x: Tensor, device: str, dtype: str) -> Tensor:
+    """Return an input on a device; beside q, k and v in float64 it is no coarser than they are."""
+    import torch
+
+    moved = x.to(device)
+    return moved.double() if dtype == "float64" and x.dtype is torch.float32 else moved
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that torch does not know or that is not there."""
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise click.UsageError(f"no device {name!r}: {str(error).splitlines()[0]}") from None

@@ -8,7 +8,6 @@ disagree or equality is not proved, 2 wrong usage.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +26,7 @@ except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from maskc.runtime.program import Program
-
-MOST_SCORES = 2**28
-"""Of one comparison: 2 GiB in float64, and the reference holds a few such tensors."""
 
 
 class Commands(click.Group):
@@ -259,15 +253,15 @@ def diff(
     from maskc import testing
     from maskc.view.terminal import print_table
 
-    _check_device(device)
-    names = _backends(backends, testing.BACKENDS)
+    arguments.check_device(device)
+    names = arguments.backends(backends, testing.BACKENDS)
     compiled = _compile(program, constants)
     shape = arguments.call_sizes(**sizes)
-    _check_scores(shape)
+    arguments.check_scores(shape)
     offsets: dict[str, Any] = {"q_offset": q_offset, "kv_offset": kv_offset}
     generator = torch.Generator().manual_seed(seed)
     drawn = testing.random_inputs(compiled, shape, generator, **offsets)
-    inputs: dict[str, Any] = {name: _moved(x, device, dtype) for name, x in drawn.items()}
+    inputs: dict[str, Any] = {name: arguments.moved(x, device, dtype) for name, x in drawn.items()}
     q, k, v = (x.to(device) for x in testing.random_qkv(shape, d, dtype, generator))
     report = testing.diff(compiled, q, k, v, backends=names, **offsets, **inputs)
     print_table(Console(), report.title, report.header, report.rows)
@@ -357,46 +351,6 @@ def _compile(ref: str, constants: tuple[tuple[str, Any], ...]) -> Program:
     from maskc.pipeline import load
 
     return load(ref, **dict(constants))
-
-
-def _backends(listed: str, known: Sequence[str]) -> list[str]:
-    """Return the names of a list, or refuse one that is no backend."""
-    from maskc.errors import did_you_mean
-
-    names = [name.strip() for name in listed.split(",")]
-    for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
-            raise click.UsageError(f"no backend {name!r}, {hint}")
-    return names
-
-
-def _check_scores(shape: Mapping[str, int]) -> None:
-    """Refuse a call whose dense scores would fill the memory."""
-    count = shape["batch_size"] * shape["num_heads"] * shape["q_len"] * shape["kv_len"]
-    if count > MOST_SCORES:
-        held = (
-            f"the reference would hold {count:.1e} scores in float64, more than {MOST_SCORES:.1e}"
-        )
-        raise click.UsageError(f"{held}: lower --b, --h, --q or --k")
-
-
-def _moved(x: Tensor, device: str, dtype: str) -> Tensor:
-    """Return an input on a device; beside q, k and v in float64 it is no coarser than they are."""
-    import torch
-
-    moved = x.to(device)
-    return moved.double() if dtype == "float64" and x.dtype is torch.float32 else moved
-
-
-def _check_device(name: str) -> None:
-    """Refuse a device that torch does not know or that is not there."""
-    import torch
-
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise click.UsageError(f"no device {name!r}: {str(error).splitlines()[0]}") from None
 
 
 def _block(length: int) -> int:

@@ -137,9 +137,12 @@ class Call:
             LoweringError: the backend has no gradients.
 
         """
-        ready = self.with_leaves()
-        out = ready.out(backend)
-        return Outcome(out.detach(), slopes(out, ready.leaves()))
+        import torch
+
+        with torch.inference_mode(False), torch.enable_grad():
+            ready = self.with_leaves()
+            out = ready.out(backend)
+            return Outcome(out.detach(), slopes(out, ready.leaves()))
 
     @property
     def _trained(self) -> frozenset[str]:

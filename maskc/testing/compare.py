@@ -58,10 +58,10 @@ def diff(
         BindError: a tensor does not fit, or there is no such backend.
 
     """
-    _check(inputs)
+    names = [backends] if isinstance(backends, str) else list(backends)
+    _check(names, inputs)
     call = Call(program, {"q": q, "k": k, "v": v}, inputs, scale).detached()
     compared = _compared(call, gradients)
-    names = [backends] if isinstance(backends, str) else backends
     results = tuple(compared.result(backend, gradients) for backend in names)
     return Report(_title(call), program.text, results, compared.plain, call.coarsest)
 
@@ -110,7 +110,10 @@ def assert_equivalent(
     return report
 
 
-def _check(inputs: Iterable[str]) -> None:
+def _check(backends: Sequence[str], inputs: Iterable[str]) -> None:
+    if not backends:
+        help = f"expected some of {', '.join(BACKENDS)}"
+        raise BindError("M420", "there is no backend to compare", help=help)
     for name in inputs:
         if name in NOT_COMPARED:
             message = f"a comparison takes no `{name}`"

@@ -52,10 +52,10 @@ def plain_sdpa(call: Call, truth: Outcome, gradients: bool) -> tuple[Outcome, Ou
 def _outcome(call: Call, rounded: torch.dtype, gradients: bool) -> Outcome:
     import torch
 
-    ready = call.with_leaves() if gradients else call
-    with torch.set_grad_enabled(gradients):
+    with torch.inference_mode(False), torch.set_grad_enabled(gradients):
+        ready = call.with_leaves() if gradients else call
         out = _run(ready, rounded)
-    return Outcome(out.detach(), slopes(out, ready.leaves()) if gradients else {})
+        return Outcome(out.detach(), slopes(out, ready.leaves()) if gradients else {})
 
 
 def _run(call: Call, rounded: torch.dtype) -> Tensor:

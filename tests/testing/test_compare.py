@@ -169,6 +169,15 @@ def test_nan_rows_must_be_nan_rows() -> None:
     assert report.worst.largest < 1e-5
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_compared_in_any_mode(mode: Any) -> None:
+    program, qkv, inputs = call(TEXT)
+    with mode():
+        made = [x.clone() for x in qkv]
+        report = assert_equivalent(program, *made, backends=DENSE, **inputs)
+    assert set(report["sdpa"].gradients) == {"q", "k", "v", "slopes"}
+
+
 def test_half_precision_has_a_tolerance_of_its_own() -> None:
     program, qkv, inputs = call(TEXT, "bfloat16")
     report = assert_equivalent(program, *qkv, backends=DENSE, **inputs)
@@ -195,6 +204,9 @@ def test_an_unknown_backend() -> None:
     program, qkv, _ = call("causal")
     with pytest.raises(BindError, match="unknown backend `flux`"):
         diff(program, *qkv, backends=("flux",))
+    assert diff(program, *qkv, backends="auto").worst.backend == "auto"
+    with pytest.raises(BindError, match="there is no backend to compare"):
+        assert_equivalent(program, *qkv, backends=[])
 
 
 def test_a_call_that_does_not_fit_is_no_report() -> None:
