@@ -43,7 +43,8 @@ def _put(expr: Expr, facts: Facts, is_free: bool) -> Expr:
     if isinstance(expr, TopK) or not (is_free or not is_steep(expr)):
         return expr
     rebuilt = _with_kids(expr, facts, is_free)
-    return _narrowed(rebuilt, facts) if expr.type is Type.INT else rebuilt
+    is_bounded = expr.type is Type.INT and facts.bounds != ()
+    return _narrowed(rebuilt, facts) if is_bounded else rebuilt
 
 
 def _with_kids(expr: Expr, facts: Facts, is_free: bool) -> Expr:

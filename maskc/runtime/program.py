@@ -81,7 +81,7 @@ class Program:
 
     @cached_property
     def text(self) -> str:
-        """The canonical source; it parses back to an equal program.
+        """The canonical source; with the same ``empty_rows`` it parses back to an equal program.
 
         That of a program for all layers is the source as it was written.
         """
