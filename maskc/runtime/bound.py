@@ -113,7 +113,8 @@ class Bound:
         elif fold_bias:
             backend = "sdpa"
         else:
-            backend = dispatch.choose(plan, (q, k, v), dropout_p).backend
+            choice = dispatch.choose(plan, (q, k, v), dropout_p)
+            backend, fold_bias = choice.backend, choice.fold_bias
         match backend:
             case "flex":
                 dispatch.refuse_dropout("flex", dropout_p)

@@ -10,7 +10,8 @@ from maskc.analysis.score import Additive, Identity
 from maskc.errors import BindError, LoweringError, did_you_mean
 from maskc.ir.types import Dim, Sz
 from maskc.lower import flex
-from maskc.lower.fold import remaining
+from maskc.lower.columns import pays
+from maskc.lower.fold import folds, remaining
 from maskc.lower.plan import Plan
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ DENSE_LIMIT = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A backend, and the rule that chose it."""
+    """A backend, the rule that chose it, and whether the bias goes into columns of q and k."""
 
     backend: str
     reason: str
+    fold_bias: bool = False
 
 
 def named(backend: str) -> str:
@@ -41,18 +43,24 @@ def named(backend: str) -> str:
 def choose(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor], dropout_p: float = 0.0) -> Choice:
     """Return the backend that ``auto`` runs a call on, and why.
 
-    The rules, the first that fits: dropout runs on sdpa; what SDPA does without a mask tensor runs
-    there; what flex cannot run (a gradient on CPU, mixed dtypes, an epilogue or float64 that would
-    run it eagerly) runs on sdpa, or on the reference where q, k and v differ in dtype; on CPU a
-    small dense mask runs on sdpa, which compiles nothing; everything else runs on flex.
+    The rules, the first that fits: dropout runs on sdpa; q, k and v of several dtypes on the
+    reference; what SDPA does without a mask tensor runs there, and a bias that pays as a few
+    columns of q and k, too; what flex cannot run (a gradient on CPU, an epilogue or float64 that
+    would run it eagerly) runs on sdpa; on CPU a small dense mask runs on sdpa, which compiles
+    nothing; everything else runs on flex.
     """
     if dropout_p:
         return Choice("sdpa", "flex has no dropout")
+    if len({x.dtype for x in qkv}) > 1:
+        return Choice("reference", flex.MIXED_DTYPES.message)
     if not plan.has_epilogue and is_maskless(plan):
         return Choice("sdpa", "it needs no mask tensor")
+    if pays(plan.without_factors() if folds(plan) else plan, qkv[0]):
+        reason = "its bias is a few columns of q and k, which beats a mask tensor of this size"
+        return Choice("sdpa", reason, fold_bias=True)
     refused = flex.refusal(plan, qkv)
     if refused is not None:
-        return Choice("reference" if refused == flex.MIXED_DTYPES else "sdpa", refused.message)
+        return Choice("sdpa", refused.message)
     device, dtype = qkv[0].device.type, qkv[0].dtype
     if not flex.compiles(device, dtype, plan.facts.reads_lse):
         return Choice("sdpa", "flex would run eagerly here, with dense scores")
