@@ -164,7 +164,7 @@ def test_diff_compares_backends() -> None:
     assert [len(largest), len(mean)] == [7, 7]
     assert [row[2] for row in slopes] == ["q", "k", "v", "slopes"]
     remarks = result.stdout.splitlines()[-3:]
-    assert remarks[0] == "1.0x: as plain SDPA, which makes rounding errors only"
+    assert remarks[0] == "1.0x: the error of plain SDPA with the same mask, which is rounding alone"
     assert remarks[1].startswith("sdpa: worst at batch ")
     assert ", doc " in remarks[2]
 

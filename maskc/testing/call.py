@@ -111,7 +111,11 @@ class Call:
 
     def out(self, backend: str) -> Tensor:
         """Return the output of a backend."""
-        found: Tensor = self.program(**self.qkv, backend=backend, scale=self.scale, **self.inputs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DenseScoresWarning)  # what is compared is small
+            found: Tensor = self.program(
+                **self.qkv, backend=backend, scale=self.scale, **self.inputs
+            )
         return found
 
     def outcome(self, backend: str, gradients: bool) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from maskc.testing.place import Place
 
@@ -12,6 +13,9 @@ TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 1e-2, "bfloat16": 1e
 
 ROUNDING = 8.0
 """How many times the error of plain SDPA is still rounding."""
+
+LEGEND = "1.0x: the error of plain SDPA with the same mask, which is rounding alone"
+"""What stands behind an error in the table."""
 
 OUT = "out"
 """The name of the output among the errors; no input can have it."""
@@ -72,8 +76,13 @@ class Report:
     dtype: str = "float32"
 
     def __getitem__(self, backend: str) -> Result:
-        """Return the result of one backend."""
-        return next(result for result in self.results if result.backend == backend)
+        """Return the result of one backend.
+
+        Raises:
+            KeyError: it was not compared.
+
+        """
+        return {result.backend: result for result in self.results}[backend]
 
     @property
     def worst(self) -> Result:
@@ -128,9 +137,7 @@ class Report:
     @property
     def remarks(self) -> list[str]:
         """What the columns mean, where the errors are, and what the backends refused."""
-        found = (
-            [] if self.plain is None else ["1.0x: as plain SDPA, which makes rounding errors only"]
-        )
+        found = [] if self.plain is None else [LEGEND]
         found += [f"{r.backend}: worst at {r.worst}" for r in self.results if r.worst is not None]
         return [*found, *(f"{r.backend}: {r.refused}" for r in self.results if r.refused)]
 
@@ -174,7 +181,7 @@ def allowed(dtype: str, plain: Result | None, name: str) -> float:
     that their largest errors differ a few times.
     """
     error = None if plain is None else plain.errors.get(name)
-    rounding = ROUNDING * error if error is not None and error < float("inf") else 0.0
+    rounding = ROUNDING * error if error is not None and error < inf else 0.0
     return max(TOLERANCES.get(dtype, 0.0), rounding)
 
 
@@ -186,14 +193,14 @@ def _where(result: Result, name: str) -> str:
 
 
 def _ratio(error: float | None, plain: float | None) -> float | None:
-    if error is None or plain is None:
+    if error is None or plain is None or plain == inf:
         return None
     if error == 0:
         return 0.0
-    return error / plain if plain else float("inf")
+    return error / plain if plain else inf
 
 
 def _times(ratio: float | None) -> str:
-    if ratio is None:
+    if ratio is None or ratio == inf:
         return ""
     return f"  {ratio:.1f}x" if ratio < 1000 else f"  {ratio:.0e}x"

@@ -149,6 +149,8 @@ def test_a_yardstick_that_is_not_finite_allows_nothing() -> None:
     report = Report("", "", (Result("sdpa", float("inf")),), plain)
     assert report.limit() == TOLERANCES["float32"]
     assert report.misses() == ["sdpa is off by inf, more than 1.0e-04, in the output"]
+    assert report.ratio("sdpa") is None
+    assert "output, max   inf         inf\n" in str(report)
 
 
 def test_the_coarsest_dtype_of_the_call_decides() -> None:
@@ -241,7 +243,7 @@ def test_the_report_as_text() -> None:
         "gradient of q  4.0e-06     2.0e-06  0.5x  -              -",
         "gradient of a  0.0e+00     1.0e+00        -              -",
         "",
-        "1.0x: as plain SDPA, which makes rounding errors only",
+        "1.0x: the error of plain SDPA with the same mask, which is rounding alone",
         "sdpa: worst at batch 0, head 1, q 2, k 3 of weight 0.5",
         "flex: worst at batch 1, head 1, q 20, which has no key",
         "flex: no gradients: no backward on CPU",
