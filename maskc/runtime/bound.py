@@ -165,6 +165,11 @@ class Bound:
         """Which query rows have no key, bool ``[B | 1, H | 1, Q]``, before any policy."""
         return find_empty_rows(self._tiled.expr, self._tiled.domain, self._tile_map)
 
+    @property
+    def has_key_ranges(self) -> bool:
+        """Whether FlexAttention gets comparisons of ids as ranges of keys."""
+        return self._tiled.expr != self._mask.expr
+
     def flex_args(self, **late: Any) -> dict[str, Any]:
         """Return the keywords for ``flex_attention(q, k, v, ...)``.
 

@@ -43,7 +43,7 @@ def explain_call(bound: Bound, plan: Plan | None, qkv: Qkv | None) -> str:
         if plan is None
         else [],
         "tiles": _tiles(bound),
-        "flex": [_tables(bound)],
+        "flex": [_tables(bound), *_ranges(bound)],
     }
     if plan is not None:
         qkv = qkv or _stand_ins(bound)
@@ -92,6 +92,12 @@ def _tiles(bound: Bound) -> list[str]:
 def _tables(bound: Bound) -> str:
     block_mask = bound.block_mask
     return "no block mask" if block_mask is None else f"block tables, {shown(_bytes(block_mask))}"
+
+
+def _ranges(bound: Bound) -> list[str]:
+    if not bound.has_key_ranges:
+        return []
+    return ["equal ids stand side by side, so a key is compared with the ends of its query's run"]
 
 
 def _bytes(block_mask: BlockMask) -> int:
