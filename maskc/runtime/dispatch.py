@@ -95,7 +95,8 @@ def dense_elements(plan: Plan) -> int:
 def check_dropout(dropout_p: float) -> None:
     """Refuse what is no probability."""
     if not (isinstance(dropout_p, int | float) and 0 <= dropout_p <= 1):
-        raise BindError("M428", f"`dropout_p` is from 0 to 1, found {dropout_p!r}")
+        message = f"`dropout_p` is from 0 to 1, found {dropout_p!r}"
+        raise BindError("M428", message, help="it is the share of the weights that are dropped")
 
 
 def refuse_mixed(qkv: tuple[Tensor, Tensor, Tensor]) -> None:

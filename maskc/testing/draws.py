@@ -117,7 +117,8 @@ def _in_order(module: Module) -> Iterator[Input]:
         ready = [source for source, needs in waiting.items() if not needs & waiting.keys()]
         if not ready:
             names = ", ".join(f"`{source.name}`" for source in waiting)
-            raise MaskcError("M490", f"no sizes fit the inputs {names}: they subscript themselves")
+            message = f"no sizes fit the inputs {names}: they subscript themselves"
+            raise MaskcError("M490", message, help="bind tensors of your own")
         for source in ready:
             del waiting[source]
             yield source
