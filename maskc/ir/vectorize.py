@@ -126,6 +126,20 @@ def vectorize(
     return torch.tensor(value, device=domain.device)
 
 
+def dense(
+    expr: Expr,
+    domain: Domain,
+    given: Mapping[Given, Tensor] | None = None,
+    counted: Tensor | None = None,
+) -> Tensor:
+    """Return an expression on all pairs ``[B, H, Q, K]``, 1 where it does not depend.
+
+    The arguments are those of ``vectorize``.
+    """
+    found = vectorize(expr, everywhere(domain), domain, given, counted)
+    return found.reshape((1,) * (4 - found.dim()) + found.shape)
+
+
 @dataclass(slots=True)
 class _Evaluation:
     at: At

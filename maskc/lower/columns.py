@@ -17,7 +17,7 @@ from maskc.analysis.score import Additive, Identity
 from maskc.errors import LoweringError
 from maskc.ir.nodes import Expr, Index, inputs
 from maskc.ir.types import Ix, Sz
-from maskc.ir.vectorize import Domain, everywhere, inside, vectorize
+from maskc.ir.vectorize import Domain, dense, inside
 from maskc.lower.plan import Plan
 
 if TYPE_CHECKING:
@@ -154,9 +154,9 @@ def _columns(plan: Plan, term: Term, dtype: torch.dtype) -> Iterator[tuple[_Part
     # What is looked up is passed on as it is; what is multiplied is rounded once, at the end.
     domain = plan.domain if isinstance(term, Lookup) else _doubled(plan.domain)
     query = _finite(plan, _of_query(term, domain))
-    key = _finite(plan, _dense(term.key, domain).transpose(-1, -2))
+    key = _finite(plan, dense(term.key, domain).transpose(-1, -2))
     if isinstance(term, Lookup):
-        chosen = _one_hot(_dense(term.subscript, domain), query.shape[-1])
+        chosen = _one_hot(dense(term.subscript, domain), query.shape[-1])
         yield _Part(query.to(dtype), 0), (chosen * key).to(dtype)
         return
     query, key = query.double(), key.double()
@@ -173,9 +173,9 @@ def _columns(plan: Plan, term: Term, dtype: torch.dtype) -> Iterator[tuple[_Part
 def _of_query(term: Term, domain: Domain) -> Tensor:
     """Return the side of q, ``[B | 1, H | 1, Q | 1, columns]``."""
     if isinstance(term, Product):
-        return _dense(term.query, domain)
+        return dense(term.query, domain)
     entries = _entries(term, domain)
-    return entries if term.query == ONE else _dense(term.query, domain) * entries
+    return entries if term.query == ONE else dense(term.query, domain) * entries
 
 
 def _finite(plan: Plan, values: Tensor) -> Tensor:
@@ -195,7 +195,7 @@ def _entries(term: Lookup, domain: Domain) -> Tensor:
     """Return the table with the dimension that k subscripts last: k runs along its entries."""
     size = domain.tensors[term.table.input.name].shape[term.place]
     sizes = {**domain.sizes, Sz.KV_LEN: size}
-    return _dense(term.entries, Domain(sizes, domain.tensors, domain.device))
+    return dense(term.entries, Domain(sizes, domain.tensors, domain.device))
 
 
 def _one_hot(subscript: Tensor, size: int) -> Tensor:
@@ -249,9 +249,3 @@ def _doubled(domain: Domain) -> Domain:
     """Return the domain with its floats in float64, so that products are rounded once."""
     tensors = {n: t.double() if t.is_floating_point() else t for n, t in domain.tensors.items()}
     return Domain(domain.sizes, tensors, domain.device)
-
-
-def _dense(expr: Expr, domain: Domain) -> Tensor:
-    """Return an expression in four dimensions, each 1 where it does not depend."""
-    found = vectorize(expr, everywhere(domain), domain)
-    return found.reshape((1,) * (4 - found.dim()) + found.shape)

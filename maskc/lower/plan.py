@@ -23,7 +23,7 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.rows import KV_ROW, Q_ROW
 from maskc.ir.types import ArithOp, CompareOp, Given, Sz
-from maskc.ir.vectorize import Domain, everywhere, vectorize
+from maskc.ir.vectorize import Domain, dense
 from maskc.lower.kept import Kept
 from maskc.lower.python import Generated, Kind, generate
 
@@ -159,8 +159,7 @@ class Plan:
             counted: where a gradient flows to what it reads, everywhere if None.
 
         """
-        found = vectorize(expr, everywhere(self.domain), self.domain, given, counted)
-        return found.reshape((1,) * (4 - found.dim()) + found.shape)
+        return dense(expr, self.domain, given, counted)
 
     def epilogue(self, out: Tensor, lse: Tensor | None) -> Tensor:
         """Return the output after the program's epilogue.

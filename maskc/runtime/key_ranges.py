@@ -26,7 +26,7 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.rows import BATCH, HEAD, KV_ROW, Q_ROW
 from maskc.ir.types import CompareOp, Dim, Sz, Type
-from maskc.ir.vectorize import Domain, everywhere, vectorize
+from maskc.ir.vectorize import Domain, dense
 from maskc.lower.plan import CAUSAL
 from maskc.passes.linear import Linear, linear, to_expr
 from maskc.runtime.id_runs import Range, id_runs
@@ -87,13 +87,13 @@ class _Ranges:
         import torch
 
         name, self.count = f"range{self.count}", self.count + 1
-        lower = [self._values(to_expr(limit.value)) for limit in limits if limit.is_lower]
+        lower = [dense(to_expr(limit.value), self.domain) for limit in limits if limit.is_lower]
         first = reduce(torch.maximum, [run.first for run in runs.values()] + lower)
         begins = Compare(CompareOp.LE, self._read(f"{name}@first", first), KV_ROW)
         upper = {limit for limit in limits if not limit.is_lower}
         if upper == {_UP_TO_OWN} and all(map(self._holds_own_key, runs)):
             return begins, CAUSAL  # a document that holds its query does not end before it
-        ends = [self._values(to_expr(limit.value)) for limit in upper]
+        ends = [dense(to_expr(limit.value), self.domain) for limit in upper]
         stop = reduce(torch.minimum, [run.stop for run in runs.values()] + ends)
         return begins, Compare(CompareOp.LT, KV_ROW, self._read(f"{name}@stop", stop))
 
@@ -102,7 +102,7 @@ class _Ranges:
         sides = _sides(arg)
         if sides is None:
             return None
-        q_ids, k_ids = map(self._values, sides)
+        q_ids, k_ids = (dense(side, self.domain) for side in sides)
         lines = [max(sizes) for sizes in zip(q_ids.shape[:2], k_ids.shape[:2], strict=True)]
         found = id_runs(
             q_ids.expand(*lines, -1, -1).squeeze(3), k_ids.expand(*lines, -1, -1).squeeze(2)
@@ -125,11 +125,6 @@ class _Ranges:
         self.tensors[name] = inside.squeeze().contiguous()
         indices = (BATCH, HEAD, Q_ROW)
         return Load(Input(name, Type.INT), tuple(indices[place] for place in kept))
-
-    def _values(self, expr: Expr) -> Tensor:
-        """Return an expression on all pairs, 1 where it does not depend."""
-        found = vectorize(expr, everywhere(self.domain), self.domain)
-        return found.reshape((1,) * (4 - found.dim()) + found.shape)
 
 
 def _sides(arg: Expr) -> tuple[Expr, Expr] | None:
