@@ -103,9 +103,23 @@ def _weights(call: Call, backend: str, place: Place) -> Tensor | None:
 
 def _tokens(call: Call, place: Place) -> dict[str, tuple[Value | None, Value | None]]:
     """Return the ints and bools that a program reads for the query and the key of a place."""
-    import torch
+    loads = _token_loads(call, place)
+    request = call.bound().request
+    shapes, tensors = inputs.read(loads, call.inputs, request)
+    domain = Domain(request.sizes, {**request.tensors, **tensors}, request.device)
+    layout, at = _layout(request, shapes), _at(place, domain)
+    found: dict[str, tuple[Value | None, Value | None]] = {}
+    for load in loads:
+        held = vectorize(to_rows(load, layout), at, domain).item()
+        value: Value = bool(held) if load.input.type is Type.BOOL else int(held)
+        q, k = found.get(load.input.name, (None, None))
+        found[load.input.name] = (q, value) if load.deps & Dim.K else (value, k)
+    return found
 
-    loads = [
+
+def _token_loads(call: Call, place: Place) -> list[Load]:
+    """Return where a program reads an entry a token; those of keys only where there is a key."""
+    return [
         term
         for term in walk(*call.program.module.roots)
         if isinstance(term, Load)
@@ -113,24 +127,15 @@ def _tokens(call: Call, place: Place) -> dict[str, tuple[Value | None, Value | N
         and term.indices in TOKENS
         and (place.k is not None or not term.deps & Dim.K)
     ]
-    if not loads:
-        return {}
-    request = call.bound().request
-    shapes, tensors = inputs.read(loads, call.inputs, request)
-    domain = Domain(request.sizes, {**request.tensors, **tensors}, request.device)
-    layout = _layout(request, shapes)
+
+
+def _at(place: Place, domain: Domain) -> At:
+    """Return a place as the one point to evaluate at."""
+    import torch
+
     rows = (place.batch, place.head, place.q, place.k or 0)
-    points = {
-        which: torch.tensor(row, device=request.device).view(1, 1, 1, 1)
-        for which, row in zip(ROW_INDICES, rows, strict=True)
-    }
-    found: dict[str, tuple[Value | None, Value | None]] = {}
-    for load in loads:
-        held = vectorize(to_rows(load, layout), At(points), domain).item()
-        value: Value = bool(held) if load.input.type is Type.BOOL else int(held)
-        q, k = found.get(load.input.name, (None, None))
-        found[load.input.name] = (q, value) if load.deps & Dim.K else (value, k)
-    return found
+    points = zip(ROW_INDICES, rows, strict=True)
+    return At({w: torch.tensor(row, device=domain.device).view(1, 1, 1, 1) for w, row in points})
 
 
 def _layout(request: Request, shapes: Shapes) -> Layout:
