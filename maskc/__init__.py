@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskc.errors import (
     BindError,
+    DenseScoresWarning,
     LoweringError,
     MaskcError,
     MaskNameError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BindError",
     "Bound",
+    "DenseScoresWarning",
     "LoweringError",
     "MaskNameError",
     "MaskSyntaxError",

@@ -87,6 +87,10 @@ class LoweringError(MaskcError):
     kind = "lowering"
 
 
+class DenseScoresWarning(UserWarning):
+    """FlexAttention keeps the scores of all pairs, where a compiled kernel would keep none."""
+
+
 def render(error: MaskcError) -> str:
     """Return the error as text: code and sentence, the source line with carets, notes, help."""
     lines = [f"error[{error.code}]: {error.message}"]

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from maskc.analysis.found import TileMap
 from maskc.analysis.tables import block_tables
-from maskc.errors import LoweringError
+from maskc.errors import DenseScoresWarning, LoweringError
 from maskc.ir.nodes import Expr
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower.fold import fold
 from maskc.lower.mods import captured, mask_mod, score_mod
 from maskc.lower.plan import Plan
+from maskc.lower.uncompiled import expected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 COMPILED_PROGRAMS = 1024
 """How many programs and shapes one process may compile before torch refuses more."""
+
+LIMIT_HIT = "FailOnRecompileLimitHit"
+"""The error of torch beyond that."""
 
 NARROW = 24
 SHORTEST_VECTOR = 4
@@ -196,24 +200,33 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
 
 
 def _run_eager(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
-    """Run FlexAttention's dense math; dynamo traces the mods even so.
-
-    torch warns that this is slow; it is what was chosen, and ``explain()`` says so.
-    """
+    """Run FlexAttention's dense math, for what no compiled kernel on CPU gives."""
     import warnings
 
-    import torch
-
-    with warnings.catch_warnings(), torch._dynamo.config.patch(recompile_limit=COMPILED_PROGRAMS):
-        warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
+    why = "has no log-sum-exp" if args["return_aux"] is not None else "has no float64"
+    message = f"compiled flex_attention {why} on CPU, so the scores of all pairs are kept"
+    warnings.warn(message, DenseScoresWarning, stacklevel=4)
+    with expected(), _many_programs():
         return _attention(q, k, v, **args)
 
 
 def _run_compiled(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
+    try:
+        with _many_programs():
+            return _compiled(q.device.type == "cpu")(q, k, v, **args)
+    except Exception as error:
+        if type(error).__name__ != LIMIT_HIT:
+            raise
+        raise LoweringError(TOO_MANY.code, TOO_MANY.message, help=TOO_MANY.help) from None
+
+
+def _many_programs() -> Any:
+    """Return a context in which dynamo compiles as many programs and shapes as we allow."""
     import torch
 
-    with torch._dynamo.config.patch(recompile_limit=COMPILED_PROGRAMS):
-        return _compiled(q.device.type == "cpu")(q, k, v, **args)
+    return torch._dynamo.config.patch(
+        recompile_limit=COMPILED_PROGRAMS, accumulated_recompile_limit=COMPILED_PROGRAMS
+    )
 
 
 @cache
@@ -227,6 +240,13 @@ def _compiled(static: bool) -> Callable[..., Any]:
     return compiled
 
 
+TOO_MANY = Refusal(
+    "M513",
+    f"flex_attention was compiled for {COMPILED_PROGRAMS} programs and shapes in this process, "
+    "the most that one may",
+    "pad to fewer lengths, drop the compiled ones with `torch.compiler.reset()`, or use the sdpa "
+    "backend",
+)
 NO_BACKWARD = Refusal(
     "M502",
     "flex_attention has no backward on CPU, and a tensor requires a gradient",

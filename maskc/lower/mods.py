@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from maskc.ir.nodes import Expr
 from maskc.ir.vectorize import Domain
 from maskc.lower.python import Generated, Kind, generate
+from maskc.lower.uncompiled import watch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,14 @@ class Mod:
         self.tensors = tensors
         self.sizes = sizes
         self.function = self._generated.build(*tensors, *sizes)
+        self._watch = watch()
+
+    def _look(self) -> None:
+        """Warn if it is uncompiled FlexAttention that traces this."""
+        import torch
+
+        if torch.compiler.is_compiling():
+            self._watch()
 
     @property
     def source(self) -> str:
@@ -64,6 +73,7 @@ class MaskMod(Mod):
 
     def __call__(self, b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Any:
         """Return whether the query attends to the key."""
+        self._look()
         return self.function(b, h, q_idx, kv_idx)
 
 
@@ -74,6 +84,7 @@ class ScoreMod(Mod):
 
     def __call__(self, score: Tensor, b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Any:
         """Return the new score."""
+        self._look()
         return self.function(score, b, h, q_idx, kv_idx)
 
 

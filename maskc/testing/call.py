@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from maskc.errors import LoweringError
+from maskc.errors import DenseScoresWarning, LoweringError
 from maskc.runtime.inputs import names
 
 if TYPE_CHECKING:
