@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from maskc.analysis.score import Identity
 from maskc.ir.nodes import TRUE
 from maskc.ir.types import Sz
+from maskc.lower import flex
 from maskc.lower.fold import remaining
 from maskc.lower.plan import Plan
 from maskc.runtime import dispatch
@@ -48,6 +49,7 @@ def explain_call(bound: Bound, plan: Plan | None, qkv: Qkv | None) -> str:
     if plan is not None:
         qkv = qkv or _stand_ins(bound)
         choice = dispatch.choose(plan, qkv)
+        topics["flex"] += _limits(plan, qkv)
         topics["sdpa"] = [_dense(plan, qkv[0].element_size())]
         topics["auto"] = [f"{choice.backend}: {choice.reason}"]
     elements = prod(sizes[size] for size in (Sz.BATCH_SIZE, Sz.NUM_HEADS, Sz.Q_LEN, Sz.KV_LEN))
@@ -98,6 +100,19 @@ def _ranges(bound: Bound) -> list[str]:
     if not bound.has_key_ranges:
         return []
     return ["equal ids stand side by side, so a key is compared with the ends of its query's run"]
+
+
+def _limits(plan: Plan, qkv: Qkv) -> list[str]:
+    """Tell what keeps flex from a compiled kernel: it refuses, or keeps dense scores."""
+    refused = flex.refusal(plan, qkv)
+    if refused is not None:
+        return [f"refuses the call: {refused.message}"]
+    device, dtype = qkv[0].device.type, qkv[0].dtype
+    if not flex.compiles(device, dtype, plan.facts.reads_lse):
+        return ["runs uncompiled here, with dense scores as the reference has them"]
+    if not flex.compiles(device, dtype, True):
+        return ["with `return_lse=True` it runs uncompiled, with dense scores"]
+    return []
 
 
 def _bytes(block_mask: BlockMask) -> int:

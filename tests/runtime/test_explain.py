@@ -74,6 +74,18 @@ def test_a_call_is_told_of_the_tensors_at_hand() -> None:
         late.explain(q[:, :, :5], k, k)
 
 
+def test_a_call_is_told_when_flex_has_no_kernel_for_it() -> None:
+    told = bound("causal")
+    q, k = (torch.zeros(2, heads, 1000, 8) for heads in (4, 2))
+    assert "with `return_lse=True` it runs uncompiled" in told.explain(q, k, k)
+    assert "runs uncompiled here, with dense scores" in told.explain(
+        *(x.double() for x in (q, k, k))
+    )
+    assert "refuses the call: flex_attention has no backward on CPU" in told.explain(
+        q.requires_grad_(), k, k
+    )
+
+
 def test_every_law_has_a_meaning_of_one_line() -> None:
     for law in (*PASSES, *WHOLE):
         assert 20 < len(law_meaning(law.__name__)) < 100
