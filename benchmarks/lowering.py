@@ -36,7 +36,7 @@ from maskc import compile_mask
 
 RESULTS = Path(__file__).parent / "results"
 HEADS, WIDTH = 2, 64
-WINDOW, DOCUMENTS = 512, 16
+WINDOW, DOCUMENTS = 512, (16, 64)
 MOST_ROUNDS = 101
 QKV = tuple[Tensor, Tensor, Tensor]
 Run = Callable[[], Tensor]
@@ -65,12 +65,14 @@ def qkv(length: int) -> QKV:
     return q, k, v
 
 
-def ours(text: str, tensors: QKV, backend: str = "flex", **keywords: Any) -> Run:
+def ours(
+    text: str, tensors: QKV, backend: str = "flex", block_size: int | str = 128, **keywords: Any
+) -> Run:
     """Return the call of a program."""
     inputs = {n: x for n, x in keywords.items() if isinstance(x, Tensor)}
     call = {n: x for n, x in keywords.items() if n not in inputs}
-    length = tensors[0].shape[2]
-    bound = compile_mask(text).bind(q_len=length, num_heads=HEADS, **inputs)
+    sizes = {"q_len": tensors[0].shape[2], "num_heads": HEADS, "block_size": block_size}
+    bound = compile_mask(text).bind(**sizes, **inputs)
     return lambda: bound(*tensors, backend=backend, **call)
 
 
@@ -109,18 +111,20 @@ def hidden(length: int) -> dict[str, Run]:
     }
 
 
-def documents(length: int) -> dict[str, Run]:
+def documents(length: int, count: int) -> dict[str, Run]:
     """Return packed documents, ours and by hand."""
     tensors = qkv(length)
-    doc = (torch.rand(length, generator=torch.Generator().manual_seed(1)) * DOCUMENTS).long()
+    doc = (torch.rand(length, generator=torch.Generator().manual_seed(1)) * count).long()
     doc = doc.sort().values
 
     def same_doc(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
         return (k <= q) & (doc[q] == doc[k])
 
+    text = "causal & same_doc"
     return {
         "flex by hand": by_hand(tensors, same_doc),
-        "causal & same_doc": ours("causal & same_doc", tensors, doc=doc),
+        text: ours(text, tensors, doc=doc),
+        "the same, block_size=auto": ours(text, tensors, block_size="auto", doc=doc),
     }
 
 
@@ -232,7 +236,7 @@ def shown(result: Result) -> str:
 
 GROUPS: dict[str, Callable[[int], dict[str, dict[str, Run]]]] = {
     "hidden": lambda n: {f"hidden mask, {n}": hidden(n)},
-    "documents": lambda n: {f"{DOCUMENTS} documents, {n}": documents(n)},
+    "documents": lambda n: {f"{m} documents, {n}": documents(n, m) for m in DOCUMENTS},
     "folded": lambda n: folded(n // 2),
     "twins": lambda n: twins(n // 4),
 }

@@ -48,6 +48,7 @@ from maskc.lower.numbers import (
     WIDTH,
     Numbers,
     bare,
+    binary_places,
     is_negative,
     is_number,
     literal,
@@ -65,7 +66,7 @@ ROOM = 8
 SHORT = 12
 """Characters of an operand that needs no name of its own in a long term."""
 
-_COMPARE, _OR, _AND, _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(8)
+_COMPARE, _OR, _AND, _SHIFT, _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(9)
 """How tightly Python's operators bind; ``&`` binds tighter than a comparison here."""
 
 _LEVELS = {
@@ -340,11 +341,21 @@ class _Writer:
                     _ATOM,
                 )
             case ArithOp.FLOORDIV | ArithOp.MOD if expr.type is Type.INT:
-                divisor = self._divisor(right)
-                return f"{self.text(left, _PRODUCT)} {op.value} {divisor}", _PRODUCT
+                return self._divided(op, left, right)
             case _:
                 level = _LEVELS[op]
                 return f"{self.text(left, level)} {op.value} {self.text(right, level + 1)}", level
+
+    def _divided(self, op: ArithOp, left: Expr, right: Expr) -> tuple[str, int]:
+        """Write a division of ints; by a power of two it is of bits, as processors have it."""
+        match binary_places(right):
+            case None:
+                divisor = self._divisor(right)
+                return f"{self.text(left, _PRODUCT)} {op.value} {divisor}", _PRODUCT
+            case places if op is ArithOp.FLOORDIV:
+                return f"{self.text(left, _UNARY)} >> {places}", _SHIFT
+            case places:
+                return f"({self.text(left, _UNARY)} & {2**places - 1})", _ATOM
 
     def _divisor(self, expr: Expr) -> str:
         """Write a divisor; one that could be 0 becomes 1, for an int division by 0 is a crash."""

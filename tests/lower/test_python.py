@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from strategies import masks, modules
 from torch.nn.attention.flex_attention import create_mask
 
+from maskc import compile_mask
 from maskc.ir.elaborate import elaborate
 from maskc.ir.nodes import FALSE, SCORE, TRUE, Expr, FloatConst, Module
 from maskc.ir.rows import Layout, Shape, to_rows
@@ -270,7 +271,7 @@ def build(in_doc, kv_len):
     def mask_mod(b, h, q_idx, kv_idx):
         q_doc = in_doc[q_idx]
         kv_doc = in_doc[kv_idx]
-        return (kv_idx <= q_idx) & ((q_idx - kv_idx) % 4 < n0) & (q_doc == kv_doc)
+        return (kv_idx <= q_idx) & (((q_idx - kv_idx) & 3) < n0) & (q_doc == kv_doc)
 
     return mask_mod
 """
@@ -300,8 +301,8 @@ def lines_of(text: str, which: str = "mask") -> list[str]:
             "k // 64 <= q // 64 & k % 64 // 8 * 8 + 5 <= q",
             "mask",
             [
-                "kv_block = 8 * (kv_idx % 64 // 8)",
-                "q_block = q_idx // 64 * 64 + 64",
+                "kv_block = 8 * ((kv_idx & 63) >> 3)",
+                "q_block = (q_idx >> 6) * 64 + 64",
                 "return (kv_block < q_idx - 4) & (kv_idx < q_block)",
             ],
         ),
@@ -309,8 +310,8 @@ def lines_of(text: str, which: str = "mask") -> list[str]:
             "q.h == k.h; axis h = 4, w = 4",
             "mask",
             [
-                "q_coord = torch.where((0 <= q_idx) & (q_idx < 16), q_idx // 4, -1)",
-                "kv_coord = torch.where((0 <= kv_idx) & (kv_idx < 16), kv_idx // 4, -1)",
+                "q_coord = torch.where((0 <= q_idx) & (q_idx < 16), q_idx >> 2, -1)",
+                "kv_coord = torch.where((0 <= kv_idx) & (kv_idx < 16), kv_idx >> 2, -1)",
                 "return q_coord == kv_coord",
             ],
         ),
@@ -409,3 +410,14 @@ def test_float_constants(value: float) -> None:
     found = called(mod, domain(), torch.zeros(SHAPE)).expand(SHAPE)
     torch.testing.assert_close(found, torch.full(SHAPE, value), equal_nan=True, rtol=0, atol=0)
     assert torch.equal(found.signbit(), torch.full(SHAPE, value).signbit())
+
+
+@pytest.mark.parametrize("divisor", [1, 2, 64, 2**30, 3, 6])
+def test_divisions_by_powers_of_two_are_of_bits(divisor: int) -> None:
+    text = f"(q - 9) // {divisor} == (k - 5) % {divisor} - 2"
+    mod = compile_mask(text).bind(q_len=40, kv_len=30).mask_mod
+    q, k = torch.arange(40)[:, None], torch.arange(30)
+    found = mod(q.new_zeros(()), q.new_zeros(()), q, k)
+    assert torch.equal(*torch.broadcast_tensors(found, (q - 9) // divisor == (k - 5) % divisor - 2))
+    divides = "//" in mod.source or "%" in mod.source
+    assert divides == (divisor in (3, 6))
