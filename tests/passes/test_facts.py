@@ -23,7 +23,7 @@ Places = list[tuple[Point, Env]]
 
 
 @settings(max_examples=300)
-@given(cond=CONDITIONS, value=st.booleans(), term=st.one_of(TERMS, BOUNDS), at=PLACES)
+@given(cond=CONDITIONS, value=st.booleans(), term=st.one_of(TERMS, CONDITIONS), at=PLACES)
 def test_a_term_keeps_its_value_where_the_facts_hold(
     cond: Expr, value: bool, term: Expr, at: Places
 ) -> None:
