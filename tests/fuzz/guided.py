@@ -10,6 +10,7 @@ becomes neither a program nor a MaskcError, or takes longer than ``run.SECONDS``
 from __future__ import annotations
 
 import random
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,8 @@ with atheris.instrument_imports(include=["maskc"]):
     import run
 
     run.warm_up()  # what is imported where it is used is instrumented too
+
+signal.signal(signal.SIGALRM, signal.SIG_IGN)  # libFuzzer sets alarms of its own
 
 
 def one(data: bytes) -> None:
