@@ -52,8 +52,8 @@ PASSES: tuple[Pass, ...] = (
     absorb,
     select,
     constrain,
-    assume,
     arrange,
+    assume,
 )
 """The passes, in the order in which they are tried at a term."""
 
