@@ -57,7 +57,7 @@ class Bound:
     def __init__(self, program: Program, request: Request, given: Mapping[str, Any]) -> None:
         self.program = program
         self.request = request
-        self._given = dict(given)
+        self._given = inputs.as_tensors(given, request.device)
         module = program.module
         inputs.known(given, [declared.name for declared in program.inputs])
         self._mask = parts.bind_mask(frame((module.mask,), request), request, given)

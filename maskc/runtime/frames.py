@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import count
+from operator import index
 from weakref import WeakValueDictionary
 
 from maskc.analysis.reach import counted
@@ -154,10 +155,16 @@ def tracer() -> Callable[[int, Shapes], Code]:
     constant = torch.compiler.assume_constant_result(code_number)  # type: ignore[no-untyped-call]
 
     def traced(number: int, shapes: Shapes) -> Code:
-        found: Code = getattr(_codes, f"code{constant(number, shapes)}")
+        place = constant(index(number), tuple((name, _fixed(sides)) for name, sides in shapes))
+        found: Code = getattr(_codes, f"code{place}")
         return found
 
     return traced
+
+
+def _fixed(sides: Sides) -> Sides:
+    """Return shapes of numbers; in a trace a length that may change is none until it is asked."""
+    return tuple((batched, tuple(map(index, shape))) for batched, shape in sides)
 
 
 def _refuse_open(found: Code, frame: Frame) -> None:

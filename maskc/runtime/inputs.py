@@ -30,6 +30,19 @@ def known(given: Iterable[str], declared: Iterable[str]) -> None:
             raise BindError("M401", f"the program has no input `{name}`", help=help)
 
 
+def as_tensors(given: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Return inputs with numbers as tensors, so that a new number compiles nothing in a trace."""
+    import torch
+
+    def fits(value: Any) -> bool:
+        return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+
+    return {
+        name: torch.as_tensor(value, device=device) if fits(value) else value
+        for name, value in given.items()
+    }
+
+
 def read(
     roots: Iterable[Expr], given: Mapping[str, Any], request: Request
 ) -> tuple[Shapes, dict[str, Tensor]]:

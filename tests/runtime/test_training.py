@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 from torch._dynamo.utils import counters
+from torch.utils.checkpoint import checkpoint
 
 import maskc
 
@@ -52,6 +53,87 @@ def test_one_graph_serves_all_steps_forward_and_backward():
         for ours, theirs in _step(bound, layers, compiled, q, k, v):
             torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
     assert counters["stats"]["unique_graphs"] - before == 1
+
+
+class Block(torch.nn.Module):
+    """Grouped-query attention from a hidden state, its bias trained, checkpointed or not."""
+
+    def __init__(self, checkpointed: bool) -> None:
+        super().__init__()
+        self.to_qkv = torch.nn.Linear(16, (H + 2 * HKV) * D)
+        self.slopes = torch.nn.Parameter(torch.rand(H))
+        self.checkpointed = checkpointed
+
+    def forward(self, x, bound):
+        if self.checkpointed:
+            return checkpoint(self.attend, x, bound, use_reentrant=False)
+        return self.attend(x, bound)
+
+    def attend(self, x, bound):
+        heads = self.to_qkv(x).unflatten(-1, (-1, D)).transpose(1, 2)
+        q, k, v = (part.contiguous() for part in heads.split([H, HKV, HKV], dim=1))
+        return bound(q, k, v, slopes=self.slopes, backend="sdpa")
+
+
+BLOCK = "input n: int; input cap: float; causal & same_doc & q - k < n; "
+BLOCK += "score = softcap(score + alibi, cap)"
+
+
+def block_gradients(block, run, x, bound, autocast):
+    block.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        run(x, bound).float().square().mean().backward()
+    return [parameter.grad.clone() for parameter in block.parameters()]
+
+
+@pytest.mark.parametrize(
+    ("checkpointed", "autocast", "dtype"),
+    [
+        (False, False, torch.float32),
+        (True, False, torch.float32),
+        (False, True, torch.float32),
+        (True, False, torch.bfloat16),
+    ],
+    ids=["plain", "checkpointed", "autocast", "bfloat16"],
+)
+def test_new_documents_and_numbers_each_step_compile_nothing(checkpointed, autocast, dtype):
+    torch.manual_seed(0)
+    torch.compiler.reset()
+    block, program = Block(checkpointed).to(dtype), maskc.compile_mask(BLOCK)
+    compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
+    before = counters["stats"]["unique_graphs"]
+    for step in range(3):
+        numbers = {"n": 7 + step, "cap": 1.0 / (step + 1)}
+        doc = torch.randint(0, 3, (B, S))
+        bound = program.bind(
+            q_len=S, batch_size=B, num_heads=H, num_kv_heads=HKV, doc=doc, **numbers
+        )
+        x = torch.randn(B, S, 16, dtype=dtype)
+        ours = block_gradients(block, compiled, x, bound, autocast)
+        theirs = block_gradients(block, block, x, bound, autocast)
+        tolerance = 1e-5 if dtype is torch.float32 and not autocast else 2e-2
+        for found, expected in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
+        assert all(gradient.abs().max() > 0 for gradient in ours)
+    assert counters["stats"]["unique_graphs"] - before == 1
+
+
+def test_each_length_compiles_once_with_inputs_of_the_call():
+    torch.compiler.reset()
+    block, program = Block(checkpointed=False), maskc.compile_mask(BLOCK)
+    compiled = torch.compile(block, fullgraph=True, backend="aot_eager")
+    before = counters["stats"]["unique_graphs"]
+    for length in (33, 20, 33):
+        doc = torch.randint(0, 3, (B, length))
+        bound = program.bind(
+            q_len=length, batch_size=B, num_heads=H, num_kv_heads=HKV, doc=doc, n=9, cap=2.0
+        )
+        x = torch.randn(B, length, 16)
+        ours = block_gradients(block, compiled, x, bound, autocast=False)
+        theirs = block_gradients(block, block, x, bound, autocast=False)
+        for found, expected in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    assert counters["stats"]["unique_graphs"] - before == 2
 
 
 def test_late_inputs_that_only_tensors_tell_to_be_safe_are_refused_in_a_trace():
