@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from maskc.analysis.score import ONE, Additive, Identity, Scaled, ScoreClass
-from maskc.analysis.smooth import is_smooth
 from maskc.ir.nodes import Expr
+from maskc.ir.smooth import is_smooth
 from maskc.ir.types import Dim
 from maskc.lower.plan import Plan
 

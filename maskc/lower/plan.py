@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from maskc.analysis.rank import Term, separate
 from maskc.analysis.score import Additive, Identity, Scaled, ScoreClass, classify
-from maskc.analysis.smooth import is_smooth
 from maskc.ir.nodes import (
     OUT,
     SCORE,
@@ -22,6 +21,7 @@ from maskc.ir.nodes import (
     reads,
 )
 from maskc.ir.rows import KV_ROW, Q_ROW
+from maskc.ir.smooth import is_smooth
 from maskc.ir.types import ArithOp, CompareOp, Given, Sz
 from maskc.ir.vectorize import Domain, dense
 from maskc.lower.kept import Kept

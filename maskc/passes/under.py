@@ -2,7 +2,7 @@
 
 Where ``k <= q``, ``abs(q - k)`` is ``q - k``, ``q < k`` is false and ``max(q - k, 0)`` is
 ``q - k``. Nothing is put in under ``topk``, which looks at other keys, nor below a function that
-leaves the finite numbers (``steady``). A subscript stays within the range that it was seen to have.
+leaves the finite numbers (``is_steep``). A subscript stays in the range that it was seen to have.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from maskc.ir.nodes import (
     children,
     with_children,
 )
+from maskc.ir.smooth import is_smooth, is_steep
 from maskc.ir.types import Type
 from maskc.ir.typing import MAX_CONSTANT
 from maskc.passes.bound import bound
@@ -26,7 +27,6 @@ from maskc.passes.facts import NOTHING, Facts
 from maskc.passes.linear import linear
 from maskc.passes.meaning import keeps_meaning
 from maskc.passes.ranges import span_of
-from maskc.passes.steady import is_steady, is_steep
 from maskc.passes.total import is_total
 
 
@@ -52,7 +52,7 @@ def _with_kids(expr: Expr, facts: Facts, is_free: bool) -> Expr:
     match expr, kids:
         case Where(cond), (BoolConst(value), then, other):
             chosen = then if value else other
-            if is_free or is_steady(chosen):
+            if is_free or is_smooth(chosen):
                 return as_type(chosen, expr.type)
             kids = cond, then, other
         case _:
