@@ -21,8 +21,8 @@ from maskc.passes.algebra import algebra
 from maskc.passes.driver import simplify
 from maskc.pipeline import compile_mask
 
-INPUTS = "input f: float; input g: float; input a: float; input n: int"
-TERMS = ["f[q]", "g[k]", "a[head]", "f[q] + g[k]", "f[q] * g[k]", "a[q - k + 8]", "n * q", "n"]
+INPUTS = "input f: float; input g: float; input a: float; input t: float; input n: int"
+TERMS = ["f[q]", "g[k]", "a[head]", "f[q] + g[k]", "f[q] * g[k]", "t[q - k + 8]", "n * q", "n"]
 
 
 def score_of(text: str) -> Expr:
