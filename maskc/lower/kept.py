@@ -8,7 +8,7 @@ does not count what is written through ``.data`` or numpy: bind again after that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,11 @@ class Kept:
             return False  # a replay reads the tensors again
         known = {id(tensor) for tensor in self.tensors}
         return all(id(t) in known and not (t.requires_grad or t.is_inference()) for t in read)
+
+
+def versions(tensors: Iterable[Tensor]) -> tuple[int, ...]:
+    """Return how often tensors were changed in place; torch does not count it for inference's."""
+    return tuple(0 if tensor.is_inference() else tensor._version for tensor in tensors)
 
 
 def _state(read: Sequence[Tensor]) -> State:

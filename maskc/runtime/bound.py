@@ -13,7 +13,7 @@ from maskc.ir.nodes import OUT, SCORE, TRUE, Module
 from maskc.ir.types import Sz
 from maskc.lower import flex, reference, sdpa
 from maskc.lower.folding_error import folding_error
-from maskc.lower.kept import Kept
+from maskc.lower.kept import Kept, versions
 from maskc.lower.mods import MaskMod, ScoreMod, mask_mod, score_mod
 from maskc.lower.plan import Plan, facts
 from maskc.runtime import dispatch, inputs, parts, structural, traced
@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
     from maskc.runtime.program import Program
+
+
+BUILT = "_built"
+"""Where a binding keeps its block mask."""
+
+FROM_TENSORS = (BUILT, "_tiled", "_tile_map", "tiles", "mask_mod", "empty_rows")
+"""What a binding works out from the tensors of its mask, when first asked for."""
 
 
 class TileCounts(NamedTuple):
@@ -69,6 +76,7 @@ class Bound:
         self._blocks = traced.blocks(self._mask.expr, request.device, request.block_size or UNSEEN)
         self.late = inputs.missing(roots, given)
         self._score = None if self.late else self._bind_score(given)
+        self._versions = versions(self._mask.domain.tensors.values())
         self._kept = Kept(tuple((self._score or self._mask).domain.tensors.values()))
 
     def __call__(
@@ -118,7 +126,7 @@ class Bound:
         match backend:
             case "flex":
                 dispatch.refuse_dropout("flex", dropout_p)
-                out, lse = flex.flex(plan, q, k, v, self._block_mask(), scale, return_lse)
+                out, lse = flex.flex(plan, q, k, v, self.block_mask, scale, return_lse)
             case "sdpa":
                 dispatch.refuse_mixed((q, k, v))
                 out, lse = sdpa.sdpa(plan, q, k, v, scale, dropout_p, return_lse, fold_bias)
@@ -141,12 +149,34 @@ class Bound:
         plan = self._plan({})
         return score_mod(plan.module.score, plan.domain) if plan.changes_score else None
 
-    @cached_property
+    @property
     def block_mask(self) -> BlockMask | None:
-        """The block mask for FlexAttention, built when first asked for; None: nothing is masked."""
+        """The block mask for FlexAttention, built when first asked for; None: nothing is masked.
+
+        It is built again if a tensor that the mask reads was changed in place. In a trace, where
+        none was built before, it is part of the graph.
+        """
+        import torch
+
         if self._mask.expr == TRUE:
             return None
+        if not torch.compiler.is_compiling():
+            self._forget_stale()
+        elif BUILT not in self.__dict__:
+            return traced.traced_block_mask(self._blocks, self._mask.domain)
+        return self._built
+
+    @cached_property
+    def _built(self) -> BlockMask:
         return structural.block_mask_of(self._tiled, self._tile_map, self.request.compact)
+
+    def _forget_stale(self) -> None:
+        """Forget what was worked out from tensors that have changed in place since."""
+        found = versions(self._mask.domain.tensors.values())
+        if found != self._versions:
+            for name in FROM_TENSORS:
+                self.__dict__.pop(name, None)
+            self._versions = found
 
     @cached_property
     def tiles(self) -> TileCounts:
@@ -179,7 +209,7 @@ class Bound:
         """
         plan = self._plan(late)
         _refuse_epilogue(plan, "flex_attention")
-        return flex.flex_args(plan, self._block_mask())
+        return flex.flex_args(plan, self.block_mask)
 
     def sdpa_args(
         self, q: Tensor | None = None, k: Tensor | None = None, **late: Any
@@ -305,7 +335,7 @@ class Bound:
 
     def __reduce__(self) -> tuple[object, ...]:
         # What a data loader's worker has built comes along, so that it is not built again.
-        built = {name: self.__dict__[name] for name in ("block_mask",) if name in self.__dict__}
+        built = {name: self.__dict__[name] for name in (BUILT,) if name in self.__dict__}
         return _bound_again, (self.program, self.request, self._given, built)
 
     def _handle_empty_rows(self, policy: str) -> None:
@@ -329,16 +359,6 @@ class Bound:
                     self.program.module.mask.span,
                     'allow a key there, or take `empty_rows="zero"`',
                 )
-
-    def _block_mask(self) -> BlockMask | None:
-        """Return the block mask; in a trace that has none yet, one that the graph builds."""
-        import torch
-
-        if not torch.compiler.is_compiling() or "block_mask" in self.__dict__:
-            return self.block_mask
-        if self._mask.expr == TRUE:
-            return None
-        return traced.traced_block_mask(self._blocks, self._mask.domain)
 
     def _plan(self, late: Mapping[str, Any]) -> Plan:
         """Return the whole program over tensors, with the inputs of this call."""

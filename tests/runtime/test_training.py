@@ -10,6 +10,7 @@ from torch._dynamo.utils import counters
 from torch.utils.checkpoint import checkpoint
 
 import maskc
+from maskc.runtime.bound import BUILT
 
 B, H, HKV, S, D = 2, 4, 2, 33, 24
 LATE = "input table: float; input gain: float; causal & same_doc; "
@@ -159,12 +160,33 @@ def test_structural_masks_are_kept_and_others_are_not():
     assert documents.bind(q_len=S, block_size=8, doc=doc).tiles != before
 
 
+@pytest.mark.parametrize("text", ["causal & same_doc", "doc[q] == doc[k] | k < q - 9", "prefix"])
+def test_a_block_mask_follows_its_tensors(text):
+    program = maskc.compile_mask(text)
+    inputs = {"doc": torch.arange(S) // 12, "prefix_len": torch.tensor([4])}
+    given = {declared.name: inputs[declared.name] for declared in program.inputs}
+    bound = program.bind(q_len=S, block_size=8, **given)
+    kept = bound.block_mask
+    assert bound.block_mask is kept
+    for tensor in given.values():
+        tensor.copy_(tensor.flip(0) * 3 % 7 + 5)
+    fresh = program.bind(q_len=S, block_size=8, **given)
+    assert bound.block_mask is not kept
+    for table in ("kv_num_blocks", "kv_indices", "full_kv_num_blocks", "q_num_blocks"):
+        assert torch.equal(getattr(bound.block_mask, table), getattr(fresh.block_mask, table))
+    assert bound.tiles == fresh.tiles
+    q, k = torch.arange(S)[:, None], torch.arange(S)
+    zero = torch.tensor(0)
+    seen = bound.block_mask.mask_mod(zero, zero, q, k)
+    assert torch.equal(seen.expand(S, S), bound.dense_mask()[0, 0])
+
+
 def test_a_pickled_binding_keeps_the_block_mask_it_has_built():
     program = maskc.compile_mask("causal & same_doc")
     bound = program.bind(q_len=S, batch_size=B, doc=torch.randint(0, 3, (B, S)), block_size=8)
     built = bound.block_mask
     again = pickle.loads(pickle.dumps(bound))
-    assert "block_mask" in vars(again)
+    assert BUILT in vars(again)
     assert torch.equal(again.block_mask.kv_num_blocks, built.kv_num_blocks)
     assert torch.equal(again.dense_mask(), bound.dense_mask())
 
