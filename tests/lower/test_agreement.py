@@ -107,7 +107,7 @@ def test_sdpa_is_the_reference(data: st.DataObject, module: Module, empty_rows: 
     truth = outputs(program, qkv_of(case), doubled(case), "reference")
     assert all(value.isfinite().all() for value in truth.values())
     exact = outputs(program, qkv_of(case), doubled(case), "sdpa")
-    assert_near(exact, truth, 1e-6)
+    assert_near(exact, truth, 1e-5)  # floats of ints are in torch's default dtype
     single = outputs(program, qkv_of(case, dtype=torch.float32), keywords(case), "sdpa")
     assert_near(single, truth, 1e-4)
 
