@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from maskc.analysis.empty_rows import empty_rows as find_empty_rows
-from maskc.analysis.found import TileMap
 from maskc.errors import BindError, LoweringError
 from maskc.ir.nodes import OUT, SCORE, TRUE, Module
 from maskc.ir.types import Sz
 from maskc.lower import flex, reference, sdpa
 from maskc.lower.folding_error import folding_error
-from maskc.lower.kept import Kept, versions
-from maskc.lower.mods import MaskMod, ScoreMod, mask_mod, score_mod
+from maskc.lower.kept import Kept
+from maskc.lower.mods import MaskMod, ScoreMod, score_mod
 from maskc.lower.plan import Plan, facts
-from maskc.runtime import dispatch, inputs, parts, structural, traced
+from maskc.runtime import dispatch, inputs, parts, traced
 from maskc.runtime.block_sizes import UNSEEN
 from maskc.runtime.frames import frame, tracer
-from maskc.runtime.key_ranges import with_key_ranges
 from maskc.runtime.move import moved, sliced
 from maskc.runtime.qkv import check_qkv
 from maskc.runtime.request import Request
+from maskc.runtime.tiled import TileCounts, Tiled
 
 if TYPE_CHECKING:
     import torch
@@ -30,22 +28,6 @@ if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
     from maskc.runtime.program import Program
-
-
-BUILT = "_built"
-"""Where a binding keeps its block mask."""
-
-FROM_TENSORS = (BUILT, "_tiled", "_tile_map", "tiles", "mask_mod", "empty_rows")
-"""What a binding works out from the tensors of its mask, when first asked for."""
-
-
-class TileCounts(NamedTuple):
-    """How many tiles of a block mask are full, partial and empty; ``decided`` tells by what."""
-
-    full: int
-    partial: int
-    empty: int
-    decided: Mapping[str, int]
 
 
 class Bound:
@@ -69,6 +51,8 @@ class Bound:
         inputs.known(given, [declared.name for declared in program.inputs])
         self._mask = parts.bind_mask(frame((module.mask,), request), request, given)
         self._nan_rows: Tensor | None = None
+        self._rows_at_bind: Tensor | None = None
+        self._last_tiled = Tiled(self._mask, request)
         self._handle_empty_rows(program.empty_rows)
         roots = (module.score, module.out)
         self._frame = frame(roots, request, None if self._mask.expr == TRUE else self._mask.expr)
@@ -76,7 +60,6 @@ class Bound:
         self._blocks = traced.blocks(self._mask.expr, request.device, request.block_size or UNSEEN)
         self.late = inputs.missing(roots, given)
         self._score = None if self.late else self._bind_score(given)
-        self._versions = versions(self._mask.domain.tensors.values())
         self._kept = Kept(tuple((self._score or self._mask).domain.tensors.values()))
 
     def __call__(
@@ -138,10 +121,10 @@ class Bound:
         assert lse is not None
         return out, lse
 
-    @cached_property
+    @property
     def mask_mod(self) -> MaskMod:
         """The mask for FlexAttention: ``mask_mod(b, h, q_idx, kv_idx)``."""
-        return mask_mod(self._tiled.expr, self._tiled.domain)
+        return self._tiled.mask_mod
 
     @cached_property
     def score_mod(self) -> ScoreMod | None:
@@ -160,45 +143,32 @@ class Bound:
 
         if self._mask.expr == TRUE:
             return None
-        if not torch.compiler.is_compiling():
-            self._forget_stale()
-        elif BUILT not in self.__dict__:
+        if torch.compiler.is_compiling() and self._tiled.built is None:
             return traced.traced_block_mask(self._blocks, self._mask.domain)
-        return self._built
+        return self._tiled.block_mask
 
-    @cached_property
-    def _built(self) -> BlockMask:
-        return structural.block_mask_of(self._tiled, self._tile_map, self.request.compact)
-
-    def _forget_stale(self) -> None:
-        """Forget what was worked out from tensors that have changed in place since."""
-        found = versions(self._mask.domain.tensors.values())
-        if found != self._versions:
-            for name in FROM_TENSORS:
-                self.__dict__.pop(name, None)
-            self._versions = found
-
-    @cached_property
+    @property
     def tiles(self) -> TileCounts:
         """How many tiles are full, partial and empty, and how many each step decided."""
-        tiles = self._tile_map
-        decided = {step.value: count for step, count in tiles.decided.items()}
-        return TileCounts(tiles.full_count, tiles.partial_count, tiles.empty_count, decided)
+        return self._tiled.counts
 
     @property
     def sparsity(self) -> float:
         """The share of tiles that are empty, in percent."""
-        return 100 * self._tile_map.sparsity
+        return 100 * self._tiled.tile_map.sparsity
 
-    @cached_property
+    @property
     def empty_rows(self) -> Tensor:
-        """Which query rows have no key, bool ``[B | 1, H | 1, Q]``, before any policy."""
-        return find_empty_rows(self._tiled.expr, self._tiled.domain, self._tile_map)
+        """Which query rows have no key, bool ``[B | 1, H | 1, Q]``, before any policy.
+
+        A policy other than ``zero`` acts on those that there are when the program is bound.
+        """
+        return self._tiled.empty_rows if self._rows_at_bind is None else self._rows_at_bind
 
     @property
     def has_key_ranges(self) -> bool:
         """Whether FlexAttention gets comparisons of ids as ranges of keys."""
-        return self._tiled.expr != self._mask.expr
+        return self._tiled.mask.expr != self._mask.expr
 
     def flex_args(self, **late: Any) -> dict[str, Any]:
         """Return the keywords for ``flex_attention(q, k, v, ...)``.
@@ -311,14 +281,14 @@ class Bound:
             check_qkv(self.request, *qkv)
         return explain_call(self, plan, qkv)
 
-    @cached_property
-    def _tile_map(self) -> TileMap:
-        return structural.tiles_of(self._tiled, self.request.block_size)
+    @property
+    def _tiled(self) -> Tiled:
+        """The mask as FlexAttention gets it, from its tensors as they are now."""
+        import torch
 
-    @cached_property
-    def _tiled(self) -> parts.MaskPart:
-        """The mask as FlexAttention gets it."""
-        return with_key_ranges(self._mask)
+        if not torch.compiler.is_compiling() and not self._last_tiled.is_fresh:
+            self._last_tiled = Tiled(self._mask, self.request)
+        return self._last_tiled
 
     def to(self, device: torch.device | str) -> Bound:
         """Return the same binding with its tensors on another device."""
@@ -335,19 +305,18 @@ class Bound:
 
     def __reduce__(self) -> tuple[object, ...]:
         # What a data loader's worker has built comes along, so that it is not built again.
-        built = {name: self.__dict__[name] for name in (BUILT,) if name in self.__dict__}
-        return _bound_again, (self.program, self.request, self._given, built)
+        return _bound_again, (self.program, self.request, self._given, self._tiled.built)
 
     def _handle_empty_rows(self, policy: str) -> None:
         if policy == "zero" or self._mask.expr == TRUE:
             return
-        empty = self.empty_rows
+        empty = self._rows_at_bind = self.empty_rows
         if not bool(empty.any()):
             return
         match policy:
             case "all":
                 self._mask = parts.attending_all(self._mask, empty)
-                del self._tile_map, self._tiled
+                self._last_tiled = Tiled(self._mask, self.request)
             case "nan":
                 self._nan_rows = empty
             case _:
@@ -390,11 +359,11 @@ class Bound:
 
 
 def _bound_again(
-    program: Program, request: Request, given: Mapping[str, Any], built: Mapping[str, Any]
+    program: Program, request: Request, given: Mapping[str, Any], built: BlockMask | None
 ) -> Bound:
     """Return a pickled binding."""
     bound = Bound(program, request, given)
-    bound.__dict__.update(built)
+    bound._last_tiled = bound._last_tiled.with_built(built)
     return bound
 
 
