@@ -68,8 +68,10 @@ def qkv(length: int) -> QKV:
 def ours(
     text: str, tensors: QKV, backend: str = "flex", block_size: int | str = 128, **keywords: Any
 ) -> Run:
-    """Return the call of a program."""
-    inputs = {n: x for n, x in keywords.items() if isinstance(x, Tensor)}
+    """Return the call of a program; what is made from q in a layer (``rel_``) is given to it."""
+    inputs = {
+        n: x for n, x in keywords.items() if isinstance(x, Tensor) and not n.startswith("rel_")
+    }
     call = {n: x for n, x in keywords.items() if n not in inputs}
     sizes = {"q_len": tensors[0].shape[2], "num_heads": HEADS, "block_size": block_size}
     bound = compile_mask(text).bind(**sizes, **inputs)
