@@ -28,9 +28,8 @@ def id_runs(q_ids: Tensor, k_ids: Tensor) -> Range | None:
         k_ids: ints ``[..., K]``, of the same leading dimensions.
 
     """
-    import torch
-
-    queries, keys = _runs(q_ids), _runs(k_ids)
+    keys = _runs(k_ids)
+    queries = keys if _is_same(q_ids, k_ids) else _runs(q_ids)
     least, most = (int(x) for x in keys.ids.aminmax())
     span = most - least + 1
     if (int(keys.line[-1]) + 1) * span > LARGEST:
@@ -38,16 +37,10 @@ def id_runs(q_ids: Tensor, k_ids: Tensor) -> Range | None:
     codes, order = (keys.line * span + keys.ids - least).sort()
     if bool((codes[1:] == codes[:-1]).any()):
         return None
-    known = (queries.ids >= least) & (queries.ids <= most)
-    wanted = queries.line * span + torch.where(known, queries.ids - least, 0)
-    place = torch.searchsorted(codes, wanted).clamp(max=len(codes) - 1)
-    found = known & (codes[place] == wanted)
+    found = keys if queries is keys else _looked_up(queries, keys, codes, order, least, most)
     length = queries.stop - queries.first
-    first, stop = (
-        torch.where(found, end[order[place]], 0).repeat_interleave(length).view(q_ids.shape)
-        for end in (keys.first, keys.stop)
-    )
-    return Range(first, stop)
+    ends = (end.repeat_interleave(length).view(q_ids.shape) for end in (found.first, found.stop))
+    return Range(*ends)
 
 
 class _Runs(NamedTuple):
@@ -70,3 +63,32 @@ def _runs(ids: Tensor) -> _Runs:
     end = torch.cat([begin[1:], begin.new_tensor([ids.numel()])])
     line = begin // length
     return _Runs(ids.flatten()[begin].long(), line, begin - line * length, end - line * length)
+
+
+def _is_same(x: Tensor, y: Tensor) -> bool:
+    """Tell whether two tensors are one in memory."""
+    return x.data_ptr() == y.data_ptr() and (x.shape, x.stride()) == (y.shape, y.stride())
+
+
+def _looked_up(
+    queries: _Runs, keys: _Runs, codes: Tensor, order: Tensor, least: int, most: int
+) -> Range:
+    """Return the run of keys for each run of queries.
+
+    Args:
+        queries: runs of queries.
+        keys: runs of keys.
+        codes: the runs of keys as numbers of line and id, sorted.
+        order: which run has which place there.
+        least: the least id of a key.
+        most: the largest.
+
+    """
+    import torch
+
+    known = (queries.ids >= least) & (queries.ids <= most)
+    wanted = queries.line * (most - least + 1) + torch.where(known, queries.ids - least, 0)
+    place = torch.searchsorted(codes, wanted).clamp(max=len(codes) - 1)
+    run, found = order[place], known & (codes[place] == wanted)
+    first, stop = (torch.where(found, end[run], 0) for end in (keys.first, keys.stop))
+    return Range(first, stop)

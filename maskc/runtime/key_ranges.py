@@ -9,7 +9,7 @@ the key in the same conjunction (``window(512)``) costs nothing more: it goes in
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import TYPE_CHECKING
 
 from maskc.ir.nodes import (
@@ -91,7 +91,8 @@ class _Ranges:
         first = reduce(torch.maximum, [run.first for run in runs.values()] + lower)
         begins = Compare(CompareOp.LE, self._read(f"{name}@first", first), KV_ROW)
         upper = {limit for limit in limits if not limit.is_lower}
-        if upper == {_UP_TO_OWN} and all(map(self._holds_own_key, runs)):
+        as_many_keys = self.domain.sizes[Sz.Q_LEN] <= self.domain.sizes[Sz.KV_LEN]
+        if upper == {_UP_TO_OWN} and as_many_keys and all(map(_holds_own_key, runs)):
             return begins, CAUSAL  # a document that holds its query does not end before it
         ends = [dense(to_expr(limit.value), self.domain) for limit in upper]
         stop = reduce(torch.minimum, [run.stop for run in runs.values()] + ends)
@@ -109,13 +110,6 @@ class _Ranges:
         )
         return None if found is None else Range(*(x.unsqueeze(3) for x in found))
 
-    def _holds_own_key(self, arg: Expr) -> bool:
-        """Tell whether a comparison of ids always holds at the key row of the query's number."""
-        sizes = self.domain.sizes
-        there = rewrite(arg, lambda term: Q_ROW if term == KV_ROW else None)
-        same = isinstance(there, Compare) and there.left == there.right
-        return same and sizes[Sz.Q_LEN] <= sizes[Sz.KV_LEN]
-
     def _read(self, name: str, keys: Tensor) -> Load:
         """Record row numbers of keys ``[B | 1, H | 1, Q | 1, 1]`` and return the read of them."""
         import torch
@@ -127,6 +121,7 @@ class _Ranges:
         return Load(Input(name, Type.INT), tuple(indices[place] for place in kept))
 
 
+@lru_cache(maxsize=1024)
 def _sides(arg: Expr) -> tuple[Expr, Expr] | None:
     """Return what is compared of the query and of the key, None for another expression."""
     match arg:
@@ -138,6 +133,14 @@ def _sides(arg: Expr) -> tuple[Expr, Expr] | None:
             return None
 
 
+@lru_cache(maxsize=1024)
+def _holds_own_key(arg: Expr) -> bool:
+    """Tell whether a comparison of ids always holds at the key row of the query's number."""
+    there = rewrite(arg, lambda term: Q_ROW if term == KV_ROW else None)
+    return isinstance(there, Compare) and there.left == there.right
+
+
+@lru_cache(maxsize=1024)
 def _limit(arg: Expr) -> _Limit | None:
     """Return a comparison as a limit of the key row, None if it is none."""
     match arg:
