@@ -84,6 +84,7 @@ def run(rank: int, store: Path, work: object, arguments: tuple[object, ...]) -> 
     found = work(rank, *arguments)
     if rank == 0:
         torch.save(found, store / "gradients.pt")
+    dist.barrier()  # a rank that leaves early takes gloo's threads down under the other
     dist.destroy_process_group()
 
 
