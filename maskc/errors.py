@@ -6,6 +6,7 @@ Codes: M1xx syntax, M2xx types, M3xx names and constants, M4xx binding, M5xx low
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 from itertools import islice
@@ -93,12 +94,12 @@ class DenseScoresWarning(UserWarning):
 
 def render(error: MaskcError) -> str:
     """Return the error as text: code and sentence, the source line with carets, notes, help."""
-    lines = [f"error[{error.code}]: {error.message}"]
+    lines = [f"error[{error.code}]: {_cut(error.message)}"]
     if error.span is not None:
         lines += _excerpt(error.span)
-    lines += [f"    = note: {note}" for note in error.notes]
+    lines += [f"    = note: {_cut(note)}" for note in error.notes]
     if error.help is not None:
-        lines.append(f"    = help: {error.help}")
+        lines.append(f"    = help: {_cut(error.help)}")
     return "\n".join(lines)
 
 
@@ -109,7 +110,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
 
 
 _WIDEST_LINE = 120
+_LONG_QUOTE = re.compile(r"`[^`]{121,}`")
 _MOST_NAMES = 300
+
+
+def _cut(sentence: str) -> str:
+    """Return a sentence in which nothing that is quoted is very long, such as a huge number."""
+    return _LONG_QUOTE.sub(lambda quote: f"{quote[0][:81]}...`", sentence)
 
 
 def _excerpt(span: Span) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from maskc import compile_mask
 from maskc.errors import MaskcError
 from maskc.ir.elaborate import elaborate
 from maskc.source import Source
@@ -78,3 +79,10 @@ def test_every_error_has_code_sentence_and_help(path: Path) -> None:
             assert re.fullmatch(r"M[123]\d\d", error.code), case.title
             assert not error.message.endswith("."), error.message
             assert error.help, f"{case.title}: {error.message}"
+
+
+def test_a_long_quote_is_cut() -> None:
+    with pytest.raises(MaskcError) as caught:
+        compile_mask(f"causal {'9' * 5000}")
+    assert max(map(len, str(caught.value).splitlines())) < 200
+    assert f"found `{'9' * 80}...`" in str(caught.value)

@@ -30,7 +30,8 @@ def bound(text: str, length: int, heads: int = 2, **inputs: Any) -> Any:
     ("text", "inputs", "folded"),
     [
         (ALIBI, SLOPES, True),
-        ("score = 2 * score + alibi", SLOPES, True),
+        ("causal; score = 2 * score + alibi", SLOPES, True),
+        ("score = score + alibi", SLOPES, False),
         ("causal & window(3); score = score + alibi", SLOPES, False),
         ("causal; score = score - abs(q - k)", {}, True),
         ("score = score - abs(q - k)", {}, False),
