@@ -47,11 +47,16 @@ class Bound:
         self.program = program
         self.request = request
         self._given = inputs.as_tensors(given, request.device)
-        module = program.module
         inputs.known(given, [declared.name for declared in program.inputs])
+        self._bind()
+
+    def _bind(self) -> None:
+        """Work out what depends on the tensors of the mask, and on which rows they leave empty."""
+        program, request, given = self.program, self.request, self._given
+        module = program.module
         self._mask = parts.bind_mask(frame((module.mask,), request), request, given)
         self._nan_rows: Tensor | None = None
-        self._rows_at_bind: Tensor | None = None
+        self._policy_rows: Tensor | None = None
         self._last_tiled = Tiled(self._mask, request)
         self._handle_empty_rows(program.empty_rows)
         roots = (module.score, module.out)
@@ -159,11 +164,9 @@ class Bound:
 
     @property
     def empty_rows(self) -> Tensor:
-        """Which query rows have no key, bool ``[B | 1, H | 1, Q]``, before any policy.
-
-        A policy other than ``zero`` acts on those that there are when the program is bound.
-        """
-        return self._tiled.empty_rows if self._rows_at_bind is None else self._rows_at_bind
+        """Which query rows have no key, bool ``[B | 1, H | 1, Q]``, before any policy."""
+        tiled = self._tiled
+        return tiled.empty_rows if self._policy_rows is None else self._policy_rows
 
     @property
     def has_key_ranges(self) -> bool:
@@ -284,11 +287,19 @@ class Bound:
     @property
     def _tiled(self) -> Tiled:
         """The mask as FlexAttention gets it, from its tensors as they are now."""
+        self._refresh()
+        return self._last_tiled
+
+    def _refresh(self) -> None:
+        """Forget what was worked out from tensors of the mask that have changed in place since."""
         import torch
 
-        if not torch.compiler.is_compiling() and not self._last_tiled.is_fresh:
+        if torch.compiler.is_compiling() or self._last_tiled.is_fresh:
+            return
+        if self._policy_rows is None:
             self._last_tiled = Tiled(self._mask, self.request)
-        return self._last_tiled
+        else:
+            self._bind()
 
     def to(self, device: torch.device | str) -> Bound:
         """Return the same binding with its tensors on another device."""
@@ -310,7 +321,7 @@ class Bound:
     def _handle_empty_rows(self, policy: str) -> None:
         if policy == "zero" or self._mask.expr == TRUE:
             return
-        empty = self._rows_at_bind = self.empty_rows
+        empty = self._policy_rows = self.empty_rows
         if not bool(empty.any()):
             return
         match policy:
@@ -331,6 +342,8 @@ class Bound:
 
     def _plan(self, late: Mapping[str, Any]) -> Plan:
         """Return the whole program over tensors, with the inputs of this call."""
+        if self._policy_rows is not None:
+            self._refresh()
         score = self._score
         if late or score is None:
             score = self._late_score(late)
@@ -353,6 +366,7 @@ class Bound:
         return parts.bind_score(self._frame, self.request, given, self._mask, self._traced_code)
 
     def _plan_mask(self) -> Plan:
+        self._refresh()
         module = Module(self._mask.expr, SCORE, OUT)
         known = facts(SCORE, OUT)
         return Plan(module, self._mask.domain, known, self._mask.has_keys, self._nan_rows)

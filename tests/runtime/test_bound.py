@@ -230,3 +230,28 @@ def test_ints_of_any_width_mean_the_same(text: str, dtype: torch.dtype) -> None:
     found = create_mask(bound.mask_mod, 1, 1, 6, 6, device="cpu")
     assert torch.equal(found, wide.dense_mask().expand_as(found))
     assert torch.equal(bound.block_mask.to_dense(), wide.block_mask.to_dense())
+
+
+@pytest.mark.parametrize("policy", ["zero", "all", "nan"])
+@pytest.mark.parametrize("backend", ["reference", "sdpa", "flex"])
+def test_a_policy_sees_rows_that_empty_later(policy: str, backend: str) -> None:
+    program = compile_mask("valid_keys & window(2)", empty_rows=policy)
+    valid = torch.tensor([True, False, False, True, True, False])
+    q, k, v = torch.randn(3, 1, 1, 6, 8)
+    bound = program.bind(q_len=6, valid=valid)
+    bound(q, k, v, backend=backend)
+    for change in (torch.logical_not, torch.zeros_like, torch.ones_like):
+        valid.copy_(change(valid))
+        expected = program(q, k, v, valid=valid.clone(), backend="reference")
+        found = bound(q, k, v, backend=backend)
+        torch.testing.assert_close(found, expected, equal_nan=True)
+        assert torch.equal(bound.empty_rows, program.bind(q_len=6, valid=valid).empty_rows)
+
+
+def test_an_error_policy_sees_rows_that_empty_later() -> None:
+    valid = torch.tensor([True, False, True])
+    bound = compile_mask("valid_keys & causal", empty_rows="error").bind(q_len=3, valid=valid)
+    valid[0] = False
+    q, k, v = torch.randn(3, 1, 1, 3, 8)
+    with pytest.raises(BindError, match="2 query rows have no key"):
+        bound(q, k, v)
