@@ -15,6 +15,7 @@ from maskc.ir.nodes import OUT, SCORE, TRUE, Compare, Expr, Index, Module, reads
 from maskc.ir.text import expr_text, to_text
 from maskc.ir.types import CompareOp, Dim, Given, Ix
 from maskc.runtime import sight
+from maskc.runtime.key_ranges import compares_ids
 
 if TYPE_CHECKING:
     from maskc.runtime.program import Program
@@ -167,6 +168,8 @@ def _flex(module: Module) -> list[str]:
     if module.mask != TRUE:
         pairs = "".join(f"{_SIZES[d]} * " for d in (Dim.BATCH, Dim.HEAD) if d & module.mask.deps)
         lines.append(f"block tables, 16 bytes * {pairs}(q_len / 128) * (kv_len / 128)")
+    if compares_ids(module.mask):
+        lines.append("where equal ids stand side by side, they become a range of keys when bound")
     if reads(module.out, Given.LSE):
         lines.append("the epilogue reads lse, which runs eagerly on CPU")
     lines.append("on CPU forward only: a gradient is refused there")

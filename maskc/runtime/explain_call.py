@@ -99,7 +99,7 @@ def _tables(bound: Bound) -> str:
 def _ranges(bound: Bound) -> list[str]:
     if not bound.has_key_ranges:
         return []
-    return ["equal ids stand side by side, so a key is compared with the ends of its query's run"]
+    return ["equal ids stand side by side: they are a range of keys for each query"]
 
 
 def _limits(plan: Plan, qkv: Qkv) -> list[str]:

@@ -40,12 +40,17 @@ def with_key_ranges(mask: MaskPart) -> MaskPart:
     """Return a mask whose comparisons of ids are ranges of keys, as far as the ids allow."""
     import torch
 
-    if torch.compiler.is_compiling() or not any(map(_sides, walk(mask.expr))):
+    if torch.compiler.is_compiling() or not compares_ids(mask.expr):
         return mask
     ranges = _Ranges(mask.domain)
     expr = ranges.visit(mask.expr)
     domain = replace(mask.domain, tensors={**mask.domain.tensors, **ranges.tensors})
     return replace(mask, expr=expr, domain=domain)
+
+
+def compares_ids(mask: Expr) -> bool:
+    """Tell whether a mask has a comparison that may become a range of keys."""
+    return any(map(_sides, walk(mask)))
 
 
 @dataclass(frozen=True, slots=True)
