@@ -28,7 +28,8 @@ from maskc.ir.rows import BATCH, HEAD, KV_ROW, Q_ROW
 from maskc.ir.types import CompareOp, Dim, Sz, Type
 from maskc.ir.vectorize import Domain, dense
 from maskc.lower.plan import CAUSAL
-from maskc.passes.linear import Linear, linear, to_expr
+from maskc.passes.constraint import Kind, constraint
+from maskc.passes.linear import Linear, to_expr
 from maskc.runtime.id_runs import Range, id_runs
 from maskc.runtime.parts import MaskPart
 
@@ -148,15 +149,16 @@ def _holds_own_key(arg: Expr) -> bool:
 @lru_cache(maxsize=1024)
 def _limit(arg: Expr) -> _Limit | None:
     """Return a comparison as a limit of the key row, None if it is none."""
-    match arg:
-        case Compare(CompareOp.LE | CompareOp.LT as op, left, right) if left.type is Type.INT:
-            form = linear(left) - linear(right)  # < 0, or <= 0
-            side = dict(form.terms).get(KV_ROW)
-            rest = form.without(KV_ROW)
-            if side not in (1, -1) or any(Dim.K in term.deps for term, _ in rest.terms):
-                return None
-            closed = op is CompareOp.LE
-            value = rest.shifted(not closed) if side < 0 else (-rest).shifted(closed)
-            return _Limit(side < 0, value)
+    found = constraint(arg)
+    if found is None or found.kind is not Kind.GE:
+        return None
+    rest = found.form.without(KV_ROW)
+    if any(Dim.K in term.deps for term, _ in rest.terms):
+        return None
+    match dict(found.form.terms).get(KV_ROW):
+        case 1:
+            return _Limit(is_lower=True, value=-rest)
+        case -1:
+            return _Limit(is_lower=False, value=rest.shifted(1))
         case _:
             return None

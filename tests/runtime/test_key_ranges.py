@@ -70,8 +70,13 @@ TEXTS = [
     "doc[q] + head == doc[k] & causal",
     "doc[q] == kind[k] + 1 & k < q",
     "k // 3 == doc[q]",
+    "same_doc & k < q + 0.5",
+    "same_doc & k < x[q] & x[q] - 3 <= k",
 ]
-DECLARED = "input doc: int; input kind: int; input n: int; let same_kind = kind[q] == kind[k]; "
+DECLARED = (
+    "input doc: int; input kind: int; input n: int; input x: float; "
+    "let same_kind = kind[q] == kind[k]; "
+)
 
 
 @settings(max_examples=250)
@@ -84,6 +89,7 @@ def test_documents_mean_the_same(
     length = max(queries + offset, keys)
     drawn = {name: data.draw(packed(batches, length)) for name in ("doc", "kind")}
     drawn["n"] = torch.tensor([3, 5])[:batches]
+    drawn["x"] = torch.linspace(0.3, 6.7, length)
     bound = bound_to(program, queries, keys, batches, drawn, q_offset=offset)
     event(f"ranges: {'range0' in bound.mask_mod.source}")
     mask = bound.dense_mask().expand(batches, 2, -1, -1)
