@@ -33,7 +33,7 @@ COMPILED_PROGRAMS = 1024
 """How many programs and shapes one process may compile before torch refuses more."""
 
 LIMIT_HIT = "FailOnRecompileLimitHit"
-"""The error of torch beyond that."""
+"""The error of torch beyond that, where this version of torch has it."""
 
 NARROW = 24
 SHORTEST_VECTOR = 4
@@ -211,12 +211,12 @@ def _run_eager(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
 
 
 def _run_compiled(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
+    from torch._dynamo import exc
+
     try:
         with _many_programs():
             return _compiled(q.device.type == "cpu")(q, k, v, **args)
-    except Exception as error:
-        if type(error).__name__ != LIMIT_HIT:
-            raise
+    except getattr(exc, LIMIT_HIT, ()):
         raise LoweringError(TOO_MANY.code, TOO_MANY.message, help=TOO_MANY.help) from None
 
 

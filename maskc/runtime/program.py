@@ -182,6 +182,26 @@ class Program:
         )
         return Bound(self, described, inputs)
 
+    def bind_to(self, q: Tensor, k: Tensor, **keywords: Any) -> Bound:
+        """Bind the program to the sizes and the device of q and k.
+
+        Args:
+            q: queries ``[B, H, Q, D]``.
+            k: keys ``[B, Hkv, K, D]``.
+            **keywords: what else ``bind`` takes.
+
+        """
+        check_tensors(q=q, k=k)
+        return self.bind(
+            q_len=q.shape[2],
+            kv_len=k.shape[2],
+            batch_size=q.shape[0],
+            num_heads=q.shape[1],
+            num_kv_heads=k.shape[1],
+            device=q.device,
+            **keywords,
+        )
+
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, **keywords: Any) -> Any:
         """Bind to the sizes of q, k and v and attend, in one call.
 
@@ -197,18 +217,8 @@ class Program:
             The output ``[B, H, Q, Dv]``, or with ``return_lse`` the output and ``[B, H, Q]``.
 
         """
-        check_tensors(q=q, k=k, v=v)
         call = {name: keywords.pop(name) for name in CALL if name in keywords}
-        bound = self.bind(
-            q_len=q.shape[2],
-            kv_len=k.shape[2],
-            batch_size=q.shape[0],
-            num_heads=q.shape[1],
-            num_kv_heads=k.shape[1],
-            device=q.device,
-            **keywords,
-        )
-        return bound(q, k, v, **call)
+        return self.bind_to(q, k, **keywords)(q, k, v, **call)
 
     def emit(self, target: str = "flex") -> str:
         """Return the source of a Python file that needs torch alone.

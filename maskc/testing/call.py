@@ -99,16 +99,7 @@ class Call:
 
     def bound(self) -> Bound:
         """Bind the program to the sizes and inputs of the call."""
-        q, k = self.qkv["q"], self.qkv["k"]
-        return self.program.bind(
-            q_len=q.shape[2],
-            kv_len=k.shape[2],
-            batch_size=q.shape[0],
-            num_heads=q.shape[1],
-            num_kv_heads=k.shape[1],
-            device=q.device,
-            **self.inputs,
-        )
+        return self.program.bind_to(self.qkv["q"], self.qkv["k"], **self.inputs)
 
     def out(self, backend: str) -> Tensor:
         """Return the output of a backend."""

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from environments import Case, environments
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from row_programs import rows_of_case
+from strategies import masks
 from torch import Tensor
 
 from maskc import Program, compile_mask
+from maskc.ir.nodes import And, Compare, Expr, Index, Input, Load, Or
+from maskc.ir.types import CompareOp, Ix, Type
+from maskc.ir.vectorize import dense
 from maskc.runtime.id_runs import id_runs
+from maskc.runtime.key_ranges import with_key_ranges
+from maskc.runtime.parts import MaskPart
 
 NEAR, FAR = (-1, 0, 1, 2, 3), (-(2**40), -1, 0, 1, 2, 2**40)
 
@@ -53,6 +62,25 @@ def test_runs_are_those_of_the_ids(
 def test_ids_too_far_apart_are_left_alone() -> None:
     ids = torch.tensor([[-(2**61), 2**61]])
     assert id_runs(ids, ids) is None
+
+
+DOC = Input("doc", Type.INT)
+SAME_DOC = Compare(CompareOp.EQ, *(Load(DOC, (Index(which),)) for which in (Ix.Q, Ix.K)))
+
+
+@settings(max_examples=400)
+@given(st.data(), st.one_of(masks(depth=1), masks(depth=2)), st.booleans())
+def test_documents_beside_any_mask_mean_the_same(
+    data: st.DataObject, mask: Expr, either: bool
+) -> None:
+    expr = (Or if either else And)((SAME_DOC, mask))
+    case: Case = data.draw(environments(expr, positions=data.draw(st.booleans())))
+    case = replace(case, inputs={**case.inputs, "doc": case.inputs["doc"].sort().values})
+    row, domain = rows_of_case(expr, case)
+    found = with_key_ranges(MaskPart(row, domain, has_keys=False))
+    event(f"ranges: {found.expr != row}")
+    matrix = case.matrix(expr)
+    assert torch.equal(dense(found.expr, found.domain).expand_as(matrix), matrix)
 
 
 TEXTS = [
