@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
-from maskc.analysis.tiles import tile_map
-from maskc.ir.elaborate import elaborate
+from maskc.analysis.tiles.classify import tile_map
+from maskc.elaborate.module import elaborate
 from maskc.ir.nodes import Expr
 from maskc.ir.rows import Layout, Shape, to_rows
 from maskc.ir.types import Sz

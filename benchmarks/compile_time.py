@@ -25,10 +25,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import maskc
+from maskc.compiled import Recipe
 from maskc.loading import Located, read
-from maskc.passes import driver
+from maskc.passes.support import driver
 from maskc.pipeline import compile_recipe
-from maskc.runtime.recipe import Recipe
 from maskc.source import Source
 from maskc.view.library import entries
 

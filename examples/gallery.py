@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 import maskc
-from maskc.ir.beyond import reasons
+from maskc.elaborate.unsupported import reasons
 from maskc.view.library import entries
 from maskc.view.picture import COLOURS, INK, PAPER, picture
 from maskc.view.tiles import Tile

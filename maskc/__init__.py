@@ -20,8 +20,8 @@ from maskc.errors import (
 
 if TYPE_CHECKING:
     from maskc.pipeline import compile_mask, load
-    from maskc.runtime.bound import Bound
-    from maskc.runtime.program import Program
+    from maskc.program import Program
+    from maskc.run.bound import Bound
 
 __all__ = [
     "BindError",
@@ -38,8 +38,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Bound": "maskc.runtime.bound",
-    "Program": "maskc.runtime.program",
+    "Bound": "maskc.run.bound",
+    "Program": "maskc.program",
     "compile_mask": "maskc.pipeline",
     "load": "maskc.pipeline",
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from maskc.elaborate.module import Constant, elaborate
 from maskc.errors import MaskcError
-from maskc.ir.elaborate import Constant, elaborate
 from maskc.source import Source
 from maskc.syntax.parse import parse
 

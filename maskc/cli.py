@@ -26,7 +26,7 @@ except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
 
 if TYPE_CHECKING:
-    from maskc.runtime.program import Program
+    from maskc.program import Program
 
 
 class Commands(click.Group):

@@ -5,17 +5,17 @@ from __future__ import annotations
 from functools import lru_cache
 from os import PathLike
 
-from maskc.analysis.hidden import hidden
+from maskc.analysis.scores.hidden_inf import hidden_inf
+from maskc.binding.call import EMPTY_ROWS
 from maskc.checking import raise_first
+from maskc.compiled import Recipe, keyed
+from maskc.elaborate.module import Constant, elaborate
+from maskc.elaborate.open_layer import LAYER, open_layer
 from maskc.errors import LoweringError, MaskNameError, MaskSyntaxError, did_you_mean
-from maskc.ir.elaborate import Constant, elaborate
-from maskc.ir.layers import LAYER, open_layer
 from maskc.ir.nodes import Expr
 from maskc.loading import Paths, read, read_libraries
-from maskc.passes.driver import AT_EVERY_PAIR, WHOLE, simplify
-from maskc.runtime.program import Program
-from maskc.runtime.recipe import Recipe, keyed
-from maskc.runtime.request import EMPTY_ROWS
+from maskc.passes.support.driver import AT_EVERY_PAIR, WHOLE, simplify
+from maskc.program import Program
 from maskc.source import Source
 from maskc.syntax.parse import parse
 
@@ -102,7 +102,7 @@ def _check_policy(empty_rows: str) -> None:
 
 def _check_hidden(score: Expr, empty_rows: str) -> None:
     """Refuse a policy for rows without keys where the scores decide which keys there are."""
-    found = None if empty_rows == "zero" else hidden(score)
+    found = None if empty_rows == "zero" else hidden_inf(score)
     if found is not None:
         policy = f'`empty_rows="{empty_rows}"`'
         message = f"{policy} cannot tell whether a query has a key: that depends on its scores"

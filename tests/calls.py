@@ -1,6 +1,6 @@
 """Drawn programs over the rows of drawn cases: what the binder makes, spelled out once more.
 
-Nothing here comes from ``maskc.runtime``, so that the lowerings are tested without it.
+Nothing here comes from ``maskc.binding``, so that the lowerings are tested without it.
 """
 
 from __future__ import annotations

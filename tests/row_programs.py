@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from environments import Case
 
-from maskc.ir.elaborate import elaborate
+from maskc.elaborate.module import elaborate
 from maskc.ir.nodes import Expr, Load, inputs, walk
 from maskc.ir.rows import Layout, Position, Shape, side_name, to_rows
 from maskc.ir.types import Sz

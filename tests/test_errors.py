@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from maskc import compile_mask
+from maskc.elaborate.module import elaborate
 from maskc.errors import MaskcError
-from maskc.ir.elaborate import elaborate
 from maskc.source import Source
 from maskc.syntax.parse import parse
 

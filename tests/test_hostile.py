@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maskc.elaborate.module import Elaborated, elaborate
 from maskc.errors import MaskcError
-from maskc.ir.elaborate import Elaborated, elaborate
 from maskc.ir.evaluate import Env, Point, evaluate
 from maskc.ir.nodes import rewrite, walk
 from maskc.ir.text import to_text

@@ -27,11 +27,11 @@ def test_import_loads_no_library_and_no_compiler() -> None:
     assert not {"torch", "sympy", "lark", "numpy", "maskc.pipeline", "maskc.ir.nodes"} & found
 
 
-def test_check_loads_no_pass_and_no_runtime() -> None:
+def test_check_loads_no_pass_and_no_binding() -> None:
     script = "from maskc.checking import check; from maskc.source import Source"
     found = modules_after(f"{script}; assert not check(Source('causal'))")
     floors = {name.split(".")[1] for name in found if name.startswith("maskc.")}
-    assert not {"passes", "analysis", "lower", "runtime", "pipeline"} & floors
+    assert not {"passes", "analysis", "lower", "binding", "pipeline"} & floors
 
 
 def test_every_public_name_is_there_and_listed() -> None:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from maskc.analysis.found import TileMap
-from maskc.analysis.tables import block_tables
+from maskc.analysis.tiles.block_tables import block_tables
+from maskc.analysis.tiles.tile_map import TileMap
 from maskc.errors import DenseScoresWarning, LoweringError
 from maskc.ir.nodes import Expr
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
-from maskc.lower.fold import fold
-from maskc.lower.mods import captured, mask_mod, score_mod
+from maskc.lower.codegen.mods import captured, mask_mod, score_mod
+from maskc.lower.fold_factors import fold
 from maskc.lower.plan import Plan
 from maskc.lower.uncompiled import expected
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from maskc.ir.types import Given, Ix
 from maskc.ir.vectorize import At, Domain, everywhere, vectorize
 from maskc.lower import dense
-from maskc.lower.fold import default_scale, fold
+from maskc.lower.fold_factors import default_scale, fold
 from maskc.lower.plan import Plan
 from maskc.lower.sdpa import sdpa_folded
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from maskc.analysis.rank import Term, separate
-from maskc.analysis.score import Additive, Identity, Scaled, ScoreClass, classify
+from maskc.analysis.scores.score_class import Additive, Identity, Scaled, ScoreClass, classify
+from maskc.analysis.scores.separate import Term, separate
 from maskc.ir.nodes import (
     OUT,
     SCORE,
@@ -24,8 +24,8 @@ from maskc.ir.rows import KV_ROW, Q_ROW
 from maskc.ir.smooth import is_smooth
 from maskc.ir.types import ArithOp, CompareOp, Given, Sz
 from maskc.ir.vectorize import Domain, dense
-from maskc.lower.kept import Kept
-from maskc.lower.python import Generated, Kind, generate
+from maskc.lower.codegen.tensors import Generated, Kind, generate
+from maskc.lower.tensor_cache import TensorCache
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +88,7 @@ class Plan:
     facts: Facts
     has_keys: bool = False
     nan_rows: Tensor | None = None
-    kept: Kept = field(default_factory=Kept, compare=False, repr=False)
+    kept: TensorCache = field(default_factory=TensorCache, compare=False, repr=False)
 
     @property
     def masks(self) -> bool:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from maskc.analysis.score import ONE, Additive, Scaled
+from maskc.analysis.scores.score_class import ONE, Additive, Scaled
 from maskc.errors import LoweringError
 from maskc.ir.nodes import Expr
 from maskc.lower import dense
-from maskc.lower.columns import widen
-from maskc.lower.fold import default_scale, fold
+from maskc.lower.bias_columns import widen
+from maskc.lower.fold_factors import default_scale, fold
 from maskc.lower.plan import Plan
 
 if TYPE_CHECKING:

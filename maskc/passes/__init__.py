@@ -1,1 +1,1 @@
-"""IR to simpler IR: one law family a file; the one door to sympy is ``algebra``."""
+"""IR to simpler IR of the same meaning, one law a file."""

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from maskc.binding.inputs import names
 from maskc.errors import DenseScoresWarning, LoweringError
-from maskc.runtime.inputs import names
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from maskc.runtime.bound import Bound
-    from maskc.runtime.program import Program
+    from maskc.program import Program
+    from maskc.run.bound import Bound
 
 
 @dataclass(frozen=True, slots=True)

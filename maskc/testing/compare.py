@@ -15,7 +15,7 @@ from maskc.testing.report import OUT, Report, Result, allowed
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from maskc.runtime.program import Program
+    from maskc.program import Program
 
 BACKENDS = ("flex", "sdpa", "reference")
 

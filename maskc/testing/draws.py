@@ -31,7 +31,7 @@ from maskc.ir.vectorize import Domain, everywhere, vectorize
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from maskc.runtime.program import Program
+    from maskc.program import Program
 
 IDS = 4
 """How many different ids an input of ids holds."""

@@ -6,20 +6,20 @@ from dataclasses import replace
 from math import isclose
 from typing import TYPE_CHECKING
 
+from maskc.binding import inputs
+from maskc.binding.signature import Shapes
 from maskc.errors import LoweringError
 from maskc.ir.nodes import OUT, Index, Load, walk
 from maskc.ir.rows import Layout, Shape, to_rows
 from maskc.ir.types import Dim, Ix, Type
 from maskc.ir.vectorize import ROW_INDICES, At, Domain, vectorize
-from maskc.runtime import inputs
-from maskc.runtime.frames import Shapes
 from maskc.testing.call import Call
 from maskc.testing.place import Place, Value
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from maskc.runtime.request import Request
+    from maskc.binding.call import CallSpec
 
 MOST_RUNS = 64
 """How often a backend may run again to tell the weights of one row."""
@@ -138,7 +138,7 @@ def _at(place: Place, domain: Domain) -> At:
     return At({w: torch.tensor(row, device=domain.device).view(1, 1, 1, 1) for w, row in points})
 
 
-def _layout(request: Request, shapes: Shapes) -> Layout:
+def _layout(request: CallSpec, shapes: Shapes) -> Layout:
     """Return how the inputs of a call are laid out."""
     layouts: dict[str, Shape | tuple[Shape, Shape]] = {}
     for name, sides in shapes:

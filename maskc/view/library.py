@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from maskc.ir.elaborate import prelude
-from maskc.ir.names import Family, LetName, Meaning, Overloads
+from maskc.elaborate.module import prelude
+from maskc.elaborate.scope import Family, LetName, Meaning, Overloads
 from maskc.ir.nodes import Input
 from maskc.source import Span
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from environments import Case
 
-from maskc.ir.elaborate import elaborate
+from maskc.elaborate.module import elaborate
 from maskc.ir.evaluate import Env, Point, evaluate
 from maskc.ir.nodes import Module
 from maskc.ir.types import Given, Sz

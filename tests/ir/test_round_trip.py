@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import GRIDS, Words, masks, modules
 
-from maskc.ir.elaborate import Elaborated, elaborate
+from maskc.elaborate.module import Elaborated, elaborate
 from maskc.ir.nodes import (
     OUT,
     SCORE,

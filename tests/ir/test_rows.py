@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Words, masks
 
+from maskc.elaborate.module import elaborate
 from maskc.errors import BindError
-from maskc.ir.elaborate import elaborate
 from maskc.ir.nodes import Expr, Index, Load, walk
 from maskc.ir.rows import HEAD_OFFSET, Layout, Position, Shape, side_name, to_rows
 from maskc.ir.text import expr_text

@@ -13,7 +13,7 @@ from separable import biases, inputs_of, program_of
 from torch import Tensor
 
 from maskc import LoweringError, Program, compile_mask
-from maskc.lower import columns
+from maskc.lower import bias_columns as columns
 
 MASKS = ["full", "causal", "window(3)", "k <= q + 1 & k != 2", "k > q"]
 SDPA = "scaled_dot_product_attention"

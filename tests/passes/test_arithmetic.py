@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from maskc.ir.evaluate import Env, Point, evaluate
+from maskc.ir.linear import linear, to_expr
 from maskc.ir.nodes import (
     OUT,
     SCORE,
@@ -22,10 +23,9 @@ from maskc.ir.nodes import (
     rewrite,
 )
 from maskc.ir.types import ArithOp, CompareOp, Fn, Ix, Sz
-from maskc.passes.constraint import constraint, shown
-from maskc.passes.driver import simplify
-from maskc.passes.linear import linear, to_expr
-from maskc.passes.ranges import span_of
+from maskc.passes.support.constraint import constraint, shown
+from maskc.passes.support.driver import simplify
+from maskc.passes.support.ranges import range_of
 
 LEAVES = st.one_of(
     st.sampled_from([Index(which) for which in (Ix.Q, Ix.K, Ix.Q_IDX, Ix.KV_IDX)]),
@@ -105,7 +105,7 @@ def test_simplified_bounds_hold_where_they_held(mask: Expr, at: list[tuple[Point
 @settings(max_examples=300)
 @given(term=TERMS, at=PLACES)
 def test_ranges_hold(term: Expr, at: list[tuple[Point, Env]]) -> None:
-    low, high = span_of(term)
+    low, high = range_of(term)
     for place in at:
         value = evaluate(term, *place)
         assert low is None or low <= value

@@ -9,14 +9,14 @@ from test_arithmetic import BOUNDS, JOINS, PLACES, SIMPLE, TERMS
 from test_driver import points, same
 
 from maskc.ir.evaluate import Env, Point, evaluate
+from maskc.ir.linear import linear
 from maskc.ir.nodes import Expr, Load, walk
-from maskc.passes import under as applied
-from maskc.passes.bound import bound
-from maskc.passes.facts import Facts, facts
-from maskc.passes.linear import linear
-from maskc.passes.ranges import Lowest
-from maskc.passes.total import is_total
-from maskc.passes.under import under
+from maskc.passes.numbers.drop_bounds import drop_bounds
+from maskc.passes.support import apply_facts as applied
+from maskc.passes.support.apply_facts import apply_facts
+from maskc.passes.support.facts import Facts, facts
+from maskc.passes.support.is_total import is_total
+from maskc.passes.support.ranges import Lowest
 
 CONDITIONS = st.one_of(SIMPLE, SIMPLE, JOINS, BOUNDS)
 Places = list[tuple[Point, Env]]
@@ -53,7 +53,7 @@ def differs(
     known: Facts, cond: Expr, value: bool, term: Expr, at: Places
 ) -> tuple[Point, Env] | None:
     """Return a place where the condition has the value and the term written anew another one."""
-    after = under(term, known)
+    after = apply_facts(term, known)
     assert after.type is term.type
     for place in at:
         holds = evaluate(cond, *place) is value
@@ -67,7 +67,7 @@ def differs(
 def test_no_input_is_read_in_more_places(cond: Expr, term: Expr) -> None:
     """What an input has to cover, a plain index, is what it had to cover before."""
     plain = {load for load in walk(term) if isinstance(load, Load) and is_total(load)}
-    after = walk(under(term, facts(cond, True)))
+    after = walk(apply_facts(term, facts(cond, True)))
     assert {load for load in after if isinstance(load, Load) and is_total(load)} <= plain
 
 
@@ -84,7 +84,7 @@ def test_wrong_facts_are_caught() -> None:
 
 def test_a_bound_that_is_off_by_one_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def raised(term: Expr, low: Lowest) -> Expr | None:
-        return bound(term, lambda form: None if (least := low(form)) is None else least + 1)
+        return drop_bounds(term, lambda form: None if (least := low(form)) is None else least + 1)
 
     monkeypatch.setattr(applied, "bound", raised)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from maskc.ir.elaborate import elaborate
+from maskc.elaborate.module import elaborate
 from maskc.source import Source
 from maskc.syntax.format import formatted
 from maskc.syntax.parse import parse

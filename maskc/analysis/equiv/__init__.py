@@ -1,0 +1,1 @@
+"""Whether two programs mean the same."""

@@ -1,0 +1,1 @@
+"""Expressions on whole tiles: intervals of numbers, truths of booleans."""

@@ -1,0 +1,89 @@
+"""Every tile of a mask, full, partial or empty: decide, witness, refine.
+
+Large tiles come first. Intervals decide most of them, so the work follows the boundary of the mask
+and not its area; what is left of the smallest tiles is proven partial by two points, or looked at
+in parts and, where even that is not enough, point by point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from maskc.analysis.intervals.evaluate import Cover
+from maskc.analysis.tiles.grid import Pair, Tiles, box, grid_of, matrices, spread, sticking_out
+from maskc.analysis.tiles.refine import refine, witness
+from maskc.analysis.tiles.tile_map import Found, TileMap
+from maskc.ir.nodes import Expr
+from maskc.ir.vectorize import Domain
+
+TOP = 128
+"""The largest tiles are so large that there are at most this many a side."""
+
+FACTOR = 8
+"""An open tile is cut into this many a side."""
+
+CHUNK = 2**17
+"""How many tiles are looked at in one pass; it bounds the memory."""
+
+
+def tile_map(mask: Expr, domain: Domain, block_size: Pair) -> TileMap:
+    """Classify every tile of a row program's mask.
+
+    Args:
+        mask: a boolean row expression.
+        domain: its tensors and sizes; the work is done on their device.
+        block_size: how many rows of q and of kv a tile has.
+
+    """
+    cover = Cover(mask, domain)
+    found = Found(grid_of(mask, domain, block_size))
+    for undecided in decide(cover, found, matrices(found.grid), widths(found.grid.blocks)):
+        unproven = witness(cover, found, undecided)
+        refine(cover, found, unproven)
+    return found.finish()
+
+
+def widths(blocks: Pair) -> tuple[Pair, ...]:
+    """Return the widths of tiles in blocks, from the largest to 1."""
+    chain: list[Pair] = [(1, 1)]
+    while any(-(-count // width) > TOP for count, width in zip(blocks, chain[0], strict=True)):
+        q, k = (
+            width * FACTOR if width < count else width
+            for count, width in zip(blocks, chain[0], strict=True)
+        )
+        chain.insert(0, (q, k))
+    return tuple(chain)
+
+
+def decide(cover: Cover, found: Found, tiles: Tiles, smaller: tuple[Pair, ...]) -> Iterator[Tiles]:
+    """Cut ``tiles`` to the widths ``smaller`` one by one, and keep what intervals decide.
+
+    Yields:
+        Lists of single blocks that stay open.
+
+    """
+    if not smaller:
+        yield tiles
+        return
+    width, *rest = smaller
+    per_tile = max(1, -(-tiles.width[0] // width[0]) * -(-tiles.width[1] // width[1]))
+    for some in tiles.chunks(CHUNK // per_tile):
+        still_open = _sort_out(cover, found, some.cut(width))
+        if len(still_open):
+            yield from decide(cover, found, still_open, tuple(rest))
+
+
+def _sort_out(cover: Cover, found: Found, tiles: Tiles) -> Tiles:
+    """Keep the tiles that intervals decide, and return the others."""
+    verdict = cover.verdict(box(found.grid, tiles))
+    shape = (len(tiles), tiles.q.shape[1], tiles.k.shape[2])
+    always, never = spread(verdict, shape, found.grid.device)
+    beyond, cropped = sticking_out(found.grid, tiles)
+    if beyond is None or cropped is None:
+        found.keep(full=tiles.where(always))
+        return tiles.where(~(always | never))
+    found.keep(full=tiles.where(always & ~cropped))
+    if tiles.width == (1, 1):
+        found.keep(partial=tiles.where(always & cropped & ~beyond))
+        return tiles.where(~(always | never | beyond))
+    return tiles.where(~(never | beyond) & (cropped | ~always))

@@ -1,0 +1,1 @@
+"""A program and a call to row expressions over checked tensors."""

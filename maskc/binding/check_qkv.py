@@ -1,0 +1,77 @@
+"""The tensors of a call, q, k and v, against the sizes that were bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from maskc.binding.call import CallSpec
+from maskc.errors import BindError
+from maskc.ir.types import Sz
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+LAYOUT = "[batch, heads, tokens, width]"
+
+
+def check_tensors(**tensors: Any) -> None:
+    """Refuse what is no tensor of floats with four dimensions.
+
+    Raises:
+        BindError: it names the tensor and tells what was found.
+
+    """
+    import torch
+
+    for name, x in tensors.items():
+        if not isinstance(x, torch.Tensor):
+            message = f"{name} is a tensor {LAYOUT}, found {_described(x)}"
+            held = isinstance(x, list | tuple) or hasattr(x, "__array__")
+            help = f"convert it: `torch.as_tensor({name})`" if held else "pass a tensor of floats"
+            raise BindError("M422", message, help=help)
+        if x.dim() != 4:
+            message = f"{name} has shape {list(x.shape)}, expected 4 dimensions"
+            raise BindError("M422", message, help=LAYOUT)
+        if not x.is_floating_point():
+            message = f"{name} holds {x.dtype}, expected floats"
+            raise BindError("M422", message, help=f"convert it: `{name}.float()`")
+
+
+def check_qkv(request: CallSpec, q: Tensor, k: Tensor, *values: Tensor) -> None:
+    """Refuse tensors of other sizes than were bound, or on another device.
+
+    Raises:
+        BindError: it names the tensor, the shape expected and the shape found.
+
+    """
+    sizes = request.sizes
+    batch, queries, keys = sizes[Sz.BATCH_SIZE], sizes[Sz.Q_LEN], sizes[Sz.KV_LEN]
+    _check("q", q, (batch, sizes[Sz.NUM_HEADS], queries), request.device)
+    _check("k", k, (batch, sizes[Sz.NUM_KV_HEADS], keys), request.device)
+    if q.shape[-1] != k.shape[-1]:
+        message = f"q has width {q.shape[-1]} and k {k.shape[-1]}, expected the same"
+        raise BindError("M422", message, help="v alone may be of another width")
+    for v in values:
+        _check("v", v, (batch, sizes[Sz.NUM_KV_HEADS], keys), request.device)
+
+
+def _check(name: str, x: Tensor, expected: tuple[int, int, int], device: torch.device) -> None:
+    check_tensors(**{name: x})
+    if tuple(x.shape[:3]) != expected:
+        shown = ", ".join(map(str, expected))
+        message = f"{name} has shape {list(x.shape)}, expected [{shown}, width]"
+        help = "bind the sizes of the call, or call the program itself"
+        raise BindError("M422", message, help=help)
+    if x.device != device:
+        message = f"{name} is on {x.device}, expected {device}"
+        help = f"move it: `{name}.to('{device}')`, or bind for its device"
+        raise BindError("M409", message, help=help)
+
+
+def _described(value: object) -> str:
+    """Return the type of a value, and its shape where it has one."""
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    shape = getattr(value, "shape", None)
+    return name if shape is None else f"{name} {list(shape)}"

@@ -1,0 +1,186 @@
+"""Bound tensors against declared inputs: type, device, rank; nothing is guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from maskc.binding.call import KEYWORDS, CallSpec
+from maskc.binding.check_reads import Sides
+from maskc.binding.signature import Shapes
+from maskc.errors import BindError, did_you_mean
+from maskc.ir.nodes import Expr, Index, Input, Load, walk
+from maskc.ir.rows import side_name
+from maskc.ir.text import expr_text
+from maskc.ir.types import Ix, Sz, Type
+from maskc.source import Span
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def known(given: Iterable[str], declared: Iterable[str]) -> None:
+    """Refuse a keyword that is no input of the program."""
+    listed = list(declared)
+    for name in given:
+        if name not in listed:
+            shown = ", ".join(f"`{one}`" for one in listed) or "none"
+            help = did_you_mean(name, [*listed, *KEYWORDS]) or f"the program's inputs are: {shown}"
+            raise BindError("M401", f"the program has no input `{name}`", help=help)
+
+
+def as_tensors(given: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Return inputs with numbers as tensors, so that a new number compiles nothing in a trace."""
+    import torch
+
+    def fits(value: Any) -> bool:
+        return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+
+    return {
+        name: torch.as_tensor(value, device=device) if fits(value) else value
+        for name, value in given.items()
+    }
+
+
+def read(
+    roots: Iterable[Expr], given: Mapping[str, Any], request: CallSpec
+) -> tuple[Shapes, dict[str, Tensor]]:
+    """Return the shapes and the tensors of the inputs that ``roots`` read.
+
+    Raises:
+        BindError: an input is missing, or has the wrong type, device, rank or batch.
+
+    """
+    shapes: list[tuple[str, Sides]] = []
+    tensors: dict[str, Tensor] = {}
+    for load in _first_loads(roots):
+        name = load.input.name
+        if name not in given:
+            raise _missing(load)
+        value = given[name]
+        parts = value if _is_pair(value) else (value,)
+        found = [_tensor(load, part, request) for part in parts]
+        names = [side_name(name, side) for side in "qk"] if len(found) == 2 else [name]
+        tensors.update(zip(names, found, strict=True))
+        shapes.append((name, tuple(_side(load, tensor, request) for tensor in found)))
+    return tuple(shapes), tensors
+
+
+def names(roots: Iterable[Expr]) -> tuple[str, ...]:
+    """Return the names of the inputs that ``roots`` read."""
+    return tuple(load.input.name for load in _first_loads(roots))
+
+
+def missing(roots: Iterable[Expr], given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the inputs that ``roots`` read and ``given`` lacks."""
+    return tuple(name for name in names(roots) if name not in given)
+
+
+def _first_loads(roots: Iterable[Expr]) -> list[Load]:
+    loads: dict[Input, Load] = {}
+    for term in walk(*roots):
+        if isinstance(term, Load):
+            loads.setdefault(term.input, term)
+    return list(loads.values())
+
+
+def _is_pair(value: Any) -> bool:
+    """Tell a pair (for queries, for keys) from two numbers."""
+    import torch
+
+    return (
+        isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], torch.Tensor | list)
+    )
+
+
+def _missing(load: Load) -> BindError:
+    name, kind = load.input.name, load.input.type.value
+    message = f"input `{name}` is missing, expected {_expected(load)} of {kind}"
+    return BindError("M402", message, load.span, f"bind it: `{name}=...`")
+
+
+def _expected(load: Load) -> str:
+    """Describe the shape an input should have, by what subscripts it."""
+    if not load.indices:
+        return "a number or a tensor [batch_size]"
+    dims = ", ".join(expr_text(index) for index in load.indices)
+    return f"a tensor [{dims}]" if _has_batch(load) else f"a tensor [{dims}] or [batch, {dims}]"
+
+
+def _has_batch(load: Load) -> bool:
+    """Tell whether the batch is a subscript already, so that there is none in front."""
+    return any(isinstance(index, Index) and index.which is Ix.BATCH for index in load.indices)
+
+
+def _tensor(load: Load, value: Any, request: CallSpec) -> Tensor:
+    """Return a value as the tensor of an input, in its type and on the right device."""
+    import torch
+
+    name, kind = load.input.name, load.input.type
+    try:
+        found = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        message = f"input `{name}` is a tensor or numbers, found {type(value).__name__}"
+        pair = " or a pair of two, for queries and for keys" if isinstance(value, tuple) else ""
+        raise BindError("M411", message, load.span, f"pass {_expected(load)}{pair}") from None
+    if not _holds(found.dtype, kind):
+        fix = {Type.BOOL: f"compare it: `{name} != 0`", Type.INT: f"convert it: `{name}.long()`"}
+        message = f"input `{name}` takes {kind.value}s, found {found.dtype}"
+        raise BindError("M412", message, load.span, fix.get(kind))
+    if isinstance(value, torch.Tensor) and found.device != request.device and found.dim():
+        message = f"input `{name}` is on {found.device}, expected {request.device}"
+        help = f"move it: `{name}.to('{request.device}')`"
+        raise BindError("M409", message, load.span, help)
+    found = found.to(request.device)
+    if kind is Type.FLOAT and not found.is_floating_point():
+        found = found.to(torch.get_default_dtype())
+    if kind is Type.INT and found.dtype not in (torch.int32, torch.int64):
+        found = found.long()  # arithmetic in 8 or 16 bits would wrap
+    if 0 in found.shape:
+        message = f"input `{name}` is empty, its shape is {list(found.shape)}"
+        raise BindError("M413", message, load.span, f"expected {_expected(load)}")
+    return found
+
+
+def _holds(dtype: torch.dtype, kind: Type) -> bool:
+    import torch
+
+    if dtype.is_complex:
+        return False
+    match kind:
+        case Type.BOOL:
+            return dtype is torch.bool
+        case Type.INT:
+            return dtype is not torch.bool and not dtype.is_floating_point
+        case Type.FLOAT:
+            return dtype is not torch.bool
+
+
+def _side(load: Load, tensor: Tensor, request: CallSpec) -> tuple[bool, tuple[int, ...]]:
+    """Return whether a batch stands in front, and the shape; or refuse the rank."""
+    rank = len(load.indices)
+    allowed = (rank,) if _has_batch(load) else (rank, rank + 1)
+    if tensor.dim() not in allowed:
+        message = (
+            f"input `{load.input.name}` has {tensor.dim()} dimensions {list(tensor.shape)}, "
+            f"expected {_expected_rank(allowed)}"
+        )
+        raise BindError("M414", message, load.span, f"expected {_expected(load)}")
+    batched = tensor.dim() > rank
+    if batched and tensor.shape[0] not in (1, request.sizes[Sz.BATCH_SIZE]):
+        raise _batch(load.input.name, tensor.shape[0], request, load.span)
+    return batched, tuple(tensor.shape)
+
+
+def _expected_rank(allowed: tuple[int, ...]) -> str:
+    if len(allowed) == 1:
+        return str(allowed[0])
+    return f"{allowed[0]}, or {allowed[1]} with the batch in front"
+
+
+def _batch(name: str, found: int, request: CallSpec, span: Span | None) -> BindError:
+    expected = request.sizes[Sz.BATCH_SIZE]
+    message = f"input `{name}` has a batch of {found}, expected {expected} or 1"
+    help = f"give one for each batch, or leave the dimension out where all share `{name}`"
+    return BindError("M415", message, span, help)

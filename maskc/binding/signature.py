@@ -1,0 +1,198 @@
+"""What binding works out from shapes alone: once for each frame and shape, whatever tensors hold.
+
+A frame is a program's expressions and the structure of a call. It has a number, equal for equal
+frames, so that within ``torch.compile`` the work is a constant of the trace: binding the tensors
+of a layer there asks for ``code(number, shapes)`` and traces nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import count
+from operator import index
+from weakref import WeakValueDictionary
+
+from maskc.analysis.intervals.int32 import counted
+from maskc.binding.call import CallSpec
+from maskc.binding.check_int32 import check_ints
+from maskc.binding.check_reads import Danger, Sides, check_counts, open_dangers
+from maskc.binding.has_keys import has_keys
+from maskc.errors import LoweringError
+from maskc.ir.nodes import And, Expr, Same, TopK, inputs, walk
+from maskc.ir.rows import Layout, Position, Shape, to_rows
+from maskc.ir.types import Sz
+from maskc.lower.plan import Facts, facts
+
+Shapes = tuple[tuple[str, Sides], ...]
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class CallSignature:
+    """Expressions and the structure of a call.
+
+    Attributes:
+        number: equal for equal frames.
+        roots: the expressions, over logical positions.
+        q, k, head_offset, group: how positions and heads are given.
+        sizes: of the call.
+        reached: where the roots matter, as far as no tensor is needed to tell; None: everywhere.
+
+    """
+
+    number: int
+    roots: tuple[Expr, ...]
+    q: Position
+    k: Position
+    head_offset: bool
+    group: int
+    sizes: Mapping[Sz, int]
+    reached: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowProgram:
+    """Row expressions for tensors of certain shapes.
+
+    Attributes:
+        exprs: the roots over rows.
+        dangers: for each, the reads that only the tensors can tell to be safe.
+        counted: the inputs whose values enter int arithmetic.
+        selects: whether a root selects keys, which takes tensors.
+        facts: of a score and an epilogue; of a mask there are none.
+        has_keys: whether the root is a mask, and every query row is known to have a key.
+
+    """
+
+    exprs: tuple[Expr, ...]
+    dangers: tuple[tuple[Danger, ...], ...]
+    counted: tuple[str, ...]
+    selects: bool
+    facts: Facts | None
+    has_keys: bool = False
+
+
+_frames: WeakValueDictionary[int, CallSignature] = WeakValueDictionary()
+_numbers = count()
+
+
+def call_signature(
+    roots: tuple[Expr, ...], request: CallSpec, mask: Expr | None = None
+) -> CallSignature:
+    """Return the frame of expressions in a call.
+
+    Args:
+        roots: expressions over logical positions.
+        request: the call.
+        mask: the mask over rows, where the roots matter only there.
+
+    """
+    structure = (request.q, request.k, request.head_offset, request.group)
+    sizes = tuple(request.sizes.items())
+    return _frame(tuple(map(Same, roots)), structure, sizes, None if mask is None else Same(mask))
+
+
+@lru_cache(maxsize=1024)
+def _frame(
+    roots: tuple[Same, ...],
+    structure: tuple[Position, Position, bool, int],
+    sizes: tuple[tuple[Sz, int], ...],
+    mask: Same | None,
+) -> CallSignature:
+    reached = None if mask is None else _without_tensors(mask.expr)
+    exprs = tuple(root.expr for root in roots)
+    made = CallSignature(next(_numbers), exprs, *structure, dict(sizes), reached)
+    _frames[made.number] = made
+    return made
+
+
+@lru_cache(maxsize=4096)
+def row_program(number: int, shapes: Shapes) -> RowProgram:
+    """Return the code of a frame for tensors of these shapes.
+
+    Raises:
+        BindError: a shape does not fit the sizes of the call.
+
+    """
+    frame = _frames[number]
+    layouts = {name: _layout(sides) for name, sides in shapes}
+    check_counts(frame.roots, dict(shapes), frame.sizes, frame.head_offset)
+    layout = Layout(frame.q, frame.k, frame.head_offset, frame.group, layouts)
+    exprs = tuple(to_rows(root, layout) for root in frame.roots)
+    check_ints(exprs, frame.sizes, {})
+    selects = _selects(*exprs)
+    if selects:  # what is selected takes the tensors to tell, and all else may depend on it
+        return RowProgram(exprs, (), counted(*exprs), selects, None)
+    dangers = tuple(open_dangers(expr, dict(shapes), frame.sizes, frame.reached) for expr in exprs)
+    if len(exprs) == 1:
+        keys = has_keys(exprs[0], frame.sizes)
+        return RowProgram(exprs, dangers, counted(*exprs), selects, None, keys)
+    return RowProgram(exprs, dangers, counted(*exprs), selects, facts(*exprs))
+
+
+class _Codes:
+    """Holds codes as attributes, ``code0`` and on: dynamo guards an attribute by itself alone."""
+
+
+_codes = _Codes()
+_code_numbers: dict[tuple[int, Shapes], int] = {}
+
+
+@cache
+def tracer() -> Callable[[int, Shapes], RowProgram]:
+    """Return ``code`` as a function that can be traced: dynamo runs it and does not look into it.
+
+    What it runs may give a number only, by which the trace then finds the code.
+    """
+    import torch
+
+    def code_number(number: int, shapes: Shapes) -> int:
+        found = row_program(number, shapes)
+        _refuse_open(found, _frames[number])
+        place = _code_numbers.setdefault((number, shapes), len(_code_numbers))
+        setattr(_codes, f"code{place}", found)
+        return place
+
+    constant = torch.compiler.assume_constant_result(code_number)  # type: ignore[no-untyped-call]
+
+    def traced(number: int, shapes: Shapes) -> RowProgram:
+        place = constant(index(number), tuple((name, _fixed(sides)) for name, sides in shapes))
+        found: RowProgram = getattr(_codes, f"code{place}")
+        return found
+
+    return traced
+
+
+def _fixed(sides: Sides) -> Sides:
+    """Return shapes of numbers; in a trace a length that may change is none until it is asked."""
+    return tuple((batched, tuple(map(index, shape))) for batched, shape in sides)
+
+
+def _refuse_open(found: RowProgram, frame: CallSignature) -> None:
+    """Refuse what cannot be told from shapes, for a trace has no tensors to look into."""
+    if found.selects or any(found.dangers):
+        raise LoweringError(
+            "M508",
+            "within torch.compile, the score reads what only the tensors tell to be safe",
+            frame.roots[0].span,
+            "give these inputs to `bind`, outside of the compiled function",
+        )
+
+
+def _layout(sides: Sides) -> Shape | tuple[Shape, Shape]:
+    shapes = [Shape(batched, tuple(size == 1 for size in shape)) for batched, shape in sides]
+    return shapes[0] if len(shapes) == 1 else (shapes[0], shapes[1])
+
+
+def _without_tensors(mask: Expr) -> Expr | None:
+    """Return the part of a mask that no tensor decides, None if there is none."""
+    parts = mask.args if isinstance(mask, And) else (mask,)
+    kept = tuple(part for part in parts if not inputs(part) and not _selects(part))
+    if not kept:
+        return None
+    return kept[0] if len(kept) == 1 else And(kept)
+
+
+def _selects(*exprs: Expr) -> bool:
+    return any(isinstance(term, TopK) for term in walk(*exprs))

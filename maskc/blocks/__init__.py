@@ -1,0 +1,1 @@
+"""Bound masks to block masks."""

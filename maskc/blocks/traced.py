@@ -1,0 +1,134 @@
+"""Block masks within ``torch.compile``: one operation of the graph, into which no trace looks.
+
+A block mask built before is an argument of the graph like any tensor. Where there is none, the
+tables become an operation: its inputs are the tensors that the mask reads and a number for all
+else, so that new tensors compile nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from maskc.analysis.tiles.block_tables import Tables, block_tables
+from maskc.analysis.tiles.classify import tile_map
+from maskc.analysis.tiles.grid import Grid, grid_of
+from maskc.ir.nodes import Expr, inputs
+from maskc.ir.types import Sz
+from maskc.ir.vectorize import Domain
+from maskc.lower.codegen.mods import captured
+from maskc.lower.codegen.tensors import Generated, Kind, generate
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn.attention.flex_attention import BlockMask
+
+Operation = Callable[[int, list[int], list["Tensor"]], list["Tensor"]]
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Blocks:
+    """What a block mask is made of, but for sizes and tensors.
+
+    Attributes:
+        number: equal for equal masks.
+        mask: the mask over rows.
+        code: its Python.
+        names: of the tensors it reads.
+        block: rows of q and of kv in a tile.
+        device: of the tensors.
+        operation: gives the tables; it is here so that a trace finds it made.
+
+    """
+
+    number: int
+    mask: Expr
+    code: Generated
+    names: tuple[str, ...]
+    block: tuple[int, int]
+    device: torch.device
+    operation: Operation
+
+    def domain(self, sizes: list[int], tensors: list[Tensor]) -> Domain:
+        """Return what the mask runs over; sizes are in the order of ``Sz``."""
+        named = dict(zip(self.names, tensors, strict=True))
+        return Domain(dict(zip(Sz, sizes, strict=True)), named, self.device)
+
+
+_made: WeakValueDictionary[int, Blocks] = WeakValueDictionary()
+_numbers = count()
+
+
+@lru_cache(maxsize=1024)
+def blocks(mask: Expr, device: torch.device, block: tuple[int, int]) -> Blocks:
+    """Return what the block mask of a mask over rows is made of.
+
+    Args:
+        mask: the boolean row expression.
+        device: where its tensors are.
+        block: rows of q and of kv in a tile.
+
+    """
+    code, names = generate(mask, Kind.MASK), tuple(read.name for read in inputs(mask))
+    made = Blocks(next(_numbers), mask, code, names, block, device, _operation())
+    _made[made.number] = made
+    return made
+
+
+def traced_block_mask(blocks: Blocks, domain: Domain) -> BlockMask:
+    """Return the block mask of a bound mask in a trace; its tables are never compact."""
+    from torch.nn.attention.flex_attention import BlockMask
+
+    read = [domain.tensors[name] for name in blocks.names]
+    found = blocks.operation(blocks.number, [domain.sizes[size] for size in Sz], read)
+    tables: dict[str, Any] = dict(zip(Tables._fields, found, strict=True))
+    tensors, sizes = captured(blocks.code, domain)
+    return BlockMask(
+        (domain.sizes[Sz.Q_LEN], domain.sizes[Sz.KV_LEN]),
+        **tables,
+        BLOCK_SIZE=blocks.block,
+        mask_mod=blocks.code.build(*tensors, *sizes),
+    )
+
+
+@cache
+def _operation() -> Operation:
+    """Return the operation ``maskc::block_tables``, defined when first asked for."""
+    import torch
+    from torch import Tensor
+
+    def tables(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:
+        known = _made[number]
+        return list(block_tables(tile_map(known.mask, known.domain(sizes, tensors), known.block)))
+
+    def shapes(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:
+        known = _made[number]
+        return _empty_tables(grid_of(known.mask, known.domain(sizes, tensors), known.block))
+
+    many = list[Tensor]
+    signature = {"number": int, "sizes": list[int], "tensors": many, "return": many}
+    tables.__annotations__ = shapes.__annotations__ = signature  # torch reads them, not as text
+    operation: Any = torch.library.custom_op(
+        "maskc::block_tables", tables, mutates_args=(), tags=(torch.Tag.cudagraph_unsafe,)
+    )
+    operation.register_fake(shapes)
+    defined: Operation = operation
+    return defined
+
+
+def _empty_tables(grid: Grid) -> list[Tensor]:
+    """Return tensors like the tables, with nothing in them."""
+    import torch
+
+    found = []
+    for rows, columns in (grid.blocks, grid.blocks[::-1]):
+        for _ in ("partial", "full"):
+            for shape in ((rows,), (rows, columns)):
+                size = (grid.batch, grid.heads, *shape)
+                found.append(torch.empty(size, dtype=torch.int32, device=grid.device))
+    return found

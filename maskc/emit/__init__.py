@@ -1,0 +1,1 @@
+"""Programs to Python files that need torch alone."""

@@ -1,0 +1,1 @@
+"""What a program and a call become and cost, in words."""

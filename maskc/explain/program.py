@@ -1,0 +1,215 @@
+"""What a program is, in words: what was written, what it became, and what each backend does.
+
+Costs are formulas in the sizes of a call; ``explain_call`` has the numbers of one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from maskc.analysis.scores.score_class import (
+    Additive,
+    General,
+    Identity,
+    Scaled,
+    ScoreClass,
+    classify,
+)
+from maskc.analysis.scores.separate import separate
+from maskc.blocks.key_ranges import compares_ids
+from maskc.elaborate.open_layer import LAYER
+from maskc.explain import visibility as sight
+from maskc.ir.nodes import OUT, SCORE, TRUE, Compare, Expr, Index, Module, reads
+from maskc.ir.text import expr_text, to_text
+from maskc.ir.types import CompareOp, Dim, Given, Ix
+from maskc.passes.meanings import MEANINGS
+
+if TYPE_CHECKING:
+    from maskc.program import Program
+
+WIDTH = 13
+"""Of the column of headings."""
+
+LAW_WIDTH = 2 + max(map(len, MEANINGS))
+
+MOST_LINES = 24
+"""Of what was written; a longer program is shown up to there."""
+
+CAUSAL = Compare(CompareOp.LE, Index(Ix.K), Index(Ix.Q))
+
+_DIMS = ((Dim.BATCH, "batch"), (Dim.HEAD, "head"), (Dim.Q, "q"), (Dim.K, "k"))
+_SIZES = {
+    Dim.BATCH: "batch_size",
+    Dim.HEAD: "num_heads",
+    Dim.Q: "q_len",
+    Dim.K: "kv_len",
+}
+_EMPTY = {
+    "zero": "such a query gives 0, its log-sum-exp is -inf",
+    "all": "such a query attends to every key",
+    "nan": "such a query gives NaN",
+    "error": "such a query is an error when tensors are bound",
+}
+
+
+def explain(program: Program) -> str:
+    """Return the explanation, a heading and its lines for each topic."""
+    module = program.module
+    return render(
+        {
+            "written": _written(program),
+            "became": to_text(module).splitlines(),
+            "by": [f"{law:<{LAW_WIDTH}}{MEANINGS[law]}" for law in program.laws],
+            "hides": list(program.hidden),
+            "inputs": _inputs(program),
+            "params": _params(program),
+            "depends": _dependences(module),
+            "looks ahead": [sight.looks_ahead(module.mask)],
+            "empty rows": _empty_rows(program),
+            "score": _score(module),
+            "flex": _flex(module),
+            "sdpa": _sdpa(module),
+            "reference": [f"dense scores, 4 bytes * {_size(Dim.ALL)}, 8 in float64; a few copies"],
+            "digest": [program.digest],
+        }
+    )
+
+
+def render(topics: dict[str, list[str]]) -> str:
+    """Return topics as text, without those that have no lines."""
+    return "\n".join(
+        f"{name if place == 0 else '':<{WIDTH}}{line}"
+        for name, lines in topics.items()
+        for place, line in enumerate(lines)
+    )
+
+
+def _written(program: Program) -> list[str]:
+    lines = program.source.strip("\n").splitlines()
+    more = len(lines) - MOST_LINES
+    return lines if more <= 0 else [*lines[:MOST_LINES], f"... {more} more lines"]
+
+
+def _inputs(program: Program) -> list[str]:
+    return [
+        f"{declared.name}: {declared.type}" + (f" - {declared.doc}" if declared.doc else "")
+        for declared in program.inputs
+    ]
+
+
+def _params(program: Program) -> list[str]:
+    listed = {name: f"{name} = {value}" for name, value in program.params.items()}
+    if program.open_layer is not None:
+        listed[LAYER] += " here; the program stands for all layers"
+    return list(listed.values())
+
+
+def _dependences(module: Module) -> list[str]:
+    parts = {"mask": module.mask, "score": module.score, "out": module.out}
+    return [f"{name} on {dims}" for name, expr in parts.items() if (dims := _dims(expr))]
+
+
+def _dims(expr: Expr) -> str:
+    if expr in (SCORE, OUT) or not expr.deps:
+        return ""
+    return ", ".join(name for dim, name in _DIMS if dim & expr.deps)
+
+
+def _empty_rows(program: Program) -> list[str]:
+    found = sight.empty_rows(program.module.mask)
+    return [found] if found == "never" else [found, _EMPTY[program.empty_rows]]
+
+
+def _score(module: Module) -> list[str]:
+    if not reads(module.score, Given.SCORE):
+        return ["replaced: the result does not depend on q and k"]
+    match classify(module.score):
+        case Identity():
+            return ["unchanged"]
+        case Additive(bias):
+            return [f"score + {_bias(bias)}"]
+        case Scaled() as scaled:
+            return _factors(scaled)
+        case General(_, overflows):
+            lines = ["a function of the score that is no line in it"]
+            if overflows:
+                lines.append("it can overflow: masked scores never reach it, so no gradient is NaN")
+            return lines
+
+
+def _factors(scaled: Scaled) -> list[str]:
+    """Tell where each factor goes."""
+    parts = {
+        "scale": str(scaled.constant),
+        "q by head": expr_text(scaled.head),
+        "q": expr_text(scaled.query),
+        "k": expr_text(scaled.key),
+    }
+    lines = ["a line in the score; its factors cost nothing:"]
+    lines += [f"  {name} * {text}" for name, text in parts.items() if text != "1.0"]
+    return lines if scaled.bias is None else [*lines, f"  + {_bias(scaled.bias)}"]
+
+
+def _bias(bias: Expr) -> str:
+    dims = _dims(bias)
+    return f"a bias on {dims}" if dims else "a constant, which softmax ignores"
+
+
+def _left(module: Module) -> ScoreClass:
+    """Return the class of what is left once the factors are folded."""
+    match classify(module.score):
+        case Scaled(bias=bias):
+            return Identity() if bias is None else Additive(bias)
+        case form:
+            return form
+
+
+def _flex(module: Module) -> list[str]:
+    is_kept = isinstance(_left(module), Identity)
+    mask = "no block mask" if module.mask == TRUE else "a block mask and a mask_mod"
+    lines = [f"{mask}, {'no score_mod' if is_kept else 'a score_mod'}; compiled on first use"]
+    if module.mask != TRUE:
+        pairs = "".join(f"{_SIZES[d]} * " for d in (Dim.BATCH, Dim.HEAD) if d & module.mask.deps)
+        lines.append(f"block tables, 16 bytes * {pairs}(q_len / 128) * (kv_len / 128)")
+    if compares_ids(module.mask):
+        lines.append("where equal ids stand side by side, they become a range of keys when bound")
+    if reads(module.out, Given.LSE):
+        lines.append("the epilogue reads lse, which runs eagerly on CPU")
+    lines.append("on CPU forward only: a gradient is refused there")
+    return lines
+
+
+def _sdpa(module: Module) -> list[str]:
+    lines = [_sdpa_mask(module), *_folding(_left(module))]
+    if reads(module.out, Given.LSE):
+        lines.append("the epilogue reads lse, which is computed from dense scores as well")
+    return lines
+
+
+def _sdpa_mask(module: Module) -> str:
+    mask = module.mask
+    match _left(module):
+        case Identity() if mask == TRUE:
+            return "attn_mask=None, is_causal=False; no memory"
+        case Identity() if mask == CAUSAL:
+            return "attn_mask=None, is_causal=True (without offsets); no memory"
+        case Identity():
+            return f"a boolean attn_mask, 1 byte * {_size(mask.deps)}"
+        case Additive(bias):
+            size = _size(mask.deps | bias.deps)
+            return f"a float attn_mask with -inf where the mask is false, 4 bytes * {size}"
+        case _:
+            return f"a float attn_mask `f(s) - s` made from q and k, 4 bytes * {_size(Dim.ALL)}"
+
+
+def _folding(left: ScoreClass) -> list[str]:
+    """Tell of the form that only ``fold_bias=True`` asks for."""
+    terms = separate(left.bias) if isinstance(left, Additive) else None
+    if terms is None:
+        return []
+    what = "a product" if len(terms) == 1 else f"{len(terms)} products"
+    return [f"with fold_bias=True no float mask: the bias is {what} of q and k, in their columns"]
+
+
+def _size(deps: Dim) -> str:
+    return " * ".join(size for dim, size in _SIZES.items() if dim in deps) or "1"

@@ -1,0 +1,173 @@
+"""Sums of ints as linear forms: ``2 * q - k + 5`` is {q: 2, k: -1} and 5.
+
+The shared arithmetic of the passes over index expressions. Exact, since ints have no rounding;
+what is no sum (a product of two unknowns, ``//``, a subscript) is a variable of the form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import gcd
+
+from maskc.elaborate.type_rules import MAX_CONSTANT
+from maskc.ir.nodes import Arith, Call, Expr, Index, IntConst, Size
+from maskc.ir.text import expr_text
+from maskc.ir.types import ArithOp, Dim, Fn, Ix, Type
+
+_INDEX_ORDER = {which: place for place, which in enumerate((Ix.Q, Ix.Q_IDX, Ix.K, Ix.KV_IDX))}
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """``sum(coefficient * term) + constant``; coefficients are not 0, terms are in order."""
+
+    terms: tuple[tuple[Expr, int], ...]
+    constant: int
+
+    @staticmethod
+    def of(coefficients: Mapping[Expr, int], constant: int) -> Linear:
+        """Return the form with these coefficients."""
+        present = [(term, factor) for term, factor in coefficients.items() if factor]
+        if len(present) > 1:
+            present.sort(key=lambda item: order(item[0]))
+        return Linear(tuple(present), constant)
+
+    def __add__(self, other: Linear) -> Linear:
+        return self.plus(other, 1)
+
+    def __sub__(self, other: Linear) -> Linear:
+        return self.plus(other, -1)
+
+    def __neg__(self) -> Linear:
+        return self.times(-1)
+
+    def plus(self, other: Linear, factor: int) -> Linear:
+        """Return ``self + factor * other``."""
+        if not other.terms:
+            return Linear(self.terms, self.constant + factor * other.constant)
+        total = dict(self.terms)
+        for term, coefficient in other.terms:
+            total[term] = total.get(term, 0) + factor * coefficient
+        return Linear.of(total, self.constant + factor * other.constant)
+
+    def times(self, factor: int) -> Linear:
+        """Return ``factor * self``."""
+        if factor == 0:
+            return Linear((), 0)
+        return Linear(tuple((t, c * factor) for t, c in self.terms), self.constant * factor)
+
+    def shifted(self, by: int) -> Linear:
+        """Return ``self + by``."""
+        return Linear(self.terms, self.constant + by)
+
+    @property
+    def content(self) -> int:
+        """The greatest common divisor of the coefficients, 0 for a constant."""
+        return gcd(*(factor for _, factor in self.terms))
+
+    @property
+    def variable(self) -> Linear:
+        """The form without its constant."""
+        return Linear(self.terms, 0)
+
+    def without(self, term: Expr) -> Linear:
+        """Return the form without ``term``."""
+        return Linear(tuple(item for item in self.terms if item[0] != term), self.constant)
+
+
+@lru_cache(maxsize=8192)
+def linear(expr: Expr) -> Linear:
+    """Return the linear form of an int expression."""
+    match expr:
+        case IntConst(value):
+            return Linear((), value)
+        case Arith(ArithOp.ADD, left, right) if expr.type is Type.INT:
+            return linear(left) + linear(right)
+        case Arith(ArithOp.SUB, left, right) if expr.type is Type.INT:
+            return linear(left) - linear(right)
+        case Call(Fn.NEG, (arg,)):
+            return -linear(arg)
+        case Arith(ArithOp.MUL, left, right) if expr.type is Type.INT:
+            return _product(linear(left), linear(right))
+        case _:
+            return Linear(((expr, 1),), 0)
+
+
+def _product(left: Linear, right: Linear) -> Linear:
+    """Return the form of a product: linear if a side is constant, else with one variable."""
+    if not left.terms:
+        return right.times(left.constant)
+    if not right.terms:
+        return left.times(right.constant)
+    (a, m), (b, n) = _primitive(left), _primitive(right)
+    first, second = sorted((to_expr(a), to_expr(b)), key=order)
+    return Linear(((Arith(ArithOp.MUL, first, second), m * n),), 0)
+
+
+def _primitive(form: Linear) -> tuple[Linear, int]:
+    """Return the form with its common factor and leading sign taken out, and that factor."""
+    common = gcd(form.content, form.constant)
+    if form.terms[0][1] < 0:
+        common = -common
+    return Linear(tuple((t, c // common) for t, c in form.terms), form.constant // common), common
+
+
+def to_expr(form: Linear) -> Expr:
+    """Return the canonical expression: what is added first, then what is subtracted."""
+    common = gcd(form.content, form.constant)
+    if common > 1 and len(form.terms) + bool(form.constant) > 1:
+        inner = Linear(tuple((t, c // common) for t, c in form.terms), form.constant // common)
+        return Arith(ArithOp.MUL, IntConst(common), to_expr(inner))
+    parts = [(_scaled(term, abs(factor)), factor > 0) for term, factor in form.terms]
+    if form.constant or not parts:
+        parts.append((IntConst(abs(form.constant)), form.constant >= 0))
+    return _total(sorted(parts, key=lambda part: not part[1]))
+
+
+def _total(parts: Iterable[tuple[Expr, bool]]) -> Expr:
+    total: Expr | None = None
+    for part, positive in parts:
+        if total is not None:
+            total = Arith(ArithOp.ADD if positive else ArithOp.SUB, total, part)
+        elif positive:
+            total = part
+        elif isinstance(part, IntConst):
+            total = IntConst(-part.value)
+        else:
+            total = _negative(part)
+    assert total is not None
+    return total
+
+
+def _negative(part: Expr) -> Expr:
+    match part:
+        case Arith(ArithOp.MUL, IntConst(value), rest):
+            return Arith(ArithOp.MUL, IntConst(-value), rest)
+        case _:
+            return Call(Fn.NEG, (part,))
+
+
+def _scaled(term: Expr, factor: int) -> Expr:
+    return term if factor == 1 else Arith(ArithOp.MUL, IntConst(factor), term)
+
+
+@lru_cache(maxsize=8192)
+def order(expr: Expr) -> tuple[int, int, str]:
+    """Return the key that terms are sorted by: what depends on q, on k, on neither; simple first.
+
+    It does not depend on the process, so that canonical text does not either.
+    """
+    if isinstance(expr, Index) and expr.which in _INDEX_ORDER:
+        return 0, _INDEX_ORDER[expr.which], ""
+    if expr.deps & (Dim.Q | Dim.K):
+        place = 1 if Dim.Q in expr.deps else 2
+        return place, expr.weight, expr_text(expr)
+    return 3, isinstance(expr, Size) + 2 * expr.weight, expr_text(expr)
+
+
+def fits(form: Linear) -> bool:
+    """Tell whether every constant of the form is one that a text can hold."""
+    factors = [abs(factor) for _, factor in form.terms]
+    return max([abs(form.constant), *factors]) <= MAX_CONSTANT

@@ -1,0 +1,1 @@
+"""Row expressions to readable Python."""

@@ -1,0 +1,1 @@
+"""Laws of comparisons, connectives and choices."""

@@ -1,0 +1,1 @@
+"""Laws of whole programs: what the mask and the score tell of each other."""

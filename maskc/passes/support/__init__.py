@@ -1,0 +1,1 @@
+"""What the laws share: the driver, facts, ranges, and when a law may apply."""

@@ -1,0 +1,1 @@
+"""Bound programs to attention."""

@@ -1,1 +1,0 @@
-"""Tensors meet programs: binding, checks, dispatch."""

@@ -1,0 +1,1 @@
+"""Selections: ``topk`` to ordinary masks over tensors."""

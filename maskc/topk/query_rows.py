@@ -1,0 +1,91 @@
+"""Lines of the attention matrix: one for each batch, head and query that an expression tells apart.
+
+A line is a query's view of all keys. Lines are numbered, so that any run of them can be worked on
+at a time, and memory is bounded whatever the expression depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from maskc.ir.nodes import Expr
+from maskc.ir.types import Dim, Ix
+from maskc.ir.vectorize import At, Domain, vectorize
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LEAST_BYTES = 2**18
+MOST_BYTES = 2**26
+"""Bounds of what is worked on at a time; between them it is as much as the result takes."""
+
+POINT_BYTES = 32
+"""What a point takes while it is worked on: a few ints of 64 bits."""
+
+OUTER = ((Dim.BATCH, Ix.BATCH), (Dim.HEAD, Ix.HEAD), (Dim.Q, Ix.Q_IDX))
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRows:
+    """The lines that something with the dependences ``deps`` tells apart."""
+
+    domain: Domain
+    deps: Dim
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """How many batches, heads and queries differ: ``[B | 1, H | 1, Q | 1]``."""
+        batch, head, q = (self.domain.extent(ix) if dim in self.deps else 1 for dim, ix in OUTER)
+        return batch, head, q
+
+    @property
+    def keys(self) -> int:
+        """The number of points of a line."""
+        return self.domain.extent(Ix.KV_IDX)
+
+    def __len__(self) -> int:
+        return prod(self.shape)
+
+    def chunks(self, result_bytes: int) -> Iterator[Tensor]:
+        """Yield the numbers of all lines in order, some at a time.
+
+        Args:
+            result_bytes: the size of what all of it is for; scratch memory grows with it.
+
+        """
+        import torch
+
+        scratch = min(max(result_bytes, LEAST_BYTES), MOST_BYTES)
+        numbers = torch.arange(len(self), device=self.domain.device)
+        yield from torch.split(numbers, max(1, scratch // (POINT_BYTES * self.keys)))
+
+    def places(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return batch, head and query row of lines; 0 where lines do not differ in it."""
+        _, heads, queries = self.shape
+        return numbers // (heads * queries), numbers // queries % heads, numbers % queries
+
+    def values(self, expr: Expr, numbers: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Return a row expression along lines, ``[lines, K]``.
+
+        Args:
+            expr: depends on nothing but ``deps`` and the key.
+            numbers: of the lines.
+            keys: the key rows in the order to look at them, ``[lines, K]``; as they come if None.
+
+        """
+        import torch
+
+        if keys is None:
+            keys = torch.arange(self.keys, device=self.domain.device)[None]
+        place = dict(zip((ix for _, ix in OUTER), self.places(numbers), strict=True))
+        at = At({**{ix: rows[:, None] for ix, rows in place.items()}, Ix.KV_IDX: keys})
+        return vectorize(expr, at, self.domain).expand(len(numbers), self.keys)
+
+
+def rows_of(tensor: Tensor, *places: Tensor) -> Tensor:
+    """Return ``tensor[places]``, where a dimension of size 1 serves every place."""
+    pairs = zip(places, tensor.shape, strict=False)
+    return tensor[tuple(place.clamp(max=size - 1) for place, size in pairs)]
