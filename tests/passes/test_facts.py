@@ -86,7 +86,7 @@ def test_a_bound_that_is_off_by_one_is_caught(monkeypatch: pytest.MonkeyPatch) -
     def raised(term: Expr, low: Lowest) -> Expr | None:
         return drop_bounds(term, lambda form: None if (least := low(form)) is None else least + 1)
 
-    monkeypatch.setattr(applied, "bound", raised)
+    monkeypatch.setattr(applied, "drop_bounds", raised)
 
     def is_caught(drawn: tuple[Expr, Expr, Places]) -> bool:
         cond, term, at = drawn

@@ -11,7 +11,7 @@ from maskc.view.library import Entry, entries
 ROOT = Path(__file__).parents[2]
 TESTS = "\n".join(
     path.read_text(encoding="utf-8")
-    for path in [*Path(__file__).parent.glob("test_*.py"), ROOT / "tests/ir/test_prelude.py"]
+    for path in [*Path(__file__).parent.glob("test_*.py"), ROOT / "tests/elaborate/test_prelude.py"]
     if path != Path(__file__)
 )
 GALLERY = (ROOT / "examples/README.md").read_text(encoding="utf-8")

@@ -14,10 +14,11 @@ from row_programs import dense, domain_of, row_mask, rows_of_case
 from strategies import masks
 from torch.nn.attention import flex_attention
 
+from maskc.analysis.tiles import block_tables as tables
+from maskc.analysis.tiles import classify as tiles
+from maskc.analysis.tiles import refine
 from maskc.analysis.tiles.block_tables import Tables, block_tables
-from maskc.analysis.tiles.classify import block_tables as tables
-from maskc.analysis.tiles.classify import classify as tiles
-from maskc.analysis.tiles.classify import refine, tile_map
+from maskc.analysis.tiles.classify import tile_map
 from maskc.ir.nodes import Expr
 from maskc.ir.vectorize import Domain
 

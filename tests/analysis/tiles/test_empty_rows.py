@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from row_programs import dense, domain_of, row_mask, rows_of_case
 from strategies import masks
 
+from maskc.analysis.tiles import any_true as search
+from maskc.analysis.tiles import classify as tiles
+from maskc.analysis.tiles import empty_rows as rows
+from maskc.analysis.tiles import refine
 from maskc.analysis.tiles.any_true import any_true
-from maskc.analysis.tiles.classify import any_true as search
-from maskc.analysis.tiles.classify import classify as tiles
-from maskc.analysis.tiles.classify import empty_rows as rows
-from maskc.analysis.tiles.classify import refine, tile_map
+from maskc.analysis.tiles.classify import tile_map
 from maskc.analysis.tiles.empty_rows import empty_rows
 from maskc.ir.nodes import Expr
 from maskc.ir.types import Sz
