@@ -57,7 +57,8 @@ from maskc.ir.nodes import (
     Value,
     Where,
 )
-from maskc.ir.types import ArithOp, CompareOp, Dim, Fn, Given, Ix, Sz, Type
+from maskc.ir.operators import ArithOp, CompareOp, Fn
+from maskc.ir.types import Dim, Given, Ix, Sz, Type
 
 POSITION, ANY = "position", "any"
 """Forms of a subscript: ``q`` or ``k``; any int of at least 0. The others are an ``Ix``."""

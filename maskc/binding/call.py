@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from maskc.errors import BindError
 from maskc.ir.rows import HEAD_OFFSET, K_POSITION, Q_POSITION, Position
 from maskc.ir.types import Sz
+from maskc.limits import MAX_INT
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 EMPTY_ROWS = ("zero", "all", "nan", "error")
 MAX_BLOCK = 2**20
-MAX_SIZE = 2**31 - 1
-"""Rows, heads and batches: index arithmetic has 32 bits."""
 
 SIZES_OF = {
     "q_len": "q.shape[2]",
@@ -138,9 +137,9 @@ def _size(name: str, value: Any) -> int:
     if number < 1:
         help = f"skip the call where there is nothing to attend; else it is `{of}`"
         raise BindError("M403", f"`{name}` is at least 1, found {value!r}", help=help)
-    if number > MAX_SIZE:
+    if number > MAX_INT:
         help = "index arithmetic has 32 bits: split the call"
-        raise BindError("M403", f"`{name}` is at most {MAX_SIZE}, found {value!r}", help=help)
+        raise BindError("M403", f"`{name}` is at most {MAX_INT}, found {value!r}", help=help)
     return number
 
 

@@ -31,9 +31,10 @@ from maskc.ir.nodes import (
     inputs,
     walk,
 )
+from maskc.ir.operators import ArithOp, CompareOp
 from maskc.ir.rows import side_name
 from maskc.ir.text import expr_text
-from maskc.ir.types import ArithOp, CompareOp, Ix, Sz, Type
+from maskc.ir.types import Ix, Sz, Type
 from maskc.ir.vectorize import ROW_INDICES, At, Domain, everywhere, vectorize
 
 if TYPE_CHECKING:

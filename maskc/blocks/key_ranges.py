@@ -27,8 +27,9 @@ from maskc.ir.nodes import (
     walk,
     with_children,
 )
+from maskc.ir.operators import CompareOp
 from maskc.ir.rows import BATCH, HEAD, KV_ROW, Q_ROW
-from maskc.ir.types import CompareOp, Dim, Sz, Type
+from maskc.ir.types import Dim, Sz, Type
 from maskc.ir.vectorize import Domain, dense
 from maskc.lower.plan import CAUSAL
 from maskc.passes.support.constraint import Kind, constraint

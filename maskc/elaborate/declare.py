@@ -16,14 +16,14 @@ from maskc.elaborate.errors import Report
 from maskc.elaborate.expressions import Expander
 from maskc.elaborate.scope import LetName, Macro, Overloads, Scope
 from maskc.errors import MaskcError, MaskNameError, MaskTypeError, did_you_mean
-from maskc.ir.nodes import Axis, Expr, Input
+from maskc.ir.nodes import Axis, Expr, Input, literal
 from maskc.ir.types import Type
+from maskc.limits import MAX_INT
 from maskc.source import Span
 from maskc.syntax import ast
 
 Constant = bool | int | float
 
-MAX_GRID = 2**31 - 1
 DTYPES = {
     **dict.fromkeys(["long", "int8", "int16", "int32", "int64", "uint8", "integer"], "int"),
     **dict.fromkeys(["half", "double", "float16", "bfloat16", "float32", "float64"], "float"),
@@ -157,7 +157,7 @@ class Declarations:
             case ast.Define(_, parameters, value):
                 inner = Scope(statement.name.text, self.scope)
                 for parameter in parameters:
-                    inner.names[parameter.name.text] = typing.literal(1)
+                    inner.names[parameter.name.text] = literal(1)
                 for error in self.expander.unknown(value, inner):
                     self._report.add(error)
             case _:
@@ -178,9 +178,9 @@ class Declarations:
             help = f"give it: `compile_mask(..., {name}=...)`"
             raise MaskNameError("M309", f"param `{name}` has no value", span, help)
         if kind is None and default is not None:
-            kind = typing.literal(default).type
+            kind = literal(default).type
         self.params[name] = _converted(value, kind, owner, span)
-        return typing.literal(self.params[name], span)
+        return literal(self.params[name], span)
 
     def _constant(self, node: ast.Expr) -> Constant:
         try:
@@ -214,8 +214,8 @@ class Declarations:
             raise MaskNameError("M312", message, statement.span, help)
         sizes = [self._axis_size(axis) for axis in statement.axes]
         stride = count = math.prod(sizes)
-        if start + count > MAX_GRID:
-            message = f"the grid has more than {MAX_GRID} tokens"
+        if start + count > MAX_INT:
+            message = f"the grid has more than {MAX_INT} tokens"
             raise MaskTypeError("M222", message, statement.span, "choose smaller sizes")
         for axis, size in zip(statement.axes, sizes, strict=True):
             stride //= size
@@ -264,7 +264,7 @@ def _type(kind: ast.Identifier) -> Type:
 def _converted(value: Constant, kind: Type | None, owner: str, span: Span) -> Constant:
     """Return the constant in its declared type; an int widens to float."""
     value = _plain(value, owner, span)
-    found = typing.literal(value).type
+    found = literal(value).type
     if kind is None or kind is found:
         return value
     if kind is Type.FLOAT and found is Type.INT:
@@ -278,8 +278,8 @@ def _plain(value: object, owner: str, span: Span) -> Constant:
     if isinstance(value, bool):
         return value
     if isinstance(value, numbers.Integral):
-        if abs(int(value)) > typing.MAX_CONSTANT:
-            message = f"{owner} is larger than {typing.MAX_CONSTANT}"
+        if abs(int(value)) > MAX_INT:
+            message = f"{owner} is larger than {MAX_INT}"
             raise MaskTypeError("M206", message, span, "index arithmetic has 32 bits")
         return int(value)
     if isinstance(value, numbers.Real):

@@ -30,11 +30,13 @@ from maskc.ir.nodes import (
     Size,
     TopK,
     Value,
+    literal,
     placed,
     reads,
     relocated,
 )
-from maskc.ir.types import ArithOp, Given, Ix, Type
+from maskc.ir.operators import ArithOp
+from maskc.ir.types import Given, Ix, Type
 from maskc.source import Span
 from maskc.syntax import ast
 
@@ -95,7 +97,7 @@ class Expander:
         span = node.span
         match node:
             case ast.Literal(value):
-                return typing.literal(value, span)
+                return literal(value, span)
             case ast.Name(text):
                 return self._named(text, span, scope)
             case ast.Unary("-", operand):

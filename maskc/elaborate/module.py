@@ -25,7 +25,8 @@ from maskc.ir.nodes import (
     rewrite,
     walk,
 )
-from maskc.ir.types import Dim, Fn, Given, Type
+from maskc.ir.operators import Fn
+from maskc.ir.types import Dim, Given, Type
 from maskc.source import Source, Span
 from maskc.syntax import ast
 

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from maskc.ir.nodes import Axis, Expr, Input
-from maskc.ir.types import Fn, Given, Ix, Sz
+from maskc.ir.operators import Fn
+from maskc.ir.types import Given, Ix, Sz
 from maskc.source import Span
 from maskc.syntax import ast
 
 INDICES = {which.value: which for which in Ix} | {"kv": Ix.K, "b": Ix.BATCH}
 SIZES = {which.value: which for which in Sz}
 GIVEN = {which.value: which for which in Given}
-FUNCTIONS = {fn.value: fn for fn in Fn if fn is not Fn.NEG}
+FUNCTIONS = {fn.value.name: fn for fn in Fn if fn is not Fn.NEG}
 FORMS = frozenset({"where", "topk"})
 """Functions with rules of their own."""
 

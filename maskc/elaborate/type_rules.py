@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import assert_never
 
 from maskc.errors import MaskTypeError
 from maskc.ir.evaluate import Env, Point, evaluate
@@ -28,16 +29,10 @@ from maskc.ir.nodes import (
     Where,
     walk,
 )
-from maskc.ir.types import ARITY, CONVERSIONS, ArithOp, CompareOp, Dim, Fn, Type
+from maskc.ir.operators import ARITHMETIC, COMPARISONS, ArithOp, CompareOp, Fn, Function, Takes
+from maskc.ir.types import Dim, Type
+from maskc.limits import MAX_INT
 from maskc.source import Span
-
-MAX_CONSTANT = 2**31 - 1
-
-FORMS = {
-    Fn.MIN: "min(a, b, ...)",
-    Fn.MAX: "max(a, b, ...)",
-    Fn.CLAMP: "clamp(x, least, most)",
-}
 
 _SIDES = ("on its left", "on its right")
 
@@ -103,18 +98,18 @@ def binary(op: str, left: Expr, right: Expr, span: Span) -> Expr:
     number(right, f"`{op}`", _SIDES[1])
     if op == "**" and right.type is Type.INT and (exponent := constant(right)) is not None:
         right = IntConst(int(exponent), span=right.span)
-    return _bounded(Arith(ArithOp(op), left, right, span=span))
+    return _bounded(Arith(ARITHMETIC[op], left, right, span=span))
 
 
 def comparison(op: str, left: Expr, right: Expr, span: Span) -> Expr:
     """Return ``left op right``; ``>`` and ``>=`` are kept the other way round."""
     if left.type is Type.BOOL and right.type is Type.BOOL and op in ("==", "!="):
-        return Compare(CompareOp(op), left, right, span=span)
+        return Compare(COMPARISONS[op], left, right, span=span)
     number(left, f"`{op}`", _SIDES[0])
     number(right, f"`{op}`", _SIDES[1])
     if op in _FLIPPED:
         return Compare(_FLIPPED[op], right, left, span=span)
-    return Compare(CompareOp(op), left, right, span=span)
+    return Compare(COMPARISONS[op], left, right, span=span)
 
 
 def choice(owner: str, cond: Expr, then: Expr, other: Expr, span: Span) -> Expr:
@@ -132,17 +127,38 @@ def choice(owner: str, cond: Expr, then: Expr, other: Expr, span: Span) -> Expr:
 
 
 def call(fn: Fn, args: Sequence[Expr], span: Span) -> Expr:
-    """Return ``fn(*args)``."""
-    least, most = ARITY[fn]
+    """Return ``fn(*args)``, the arguments kept within the function's limits."""
+    entry = fn.value
+    least, most = entry.arity
     if len(args) < least or (most is not None and len(args) > most):
         expected = str(least) if least == most else f"at least {least}"
         plural = "argument" if least == most == 1 else "arguments"
-        message = f"`{fn.value}` takes {expected} {plural}, found {len(args)}"
-        raise MaskTypeError("M204", message, span, f"write `{FORMS.get(fn, f'{fn.value}(x)')}`")
-    if fn not in CONVERSIONS:
-        for arg in args:
-            number(arg, f"`{fn.value}`", "")
-    return Call(fn, tuple(args), span=span)
+        message = f"`{entry.name}` takes {expected} {plural}, found {len(args)}"
+        raise MaskTypeError("M204", message, span, f"write `{entry.form}`")
+    for arg in args:
+        _check_argument(entry, arg)
+    return Call(fn, tuple(map(_limited, args, entry.limits or [None] * len(args))), span=span)
+
+
+def _check_argument(entry: Function, arg: Expr) -> None:
+    if entry.takes is Takes.ANYTHING:
+        return
+    number(arg, f"`{entry.name}`", "")
+    if entry.takes is Takes.INTS and arg.type is not Type.INT:
+        message = f"`{entry.name}` needs ints, found {arg.type.article}"
+        raise MaskTypeError("M230", message, arg.span, f"convert it: `int({_shown(arg)})`")
+
+
+def _limited(arg: Expr, limits: tuple[int, int] | None) -> Expr:
+    match arg, limits:
+        case _, None:
+            return arg
+        case IntConst(value), (least, most) if least <= value <= most:
+            return arg
+        case _, (least, most):
+            return Call(Fn.CLAMP, (arg, IntConst(least), IntConst(most)), span=arg.span)
+        case _:
+            assert_never(limits)
 
 
 def constant(expr: Expr) -> bool | int | float | None:
@@ -153,15 +169,6 @@ def constant(expr: Expr) -> bool | int | float | None:
         return evaluate(expr, Point(), Env({}))
     except ZeroDivisionError:
         return None
-
-
-def literal(value: bool | int | float, span: Span | None = None) -> Expr:
-    """Return the constant node of a Python value."""
-    if isinstance(value, bool):
-        return BoolConst(value, span=span)
-    if isinstance(value, int):
-        return IntConst(value, span=span)
-    return FloatConst(value, span=span)
 
 
 def _exclusive(left: Expr, right: Expr, span: Span) -> Expr:
@@ -180,20 +187,20 @@ def _bounded(expr: Arith) -> Expr:
     """Refuse a division by zero and a constant that no kernel can hold."""
     left, right = constant(expr.left), constant(expr.right)
     if expr.op in (ArithOp.FLOORDIV, ArithOp.MOD) and right == 0 and expr.type is Type.INT:
-        message = f"`{expr.op.value}` divides by zero"
+        message = f"`{expr.op.symbol}` divides by zero"
         raise MaskTypeError("M205", message, expr.right.span, "divide by another number")
     if left is None or right is None or expr.type is not Type.INT:
         return expr
     if expr.op is ArithOp.POW and abs(left) > 1 and right * math.log2(abs(left)) > 32:
         raise _too_large(expr)
     value = constant(expr)
-    if value is not None and abs(value) > MAX_CONSTANT:
+    if value is not None and abs(value) > MAX_INT:
         raise _too_large(expr)
     return expr
 
 
 def _too_large(expr: Expr) -> MaskTypeError:
-    message = f"the constant is larger than {MAX_CONSTANT}"
+    message = f"the constant is larger than {MAX_INT}"
     return MaskTypeError("M206", message, expr.span, "compute with floats, as in `2.0 ** 40`")
 
 

@@ -20,8 +20,9 @@ from maskc.blocks.key_ranges import compares_ids
 from maskc.elaborate.open_layer import LAYER
 from maskc.explain import visibility as sight
 from maskc.ir.nodes import OUT, SCORE, TRUE, Compare, Expr, Index, Module, reads
+from maskc.ir.operators import CompareOp
 from maskc.ir.text import expr_text, to_text
-from maskc.ir.types import CompareOp, Dim, Given, Ix
+from maskc.ir.types import Dim, Given, Ix
 from maskc.passes.meanings import MEANINGS
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from maskc.analysis.equiv.compare import compare_programs
 from maskc.analysis.equiv.prove import Proof, prove_terms
 from maskc.analysis.equiv.result import Different, Equal
 from maskc.analysis.equiv.sampled_inputs import Table, elements, ranks, sampled_tables
-from maskc.ir.evaluate import Env, Number, Point, evaluate
+from maskc.ir.evaluate import Env, Point, evaluate
 from maskc.ir.nodes import (
     FALSE,
     OUT,
@@ -32,7 +32,9 @@ from maskc.ir.nodes import (
     rewrite,
     walk,
 )
-from maskc.ir.types import CompareOp, Dim, Ix, Sz
+from maskc.ir.operators import CompareOp
+from maskc.ir.scalars import Number
+from maskc.ir.types import Dim, Ix, Sz
 from maskc.passes.support.driver import simplify
 
 TIMEOUT_MS = 500

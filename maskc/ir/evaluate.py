@@ -3,13 +3,12 @@
 Plain Python numbers, one (batch, head, q row, k row) at a time, no torch. Every pass, analysis and
 lowering is tested against this file.
 
-``//`` and ``%`` floor, as in Python. Float functions follow IEEE 754 (``log(0)`` is ``-inf``)
-instead of raising. ``where`` and the conditional evaluate the chosen side only.
+What functions and operators mean stands in the table (``maskc.ir.operators``). ``where`` and the
+conditional evaluate the chosen side only.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
@@ -34,12 +33,8 @@ from maskc.ir.nodes import (
     Value,
     Where,
 )
-from maskc.ir.types import ArithOp, CompareOp, Dim, Fn, Given, Ix, Sz, Type
-
-Number = bool | int | float
-
-LARGEST_INT = 2**31 - 128
-"""``int`` of a float saturates at this, the largest float32 of 32 bits; ``int(nan)`` is 0."""
+from maskc.ir.scalars import Number
+from maskc.ir.types import Dim, Given, Ix, Sz, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +96,13 @@ def evaluate(expr: Expr, at: Point, env: Env) -> Number:
             array = _side(env.inputs[source.name], indices)
             return _element(array, [int(value(index)) for index in indices], at.batch)
         case Arith(op, left, right):
-            result = arithmetic(op, value(left), value(right))
+            result = op.value.scalar(value(left), value(right))
             return float(result) if expr.type is Type.FLOAT else result
         case Call(fn, args):
-            result = function(fn, [value(arg) for arg in args])
+            result = fn.value.scalar(*(value(arg) for arg in args))
             return float(result) if expr.type is Type.FLOAT else result
         case Compare(op, left, right):
-            return compare(op, value(left), value(right))
+            return op.value.scalar(value(left), value(right))
         case Not(arg):
             return not value(arg)
         case And(args):
@@ -127,79 +122,6 @@ def coordinate(position: int, axis: Axis) -> int:
     """Return where a token lies along an axis of the row-major grid, -1 outside the grid."""
     token = position - axis.start
     return token // axis.stride % axis.size if 0 <= token < axis.count else -1
-
-
-def arithmetic(op: ArithOp, left: Number, right: Number) -> Number:
-    """Return ``left op right``; float division by zero follows IEEE 754."""
-    match op:
-        case ArithOp.ADD:
-            return left + right
-        case ArithOp.SUB:
-            return left - right
-        case ArithOp.MUL:
-            return left * right
-        case ArithOp.DIV:
-            return _divide(float(left), float(right))
-        case ArithOp.FLOORDIV if isinstance(left, float) or isinstance(right, float):
-            quotient = _divide(float(left), float(right))
-            return float(math.floor(quotient)) if math.isfinite(quotient) else quotient
-        case ArithOp.FLOORDIV:
-            return left // right
-        case ArithOp.MOD if (isinstance(left, float) or isinstance(right, float)) and right == 0:
-            return math.nan
-        case ArithOp.MOD:
-            return left % right
-        case ArithOp.POW:
-            return _power(left, right)
-        case _:
-            assert_never(op)
-
-
-def function(fn: Fn, args: Sequence[Number]) -> Number:
-    """Return ``fn(*args)``."""
-    first = args[0]
-    match fn:
-        case Fn.NEG:
-            return -first
-        case Fn.ABS:
-            return abs(first)
-        case Fn.MIN | Fn.MAX | Fn.CLAMP if any(map(math.isnan, args)):
-            return math.nan
-        case Fn.MIN:
-            return min(args)
-        case Fn.MAX:
-            return max(args)
-        case Fn.CLAMP:
-            return min(max(first, args[1]), args[2])
-        case Fn.FLOOR:
-            return _to_int(first, math.floor)
-        case Fn.CEIL:
-            return _to_int(first, math.ceil)
-        case Fn.ROUND:
-            return _to_int(first, round)
-        case Fn.INT:
-            return _to_int(first, int)
-        case Fn.FLOAT:
-            return float(first)
-        case Fn.BOOL:
-            return bool(first)
-        case _:
-            return _FLOAT_FUNCTIONS[fn](float(first))
-
-
-def compare(op: CompareOp, left: Number, right: Number) -> bool:
-    """Return whether the comparison holds; with NaN only ``!=`` does."""
-    match op:
-        case CompareOp.LT:
-            return left < right
-        case CompareOp.LE:
-            return left <= right
-        case CompareOp.EQ:
-            return left == right
-        case CompareOp.NE:
-            return left != right
-        case _:
-            assert_never(op)
 
 
 def _index(which: Ix, at: Point, env: Env) -> int:
@@ -246,60 +168,3 @@ def _selected(ranked: Expr, count: int, where: Expr, at: Point, env: Env) -> boo
     allowed = [point for point in row if evaluate(where, point, env)]
     best = sorted(allowed, key=lambda point: (-evaluate(ranked, point, env), point.kv_idx))
     return at in best[:count]
-
-
-def _divide(left: float, right: float) -> float:
-    if right:
-        return left / right
-    if not left or math.isnan(left):
-        return math.nan
-    return math.copysign(math.inf, left) * math.copysign(1.0, right)
-
-
-def _power(left: Number, right: Number) -> Number:
-    try:
-        power = left**right
-    except ZeroDivisionError:
-        return math.inf
-    except OverflowError:
-        return math.inf
-    return math.nan if isinstance(power, complex) else power
-
-
-def _to_int(value: Number, rounding: Callable[[Any], int]) -> int:
-    if isinstance(value, int):
-        return int(value)
-    if math.isnan(value):
-        return 0
-    if math.isfinite(value):
-        return max(-LARGEST_INT, min(LARGEST_INT, rounding(value)))
-    return int(math.copysign(LARGEST_INT, value))
-
-
-def _exp(x: float) -> float:
-    return math.exp(x) if x < 709 else math.inf
-
-
-def _log(log: Callable[[float], float]) -> Callable[[float], float]:
-    return lambda x: log(x) if x > 0 else (-math.inf if x == 0 else math.nan)
-
-
-def _sqrt(x: float) -> float:
-    return math.sqrt(x) if x >= 0 else math.nan
-
-
-def _finite(function: Callable[[float], float]) -> Callable[[float], float]:
-    return lambda x: function(x) if math.isfinite(x) else math.nan
-
-
-_FLOAT_FUNCTIONS: Mapping[Fn, Callable[[float], float]] = {
-    Fn.EXP: _exp,
-    Fn.LOG: _log(math.log),
-    Fn.LOG2: _log(math.log2),
-    Fn.SQRT: _sqrt,
-    Fn.RSQRT: lambda x: _divide(1.0, _sqrt(x)),
-    Fn.TANH: math.tanh,
-    Fn.SIGMOID: lambda x: _divide(1.0, 1.0 + _exp(-x)),
-    Fn.SIN: _finite(math.sin),
-    Fn.COS: _finite(math.cos),
-}

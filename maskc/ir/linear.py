@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
 
-from maskc.elaborate.type_rules import MAX_CONSTANT
 from maskc.ir.nodes import Arith, Call, Expr, Index, IntConst, Size
+from maskc.ir.operators import ArithOp, Fn
 from maskc.ir.text import expr_text
-from maskc.ir.types import ArithOp, Dim, Fn, Ix, Type
+from maskc.ir.types import Dim, Ix, Type
+from maskc.limits import MAX_INT
 
 _INDEX_ORDER = {which: place for place, which in enumerate((Ix.Q, Ix.Q_IDX, Ix.K, Ix.KV_IDX))}
 
@@ -170,4 +171,4 @@ def order(expr: Expr) -> tuple[int, int, str]:
 def fits(form: Linear) -> bool:
     """Tell whether every constant of the form is one that a text can hold."""
     factors = [abs(factor) for _, factor in form.terms]
-    return max([abs(form.constant), *factors]) <= MAX_CONSTANT
+    return max([abs(form.constant), *factors]) <= MAX_INT

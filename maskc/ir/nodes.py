@@ -12,19 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import assert_never, cast
 
-from maskc.ir.types import (
-    KEEPS_TYPE,
-    TO_INT,
-    ArithOp,
-    CompareOp,
-    Dim,
-    Fn,
-    Given,
-    Ix,
-    Sz,
-    Type,
-    wider,
-)
+from maskc.ir.operators import ArithOp, CompareOp, Fn, Gives
+from maskc.ir.types import Dim, Given, Ix, Sz, Type, wider
 from maskc.source import Span
 
 _KNOWN = ("type", "deps", "weight", "depth", "_hash")
@@ -336,6 +325,15 @@ def with_children(expr: Expr, kids: tuple[Expr, ...]) -> Expr:
             assert_never(expr)
 
 
+def literal(value: bool | int | float, span: Span | None = None) -> Expr:
+    """Return the constant node of a Python value."""
+    if isinstance(value, bool):
+        return BoolConst(value, span=span)
+    if isinstance(value, int):
+        return IntConst(value, span=span)
+    return FloatConst(value, span=span)
+
+
 def placed(expr: Expr, span: Span | None) -> Expr:
     """Return ``expr`` as it would be if it had been written at ``span``."""
     copy = object.__new__(type(expr))
@@ -410,16 +408,26 @@ def _type(expr: Expr) -> Type:
             return Type.FLOAT
         case Arith(_, left, right):
             return wider([left.type, right.type])
-        case Call(fn, args) if fn in KEEPS_TYPE:
-            return wider([arg.type for arg in args])
-        case Call(Fn.BOOL, _):
-            return Type.BOOL
-        case Call(fn, _):
-            return Type.INT if fn in TO_INT else Type.FLOAT
+        case Call(fn, args):
+            return _given(fn.value.gives, args)
         case Where(_, then, other):
             return then.type if then.type is other.type else wider([then.type, other.type])
         case _:
             assert_never(expr)
+
+
+def _given(gives: Gives, args: tuple[Expr, ...]) -> Type:
+    match gives:
+        case Gives.FLOAT:
+            return Type.FLOAT
+        case Gives.WIDEST:
+            return wider([arg.type for arg in args])
+        case Gives.ROUNDED:
+            return Type.INT
+        case Gives.BOOL:
+            return Type.BOOL
+        case _:
+            assert_never(gives)
 
 
 def _own_deps(expr: Expr) -> Dim:

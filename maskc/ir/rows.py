@@ -29,7 +29,8 @@ from maskc.ir.nodes import (
     Where,
     rewrite,
 )
-from maskc.ir.types import ArithOp, CompareOp, Dim, Ix, Sz, Type
+from maskc.ir.operators import ArithOp, CompareOp
+from maskc.ir.types import Dim, Ix, Sz, Type
 
 BATCH, HEAD = Index(Ix.BATCH), Index(Ix.HEAD)
 Q_ROW, KV_ROW = Index(Ix.Q_IDX), Index(Ix.KV_IDX)

@@ -10,13 +10,8 @@ from __future__ import annotations
 import math
 
 from maskc.ir.nodes import Arith, Call, Expr, FloatConst, IntConst, Size, children
-from maskc.ir.types import ArithOp, Fn, Type
-
-_STEEP = frozenset({Fn.EXP, Fn.LOG, Fn.LOG2, Fn.SQRT, Fn.RSQRT})
-"""Functions that may be infinite, NaN or infinitely steep at a finite number."""
-
-_RISING = frozenset({Fn.FLOAT, Fn.SQRT})
-"""Functions that are at least 1 where their argument is."""
+from maskc.ir.operators import EVERYWHERE, ArithOp, Function, Rises
+from maskc.ir.types import Type
 
 
 def is_smooth(expr: Expr) -> bool:
@@ -35,18 +30,24 @@ def is_steep(term: Expr) -> bool:
             return not (isinstance(by, IntConst | FloatConst) and by.value in (1, 2, 3))
         case Arith(ArithOp.DIV | ArithOp.MOD | ArithOp.FLOORDIV, _, by):
             return not (bool(by.value) if isinstance(by, IntConst | FloatConst) else _is_size(by))
-        case Call(fn, (arg,)) if fn in _STEEP:
-            return not (fn is not Fn.EXP and _is_size(arg))
+        case Call(fn, args):
+            tame_from = fn.value.tame_from
+            return tame_from > EVERYWHERE and not (tame_from <= 1 and all(map(_is_size, args)))
         case _:
             return False
 
 
 def _is_size(expr: Expr) -> bool:
-    """Tell whether ``expr`` is a size of the call, at least 1, or the root of one."""
+    """Tell whether ``expr`` is a size of the call or a root of one: at least 1, and finite."""
     match expr:
         case Size():
             return True
-        case Call(fn, (arg,)) if fn in _RISING:
-            return _is_size(arg)
+        case Call(fn, (arg,)):
+            return _stays_above_one(fn.value) and _is_size(arg)
         case _:
             return False
+
+
+def _stays_above_one(entry: Function) -> bool:
+    """Tell whether a function is finite and at least 1 where its argument is."""
+    return isinstance(entry.shape, Rises) and entry.tame_from <= 1 <= entry.scalar(1.0)

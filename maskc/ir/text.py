@@ -31,7 +31,8 @@ from maskc.ir.nodes import (
     inputs,
     walk,
 )
-from maskc.ir.types import ArithOp, CompareOp, Fn, Type
+from maskc.ir.operators import ArithOp, CompareOp, Fn
+from maskc.ir.types import Type
 
 _OR, _XOR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _NEGATION, _POWER, _ATOM = range(10)
 """How tightly an operator binds, loosest first, as in the grammar."""
@@ -113,15 +114,15 @@ def _text(expr: Expr) -> tuple[str, int]:
             return f"{_at(left, _ATOM)} ** {_at(right, _NEGATION)}", _POWER
         case Arith(op, left, right):
             level = _LEVELS[op]
-            return f"{_at(left, level)} {op.value} {_at(right, level + 1)}", level
+            return f"{_at(left, level)} {op.symbol} {_at(right, level + 1)}", level
         case Call(Fn.NEG, (arg,)):
             return _minus(arg), _NEGATION
         case Call(fn, args):
-            return f"{fn.value}({_list(args)})", _ATOM
+            return f"{fn.value.name}({_list(args)})", _ATOM
         case Compare(CompareOp.NE, left, right) if left.type is Type.BOOL:
             return f"{_at(left, _XOR)} ^ {_at(right, _AND)}", _XOR
         case Compare(op, left, right):
-            return f"{_at(left, _SUM)} {op.value} {_at(right, _SUM)}", _COMPARE
+            return f"{_at(left, _SUM)} {op.symbol} {_at(right, _SUM)}", _COMPARE
         case Not(arg):
             return f"!{_at(arg, _NOT if isinstance(arg, Not) else _ATOM)}", _NOT
         case And((Compare(), *_) as args) if _is_chain(args):
@@ -149,7 +150,7 @@ def _is_chain(args: tuple[Expr, ...]) -> bool:
 
 def _chain(args: tuple[Expr, ...]) -> str:
     links = [arg for arg in args if isinstance(arg, Compare)]
-    rest = (f"{link.op.value} {_at(link.right, _SUM)}" for link in links)
+    rest = (f"{link.op.symbol} {_at(link.right, _SUM)}" for link in links)
     return " ".join([_at(links[0].left, _SUM), *rest])
 
 

@@ -1,4 +1,4 @@
-"""Types, dimensions and operators: the tables that the nodes are made of."""
+"""Types, dimensions, indices and sizes: what the nodes speak of."""
 
 from __future__ import annotations
 
@@ -76,60 +76,3 @@ class Given(Enum):
     SCORE = "score"
     OUT = "out"
     LSE = "lse"
-
-
-class ArithOp(Enum):
-    """Arithmetic on two numbers; ``//`` and ``%`` floor."""
-
-    ADD = "+"
-    SUB = "-"
-    MUL = "*"
-    DIV = "/"
-    FLOORDIV = "//"
-    MOD = "%"
-    POW = "**"
-
-
-class CompareOp(Enum):
-    """Comparisons; ``a > b`` is kept as ``b < a``."""
-
-    LT = "<"
-    LE = "<="
-    EQ = "=="
-    NE = "!="
-
-
-class Fn(Enum):
-    """Functions of numbers; ``NEG`` is written ``-x``."""
-
-    NEG = "-"
-    ABS = "abs"
-    MIN = "min"
-    MAX = "max"
-    CLAMP = "clamp"
-    EXP = "exp"
-    LOG = "log"
-    LOG2 = "log2"
-    SQRT = "sqrt"
-    RSQRT = "rsqrt"
-    TANH = "tanh"
-    SIGMOID = "sigmoid"
-    SIN = "sin"
-    COS = "cos"
-    FLOOR = "floor"
-    CEIL = "ceil"
-    ROUND = "round"
-    FLOAT = "float"
-    INT = "int"
-    BOOL = "bool"
-
-
-TO_INT = frozenset({Fn.FLOOR, Fn.CEIL, Fn.ROUND, Fn.INT})
-KEEPS_TYPE = frozenset({Fn.NEG, Fn.ABS, Fn.MIN, Fn.MAX, Fn.CLAMP})
-CONVERSIONS = frozenset({Fn.FLOAT, Fn.INT, Fn.BOOL})
-"""These take a bool as well as a number."""
-
-ARITY: dict[Fn, tuple[int, int | None]] = {
-    fn: {Fn.MIN: (2, None), Fn.MAX: (2, None), Fn.CLAMP: (3, 3)}.get(fn, (1, 1)) for fn in Fn
-}
-"""The least and the largest number of arguments (None: any)."""

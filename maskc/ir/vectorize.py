@@ -8,11 +8,14 @@ something that depends on more. Constants stay Python numbers, so that they neve
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, assert_never
+from functools import cache, reduce
+from typing import Any, assert_never
 
-from maskc.ir import evaluate
+import torch
+from torch import Tensor
+
 from maskc.ir.nodes import (
     And,
     Arith,
@@ -32,20 +35,12 @@ from maskc.ir.nodes import (
     Value,
     Where,
 )
-from maskc.ir.types import ArithOp, CompareOp, Fn, Given, Ix, Sz, Type
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+from maskc.ir.operators import ArithOp, Fn, Gives
+from maskc.ir.types import Given, Ix, Sz, Type
+from maskc.limits import MAX_ROUNDED
 
 Operand = Any
 """A tensor, or a Python number for a constant."""
-
-TORCH_FUNCTIONS: Mapping[Fn, str] = {
-    fn: fn.value
-    for fn in (Fn.ABS, Fn.EXP, Fn.LOG, Fn.LOG2, Fn.SQRT, Fn.RSQRT, Fn.TANH, Fn.SIGMOID, Fn.SIN)
-} | {Fn.COS: "cos", Fn.FLOOR: "floor", Fn.CEIL: "ceil", Fn.ROUND: "round"}
-"""Functions of one number that torch has under the same meaning."""
 
 ROW_INDICES = (Ix.BATCH, Ix.HEAD, Ix.Q_IDX, Ix.KV_IDX)
 
@@ -87,8 +82,6 @@ class At:
 
 def everywhere(domain: Domain) -> At:
     """Return all points of the attention matrix ``[B, H, Q, K]``."""
-    import torch
-
     indices: dict[Ix, Tensor] = {}
     for dim, which in enumerate(ROW_INDICES):
         shape = [1, 1, 1, 1]
@@ -118,10 +111,8 @@ def vectorize(
             the slope may be infinite, and is never multiplied by the 0 that comes back.
 
     """
-    import torch
-
     value = _Evaluation(at, domain, given or {}, counted).value(expr)
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, Tensor):
         return value
     return torch.tensor(value, device=domain.device)
 
@@ -170,13 +161,13 @@ class _Evaluation:
             case Call(fn, args):
                 return function(fn, [self.value(arg) for arg in args])
             case Compare(op, left, right):
-                return COMPARISONS[op](self.value(left), self.value(right))
+                return op.value.tensor(self.value(left), self.value(right))
             case Not(arg):
                 return _not(self.value(arg))
             case And(args):
-                return _fold(operator.and_, [self.value(arg) for arg in args])
+                return reduce(operator.and_, [self.value(arg) for arg in args])
             case Or(args):
-                return _fold(operator.or_, [self.value(arg) for arg in args])
+                return reduce(operator.or_, [self.value(arg) for arg in args])
             case Where(cond, then, other):
                 return choose(self.value(cond), self.value(then), self.value(other))
             case Coord() | TopK():
@@ -185,8 +176,6 @@ class _Evaluation:
                 assert_never(expr)
 
     def _read(self, x: Tensor) -> Tensor:
-        import torch
-
         if self.counted is None or not x.requires_grad:
             return x
         return torch.where(self.counted, x, x.detach())
@@ -206,56 +195,59 @@ class _Evaluation:
 
 def arithmetic(op: ArithOp, left: Operand, right: Operand, kind: Type) -> Operand:
     """Return ``left op right`` on tensors and numbers; an int divisor of 0 is taken as 1."""
-    import torch
-
-    if not isinstance(left, torch.Tensor) and not isinstance(right, torch.Tensor):
-        result = evaluate.arithmetic(op, left, right)
+    if not isinstance(left, Tensor) and not isinstance(right, Tensor):
+        result = op.value.scalar(left, right)
         return float(result) if kind is Type.FLOAT else result
     match op:
         case ArithOp.FLOORDIV | ArithOp.MOD if kind is Type.INT:
-            return _ARITHMETIC[op](left, _nonzero(right))
+            return op.value.tensor(left, _nonzero(right))
         case ArithOp.FLOORDIV:
             return torch.floor(left / right)
         case ArithOp.POW if kind is Type.FLOAT:
             return to_float(left) ** to_float(right)
         case _:
-            return _ARITHMETIC[op](left, right)
+            return op.value.tensor(left, right)
 
 
-def function(fn: Fn, args: list[Operand]) -> Operand:
+def function(fn: Fn, args: Sequence[Operand]) -> Operand:
     """Return ``fn(*args)`` on tensors and numbers."""
-    import torch
-
-    if not any(isinstance(arg, torch.Tensor) for arg in args):
-        return evaluate.function(fn, args)
+    if not any(isinstance(arg, Tensor) for arg in args):
+        return fn.value.scalar(*args)
     first = args[0]
     match fn:
         case Fn.NEG:
             return -first
         case Fn.MIN:
-            return _fold(_least, args)
+            return reduce(_least, args)
         case Fn.MAX:
-            return _fold(_greatest, args)
+            return reduce(_greatest, args)
         case Fn.CLAMP:
             return _least(_greatest(first, args[1]), args[2])
-        case Fn.FLOOR | Fn.CEIL | Fn.ROUND if first.is_floating_point():
-            return to_int(getattr(torch, TORCH_FUNCTIONS[fn])(first))
-        case Fn.FLOOR | Fn.CEIL | Fn.ROUND:
-            return first
-        case Fn.INT:
-            return to_int(first) if first.is_floating_point() else first.to(torch.int64)
         case Fn.FLOAT:
             return to_float(first)
         case Fn.BOOL:
             return first != 0
+        case _ if fn.value.gives is Gives.ROUNDED:
+            is_float = first.is_floating_point()
+            return to_int(_on_tensors(fn)(first)) if is_float else first.to(torch.int64)
         case _:
-            return getattr(torch, TORCH_FUNCTIONS[fn])(first)
+            return _on_tensors(fn)(*args)
+
+
+@cache
+def _on_tensors(fn: Fn) -> Callable[..., Tensor]:
+    """Return the meaning that the table has for tensors, as a function."""
+    text = fn.value.tensor
+    assert text is not None, f"`{fn.value.name}` has no meaning on tensors"
+    names = [f"x{place}" for place in range(fn.value.arity[0])]
+    applied: Callable[..., Tensor] = eval(
+        f"lambda {', '.join(names)}: {text.format(*names)}", {"torch": torch}
+    )
+    return applied
 
 
 def choose(cond: Operand, then: Operand, other: Operand) -> Operand:
     """Return ``then`` where ``cond`` holds, ``other`` elsewhere."""
-    import torch
-
     if isinstance(cond, bool):
         return then if cond else other
     return torch.where(cond, then, other)
@@ -270,37 +262,15 @@ def inside(index: Operand, size: int) -> Operand:
 
 def to_float(x: Operand) -> Operand:
     """Return a number as a float: what is no float becomes torch's default dtype."""
-    import torch
-
-    if not isinstance(x, torch.Tensor):
+    if not isinstance(x, Tensor):
         return float(x)
     return x if x.is_floating_point() else x.to(torch.get_default_dtype())
 
 
 def to_int(x: Tensor) -> Tensor:
-    """Return a float as an int, toward zero, saturating as ``evaluate.function`` does."""
-    import torch
-
-    largest = float(evaluate.LARGEST_INT)
+    """Return a float as an int, toward zero, saturating as ``scalars.rounded`` does."""
+    largest = float(MAX_ROUNDED)
     return torch.nan_to_num(x, 0.0, largest, -largest).clamp(-largest, largest).to(torch.int64)
-
-
-COMPARISONS: Mapping[CompareOp, Callable[[Operand, Operand], Operand]] = {
-    CompareOp.LT: operator.lt,
-    CompareOp.LE: operator.le,
-    CompareOp.EQ: operator.eq,
-    CompareOp.NE: operator.ne,
-}
-
-_ARITHMETIC: Mapping[ArithOp, Callable[[Operand, Operand], Operand]] = {
-    ArithOp.ADD: operator.add,
-    ArithOp.SUB: operator.sub,
-    ArithOp.MUL: operator.mul,
-    ArithOp.DIV: operator.truediv,
-    ArithOp.FLOORDIV: operator.floordiv,
-    ArithOp.MOD: operator.mod,
-    ArithOp.POW: operator.pow,
-}
 
 
 def _view(tensor: Tensor, indices: tuple[Expr, ...], domain: Domain) -> Tensor | None:
@@ -328,32 +298,19 @@ def _not(x: Operand) -> Operand:
     return not x if isinstance(x, bool) else ~x
 
 
-def _fold(combine: Callable[[Operand, Operand], Operand], parts: list[Operand]) -> Operand:
-    result = parts[0]
-    for part in parts[1:]:
-        result = combine(result, part)
-    return result
-
-
 def _least(left: Operand, right: Operand) -> Operand:
-    import torch
-
-    if isinstance(left, torch.Tensor):
+    if isinstance(left, Tensor):
         return torch.clamp(left, max=right)
-    return torch.clamp(right, max=left) if isinstance(right, torch.Tensor) else min(left, right)
+    return torch.clamp(right, max=left) if isinstance(right, Tensor) else min(left, right)
 
 
 def _greatest(left: Operand, right: Operand) -> Operand:
-    import torch
-
-    if isinstance(left, torch.Tensor):
+    if isinstance(left, Tensor):
         return torch.clamp(left, min=right)
-    return torch.clamp(right, min=left) if isinstance(right, torch.Tensor) else max(left, right)
+    return torch.clamp(right, min=left) if isinstance(right, Tensor) else max(left, right)
 
 
 def _nonzero(divisor: Operand) -> Operand:
-    import torch
-
-    if isinstance(divisor, torch.Tensor):
+    if isinstance(divisor, Tensor):
         return torch.where(divisor == 0, 1, divisor)
     return divisor or 1

@@ -20,9 +20,10 @@ from maskc.ir.nodes import (
     inputs,
     reads,
 )
+from maskc.ir.operators import ArithOp, CompareOp
 from maskc.ir.rows import KV_ROW, Q_ROW
 from maskc.ir.smooth import is_smooth
-from maskc.ir.types import ArithOp, CompareOp, Given, Sz
+from maskc.ir.types import Given, Sz
 from maskc.ir.vectorize import Domain, dense
 from maskc.lower.codegen.tensors import Generated, Kind, generate
 from maskc.lower.tensor_cache import TensorCache

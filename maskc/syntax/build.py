@@ -8,11 +8,11 @@ from typing import Any, cast
 from lark import Token, Tree
 
 from maskc.errors import MaskSyntaxError
+from maskc.limits import MAX_INT
 from maskc.source import Source, Span
 from maskc.syntax import ast
 from maskc.syntax.tokens import span_of
 
-MAX_INT = 2**31 - 1
 """The largest int literal: index arithmetic in the kernels has 32 bits."""
 
 CONNECTIVES = {"disjunction": "|", "conjunction": "&"}

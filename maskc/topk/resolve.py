@@ -16,8 +16,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from maskc.ir.nodes import And, Compare, Expr, Input, Load, TopK, rewrite, walk
+from maskc.ir.operators import CompareOp
 from maskc.ir.rows import BATCH, HEAD, KV_ROW, Q_ROW
-from maskc.ir.types import CompareOp, Dim, Type
+from maskc.ir.types import Dim, Type
 from maskc.ir.vectorize import Domain
 from maskc.topk.ranking import picked, ranked, thresholds
 

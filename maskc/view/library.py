@@ -1,4 +1,4 @@
-"""The standard library as a list: what each name means, and where it comes from."""
+"""The standard library and the functions as lists: what each name means, and its source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from maskc.elaborate.module import prelude
-from maskc.elaborate.scope import Family, LetName, Meaning, Overloads
+from maskc.elaborate.scope import FUNCTIONS, Family, LetName, Meaning, Overloads
 from maskc.ir.nodes import Input
 from maskc.source import Span
 
@@ -47,13 +47,19 @@ def entries() -> list[Entry]:
     return sorted(listed, key=lambda entry: (entry.section == INPUTS, entry.section == FAMILIES))
 
 
+def functions() -> list[Entry]:
+    """Return the functions of the language, in the order of their table."""
+    listed = [fn.value for fn in FUNCTIONS.values()]
+    return [Entry("Functions", entry.name, entry.form, "", entry.doc) for entry in listed]
+
+
 def print_library(console: Console, names: tuple[str, ...] = ()) -> None:
-    """Print the standard library by sections, or only some ``names`` of it."""
+    """Print the standard library and the functions by sections, or only some ``names``."""
     from rich.padding import Padding
     from rich.text import Text
 
     section = None
-    for entry in entries():
+    for entry in [*entries(), *functions()]:
         if names and entry.name not in names:
             continue
         if entry.section != section:

@@ -22,7 +22,8 @@ from maskc.binding.bind import BoundMask
 from maskc.blocks.id_ranges import id_ranges
 from maskc.blocks.key_ranges import with_key_ranges
 from maskc.ir.nodes import And, Compare, Expr, Index, Input, Load, Or
-from maskc.ir.types import CompareOp, Ix, Type
+from maskc.ir.operators import CompareOp
+from maskc.ir.types import Ix, Type
 from maskc.ir.vectorize import dense
 
 NEAR, FAR = (-1, 0, 1, 2, 3), (-(2**40), -1, 0, 1, 2, 2**40)

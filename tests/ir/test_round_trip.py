@@ -22,8 +22,9 @@ from maskc.ir.nodes import (
     Module,
     Or,
 )
+from maskc.ir.operators import CompareOp
 from maskc.ir.text import to_text
-from maskc.ir.types import CompareOp, Ix
+from maskc.ir.types import Ix
 from maskc.source import Source
 from maskc.syntax.parse import parse
 

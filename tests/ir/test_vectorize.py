@@ -25,7 +25,8 @@ from maskc.ir.nodes import (
     Size,
     Where,
 )
-from maskc.ir.types import ArithOp, Dim, Fn, Given, Ix, Sz, Type
+from maskc.ir.operators import ArithOp, Fn
+from maskc.ir.types import Dim, Given, Ix, Sz, Type
 from maskc.ir.vectorize import ROW_INDICES, At, Domain, everywhere, vectorize
 
 Q, K = Index(Ix.Q_IDX), Index(Ix.KV_IDX)

@@ -22,7 +22,8 @@ from maskc.ir.nodes import (
     Size,
     rewrite,
 )
-from maskc.ir.types import ArithOp, CompareOp, Fn, Ix, Sz
+from maskc.ir.operators import ArithOp, CompareOp, Fn
+from maskc.ir.types import Ix, Sz
 from maskc.passes.support.constraint import constraint, shown
 from maskc.passes.support.driver import simplify
 from maskc.passes.support.ranges import range_of

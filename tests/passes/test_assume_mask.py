@@ -16,8 +16,8 @@ from maskc import compile_mask, pipeline
 from maskc.analysis.equiv.compare import Equal
 from maskc.compiled import Recipe
 from maskc.ir.nodes import OUT, SCORE, And, Arith, Expr, Module, Where
+from maskc.ir.operators import ArithOp
 from maskc.ir.text import to_text
-from maskc.ir.types import ArithOp
 from maskc.passes.program import assume_mask as law
 from maskc.passes.program.assume_mask import assume_mask
 from maskc.passes.support.driver import WHOLE, simplify

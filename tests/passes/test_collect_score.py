@@ -14,8 +14,8 @@ from test_driver import disagreement, read
 
 from maskc.analysis.scores.score_class import Additive, General, Identity, Scaled, classify
 from maskc.ir.nodes import SCORE, Arith, Call, Expr, FloatConst, IntConst, Module
+from maskc.ir.operators import ArithOp, Fn
 from maskc.ir.text import expr_text
-from maskc.ir.types import ArithOp, Fn
 from maskc.passes.program import collect_score as door
 from maskc.passes.program.collect_score import collect_score
 from maskc.passes.support.driver import simplify

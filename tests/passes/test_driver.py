@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import Words, ints, masks, modules
 
 from maskc.elaborate.module import elaborate
-from maskc.ir.evaluate import Env, Number, Point, evaluate
+from maskc.ir.evaluate import Env, Point, evaluate
 from maskc.ir.nodes import (
     And,
     Compare,
@@ -22,8 +22,10 @@ from maskc.ir.nodes import (
     rewrite,
     walk,
 )
+from maskc.ir.operators import CompareOp
+from maskc.ir.scalars import Number
 from maskc.ir.text import to_text
-from maskc.ir.types import CompareOp, Dim, Given
+from maskc.ir.types import Dim, Given
 from maskc.passes.support.driver import AT_EVERY_PAIR, PASSES, Pass, simplify
 from maskc.source import Source
 from maskc.syntax.parse import parse

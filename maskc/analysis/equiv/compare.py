@@ -13,10 +13,12 @@ from itertools import product
 
 from maskc.analysis.equiv import prove
 from maskc.analysis.equiv.result import Different, Equal, Unknown
-from maskc.analysis.equiv.sampled_inputs import FAR, elements, ranks, sampled_tables
-from maskc.ir.evaluate import Env, Number, Point, evaluate
+from maskc.analysis.equiv.sampled_inputs import elements, ranks, sampled_tables
+from maskc.ir.evaluate import Env, Point, evaluate
 from maskc.ir.nodes import Coord, IntConst, Module, walk
+from maskc.ir.scalars import Number
 from maskc.ir.types import Dim, Given, Sz
+from maskc.limits import MAX_INT
 
 __all__ = ["Different", "Equal", "Unknown", "compare_programs"]
 
@@ -117,4 +119,4 @@ def _positions(first: Module, second: Module) -> list[int]:
             found |= {abs(term.value) + step for step in (-1, 0, 1)}
         if isinstance(term, Coord):
             found |= {term.axis.start + term.axis.count + step for step in (-1, 0)}
-    return sorted(value for value in found if 0 <= value < FAR)[:MOST_POSITIONS]
+    return sorted(value for value in found if 0 <= value < MAX_INT)[:MOST_POSITIONS]

@@ -33,8 +33,9 @@ from maskc.ir.nodes import (
     Where,
     children,
 )
+from maskc.ir.operators import CompareOp, Fn
 from maskc.ir.text import expr_text
-from maskc.ir.types import ArithOp, CompareOp, Dim, Fn, Ix, Sz, Type
+from maskc.ir.types import Dim, Ix, Sz, Type
 
 TIMEOUT_MS = 2_000
 
@@ -183,27 +184,11 @@ class _Translation:
 
     def _arith(self, expr: Arith) -> Any:
         if expr.type is Type.FLOAT:
-            return self._opaque(expr.op.value, Type.FLOAT, children(expr))
-        left, right = self.expr(expr.left), self.expr(expr.right)
-        match expr.op:
-            case ArithOp.ADD:
-                return left + right
-            case ArithOp.SUB:
-                return left - right
-            case ArithOp.MUL:
-                return left * right
-            case ArithOp.FLOORDIV:
-                return self._floored(left, right)
-            case ArithOp.MOD:
-                return left - right * self._floored(left, right)
-            case ArithOp.POW | ArithOp.DIV:
-                return self._power(expr)
-            case _:
-                assert_never(expr.op)
-
-    def _floored(self, left: Any, right: Any) -> Any:
-        """Return the floored quotient; z3's rounds so that the remainder is at least 0."""
-        return self._z3.If(right > 0, left / right, -left / -right)
+            return self._opaque(expr.op.symbol, Type.FLOAT, children(expr))
+        meaning = expr.op.value.z3
+        if meaning is None:
+            return self._power(expr)
+        return meaning(self._z3, self.expr(expr.left), self.expr(expr.right))
 
     def _power(self, expr: Arith) -> Any:
         match expr:
@@ -216,47 +201,20 @@ class _Translation:
                 return self._opaque("**", Type.INT, children(expr))
 
     def _call(self, expr: Expr, fn: Fn, args: tuple[Expr, ...]) -> Any:
-        z3 = self._z3
+        """Return the meaning that the table has for ints, or else an unknown function."""
         if fn is Fn.INT and args[0].type is Type.BOOL:
-            return z3.If(self.expr(args[0]), 1, 0)
-        if any(arg.type is not Type.INT for arg in args) or expr.type is Type.FLOAT:
-            return self._opaque(fn.value, expr.type, args)
-        terms = [self.expr(arg) for arg in args]
-        match fn:
-            case Fn.NEG:
-                return -terms[0]
-            case Fn.ABS:
-                return z3.If(terms[0] < 0, -terms[0], terms[0])
-            case Fn.MIN | Fn.MAX:
-                return self._extreme(fn, terms)
-            case Fn.CLAMP:
-                return self._extreme(Fn.MIN, [self._extreme(Fn.MAX, terms[:2]), terms[2]])
-            case Fn.BOOL:
-                return terms[0] != 0
-            case _:
-                return terms[0]
-
-    def _extreme(self, fn: Fn, terms: Sequence[Any]) -> Any:
-        best = terms[0]
-        for term in terms[1:]:
-            wins = term < best if fn is Fn.MIN else term > best
-            best = self._z3.If(wins, term, best)
-        return best
+            return self._z3.If(self.expr(args[0]), 1, 0)
+        meaning = fn.value.z3
+        if meaning is None or {expr.type, *(arg.type for arg in args)} - {Type.INT, Type.BOOL}:
+            return self._opaque(fn.value.name, expr.type, args)
+        return meaning(self._z3, *map(self.expr, args))
 
     def _compare(self, op: CompareOp, left: Expr, right: Expr) -> Any:
         if Type.FLOAT in (left.type, right.type):
             equal = op is CompareOp.NE
-            term = self._opaque("==" if equal else op.value, Type.BOOL, [left, right])
+            term = self._opaque("==" if equal else op.symbol, Type.BOOL, [left, right])
             return self._z3.Not(term) if equal else term
-        first, second = self.expr(left), self.expr(right)
-        match op:
-            case CompareOp.LT:
-                return first < second
-            case CompareOp.LE:
-                return first <= second
-            case CompareOp.EQ:
-                return first == second
-            case CompareOp.NE:
-                return first != second
-            case _:
-                assert_never(op)
+        meaning = op.value.z3
+        if meaning is None:
+            return self._opaque(op.symbol, Type.BOOL, [left, right])
+        return meaning(self._z3, self.expr(left), self.expr(right))

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
-from maskc.ir.evaluate import Number, Point
+from maskc.ir.evaluate import Point
+from maskc.ir.scalars import Number
 from maskc.ir.types import Given, Sz
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskc.ir.evaluate import Env, Number
+from maskc.ir.evaluate import Env
 from maskc.ir.nodes import Expr, Input, Load, walk
+from maskc.ir.scalars import Number
 from maskc.ir.types import Type
-
-FAR = 2**31 - 1
+from maskc.limits import MAX_INT
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Table:
     @property
     def shape(self) -> tuple[int, ...]:
         """One size for each subscript, larger than any of them."""
-        return (FAR,) * self.rank
+        return (MAX_INT,) * self.rank
 
     def __getitem__(self, place: tuple[int, ...]) -> Any:
         if place not in self.elements:

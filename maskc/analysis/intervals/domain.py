@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeVar
 
-from maskc.ir.types import CompareOp
+import torch
+
+from maskc.ir.operators import CompareOp
+from maskc.limits import MAX_INT64
 
 Operand = Any
 """A tensor, or a Python number for all tiles."""
-
-MOST = 2**63 - 1
-"""The largest int of a tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Truth:
         return Truth(self.never, self.always)
 
 
-ANY_INT = Bounds(-MOST - 1, MOST, MOST + 1)
+ANY_INT = Bounds(-MAX_INT64 - 1, MAX_INT64, MAX_INT64 + 1)
 ANY_FLOAT = Bounds(math.nan, math.nan)
 OPEN = Truth(False, False)
 
@@ -116,8 +116,6 @@ def disjunction_of_arms(cond: Truth, then: Truth, other: Truth) -> Truth:
 
 def least(a: Operand, b: Operand) -> Operand:
     """Return the smaller operand, NaN if either is NaN."""
-    import torch
-
     if isinstance(a, torch.Tensor):
         return torch.minimum(a, b) if isinstance(b, torch.Tensor) else a.clamp(max=b)
     if isinstance(b, torch.Tensor):
@@ -127,8 +125,6 @@ def least(a: Operand, b: Operand) -> Operand:
 
 def greatest(a: Operand, b: Operand) -> Operand:
     """Return the larger operand, NaN if either is NaN."""
-    import torch
-
     if isinstance(a, torch.Tensor):
         return torch.maximum(a, b) if isinstance(b, torch.Tensor) else a.clamp(min=b)
     if isinstance(b, torch.Tensor):
@@ -156,8 +152,6 @@ def either(a: Operand, b: Operand) -> Operand:
 
 def select(cond: Operand, then: Operand, other: Operand) -> Operand:
     """Return ``then`` where ``cond`` holds, ``other`` elsewhere."""
-    import torch
-
     if isinstance(cond, bool):
         return then if cond else other
     return torch.where(cond, then, other)

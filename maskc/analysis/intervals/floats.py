@@ -8,32 +8,25 @@ units in the last place. Where an end is infinite or NaN nothing is claimed: ``i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any, assert_never
+
+import torch
+from torch import Tensor
 
 from maskc.analysis.intervals.domain import ANY_FLOAT, Bounds, Operand
-from maskc.ir.types import ArithOp, Fn
+from maskc.ir import vectorize
+from maskc.ir.operators import ArithOp, Even, Falls, Fn, Monotone, Rises, Within
+from maskc.limits import MAX_ROUNDED
 
-if TYPE_CHECKING:
-    from torch import Tensor
+_NOTHING = torch.tensor(0.0)
 
 ULPS = 4
 """How many units in the last place a kernel's result may differ from ours."""
 
-INCREASING = {
-    Fn.EXP: "exp",
-    Fn.LOG: "log",
-    Fn.LOG2: "log2",
-    Fn.SQRT: "sqrt",
-    Fn.TANH: "tanh",
-    Fn.SIGMOID: "sigmoid",
-}
-
 
 def arithmetic(op: ArithOp, a: Bounds, b: Bounds) -> Bounds:
     """Return the bounds of ``a op b`` of floats; an int operand takes part as it is."""
-    import torch
-
     x, y = (_tensors(a), _tensors(b))
     match op:
         case ArithOp.ADD:
@@ -53,30 +46,43 @@ def arithmetic(op: ArithOp, a: Bounds, b: Bounds) -> Bounds:
             return _power(x, y)
 
 
-def function(fn: Fn, a: Bounds) -> Bounds:
-    """Return the bounds of a function of one float."""
-    import torch
+def function(fn: Fn, args: Sequence[Bounds]) -> Bounds:
+    """Return the bounds of a function that gives a float."""
+    match fn.value.shape:
+        case None | Monotone():
+            return ANY_FLOAT
+        case Within(least, most):
+            nothing = sum((_float(end) * 0 for arg in args for end in _tensors(arg)), _NOTHING)
+            return widened(nothing + least, nothing + most)
+        case Rises():
+            ends = _applied(fn, [arg.lo for arg in args]), _applied(fn, [arg.hi for arg in args])
+        case Falls():
+            ends = _applied(fn, [arg.hi for arg in args]), _applied(fn, [arg.lo for arg in args])
+        case Even():
+            lo, hi = _tensors(args[0])
+            nearest = torch.maximum(torch.maximum(lo, -hi), lo * 0)
+            ends = _applied(fn, [nearest]), _applied(fn, [torch.maximum(hi, -lo)])
+        case shape:
+            assert_never(shape)
+    return widened(*ends) if fn.value.rounds else Bounds(*ends)
 
-    lo, hi = _tensors(a)
-    match fn:
-        case Fn.NEG:
-            return Bounds(-hi, -lo)
-        case Fn.ABS:
-            return Bounds(torch.maximum(torch.maximum(lo, -hi), lo * 0), torch.maximum(hi, -lo))
-        case Fn.RSQRT:
-            return widened(torch.rsqrt(hi), torch.rsqrt(lo))
-        case Fn.SIN | Fn.COS:
-            nothing = (_float(lo) + _float(hi)) * 0
-            return widened(nothing - 1, nothing + 1)
-        case _:
-            apply = getattr(torch, INCREASING[fn])
-            return widened(apply(_float(lo)), apply(_float(hi)))
+
+def rounded(fn: Fn, arg: Bounds) -> Bounds:
+    """Return the bounds of a float as an int, of one unknown the ends of what a rounding gives."""
+    lo, hi = _tensors(arg)
+    unknown = lo.isnan() | hi.isnan()
+    if not isinstance(fn.value.shape, Rises):
+        unknown = torch.ones_like(unknown)
+    least = torch.where(unknown, -MAX_ROUNDED, _applied(fn, [_float(lo)]))
+    return Bounds(least, torch.where(unknown, MAX_ROUNDED, _applied(fn, [_float(hi)])), MAX_ROUNDED)
+
+
+def _applied(fn: Fn, ends: Sequence[Operand]) -> Tensor:
+    return _tensor(vectorize.function(fn, list(map(_tensor, ends))))
 
 
 def widened(lo: Tensor, hi: Tensor) -> Bounds:
     """Return the bounds with room for rounding, and unknown where an end is not finite."""
-    import torch
-
     eps = torch.finfo(torch.float32).eps
     if lo.dtype in (torch.float16, torch.bfloat16):
         eps = torch.finfo(lo.dtype).eps
@@ -87,8 +93,6 @@ def widened(lo: Tensor, hi: Tensor) -> Bounds:
 
 def _remainder(x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor]) -> Bounds:
     """``x % y`` lies between 0 and y; of infinite operands it is NaN."""
-    import torch
-
     nothing = (_float(x[0]) + _float(x[1]) + y[0] + y[1]) * 0
     ends = widened(torch.clamp(y[0], max=0) + nothing, torch.clamp(y[1], min=0) + nothing)
     return _where((y[0] > 0) | (y[1] < 0), ends)
@@ -96,11 +100,9 @@ def _remainder(x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor]) -> Bounds:
 
 def _power(x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor]) -> Bounds:
     """``x ** y`` is monotone in both for a positive base; else only ``x ** 2`` is claimed."""
-    import torch
-
     base = _float(x[0]), _float(x[1])
     positive = _where(base[0] > 0, _corners(torch.pow, base, (_float(y[0]), _float(y[1]))))
-    size = function(Fn.ABS, Bounds(*base))
+    size = function(Fn.ABS, [Bounds(*base)])
     square = widened(size.lo**2, size.hi**2)
     squared = (y[0] == 2) & (y[1] == 2)
     return Bounds(
@@ -111,8 +113,6 @@ def _power(x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor]) -> Bounds:
 def _corners(
     op: Callable[[Any, Any], Tensor], x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor]
 ) -> Bounds:
-    import torch
-
     ends = [op(a, b) for a in x for b in y]
     lo = torch.minimum(torch.minimum(ends[0], ends[1]), torch.minimum(ends[2], ends[3]))
     hi = torch.maximum(torch.maximum(ends[0], ends[1]), torch.maximum(ends[2], ends[3]))
@@ -121,8 +121,6 @@ def _corners(
 
 
 def _where(known: Tensor, bounds: Bounds) -> Bounds:
-    import torch
-
     return Bounds(
         torch.where(known, bounds.lo, ANY_FLOAT.lo), torch.where(known, bounds.hi, ANY_FLOAT.hi)
     )
@@ -133,14 +131,10 @@ def _tensors(a: Bounds) -> tuple[Tensor, Tensor]:
 
 
 def _tensor(x: Operand) -> Tensor:
-    import torch
-
     if isinstance(x, torch.Tensor):
         return x
     return torch.tensor(x, dtype=torch.float64 if isinstance(x, float) else torch.int64)
 
 
 def _float(x: Tensor) -> Tensor:
-    import torch
-
     return x if x.is_floating_point() else x.to(torch.get_default_dtype())

@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING
 
-from maskc.analysis.intervals.domain import MOST, Bounds, Operand, Truth, greatest, least
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from maskc.analysis.intervals.domain import Bounds, Operand, Truth, greatest, least
+from maskc.limits import MAX_INT64
 
 CELLS, FINEST = 1024, 16
 """A dimension of more elements than ``CELLS`` is cut into cells of 2 to ``FINEST`` elements."""
@@ -44,8 +44,6 @@ class Gather:
 
     def booleans(self, name: str, source: Tensor, subscripts: Sequence[Bounds]) -> Truth:
         """Return the verdict on a boolean read from ``source`` at ``subscripts``."""
-        import torch
-
         lo, hi = self._ends(name, source.view(torch.uint8), subscripts)
         return Truth(lo != 0, (lo if hi is None else hi) == 0)
 
@@ -64,14 +62,12 @@ class Gather:
     def _reach(self, name: str, source: Tensor) -> int:
         if name not in self.reaches:
             ends = source.aminmax() if source.numel() else (0, 0)
-            self.reaches[name] = min(max(-int(ends[0]), int(ends[1])), MOST + 1)
+            self.reaches[name] = min(max(-int(ends[0]), int(ends[1])), MAX_INT64 + 1)
         return self.reaches[name]
 
     def _window(
         self, name: str, array: Tensor, places: Sequence[Bounds], dim: int
     ) -> tuple[Tensor, Tensor]:
-        import torch
-
         size = array.shape[dim]
         cell = max(1, min(FINEST, 1 << (size // CELLS).bit_length() - 1)) if size > CELLS else 1
         first, last = places[dim].lo // cell, places[dim].hi // cell
@@ -92,8 +88,6 @@ class Gather:
 
     def _table(self, name: str, array: Tensor, dim: int, cell: int, layers: int) -> Tensor:
         """Return window minima ``[2, layer, ..., cell]`` of the input and of the turned input."""
-        import torch
-
         key = name, dim, cell
         table = self.windows.get(key)
         if table is None:
@@ -107,8 +101,6 @@ class Gather:
     def _rectangle(
         self, name: str, array: Tensor, places: Sequence[Bounds]
     ) -> tuple[Tensor, Tensor]:
-        import torch
-
         sizes = tuple(_cell_size(place) for place in places)
         key = name, sizes
         if key not in self.cells:
@@ -138,8 +130,6 @@ def _inside(place: Bounds, size: int) -> Bounds:
 
 def _cell_size(place: Bounds) -> int:
     """Return the largest power of two that the longest interval holds."""
-    import torch
-
     if place.exact:
         return 1
     return 1 << int(torch.as_tensor(place.hi - place.lo).max() + 1).bit_length() - 1
@@ -147,8 +137,6 @@ def _cell_size(place: Bounds) -> int:
 
 def _cells(array: Tensor, cell: int) -> Tensor:
     """Return the minima ``[2, ..., ceil(S / cell)]`` of the input and of the turned input."""
-    import torch
-
     if cell == 1:
         return torch.stack([array, _turned(array)])
     parts = _in_cells(array, array.dim() - 1, cell)
@@ -156,8 +144,6 @@ def _cells(array: Tensor, cell: int) -> Tensor:
 
 
 def _rectangles(array: Tensor, sizes: Sequence[int]) -> Tensor:
-    import torch
-
     lo = hi = array
     for dim, cell in enumerate(sizes):
         if cell > 1:
@@ -168,8 +154,6 @@ def _rectangles(array: Tensor, sizes: Sequence[int]) -> Tensor:
 
 def _in_cells(array: Tensor, dim: int, cell: int) -> Tensor:
     """Split a dimension into ``[cells, cell]``; the last element fills up the last cell."""
-    import torch
-
     missing = -array.shape[dim] % cell
     if missing:
         last = array.narrow(dim, array.shape[dim] - 1, 1)
@@ -179,8 +163,6 @@ def _in_cells(array: Tensor, dim: int, cell: int) -> Tensor:
 
 def _doubled(layer: Tensor, width: int) -> Tensor:
     """Return the next layer ``[2, 1, ..., cell]``; windows that stick out end at the last cell."""
-    import torch
-
     size = layer.shape[-1]
     step = min(width, size)
     later = torch.cat([layer[..., step:], layer[..., -1:].expand(*layer.shape[:-1], step)], -1)
@@ -189,8 +171,6 @@ def _doubled(layer: Tensor, width: int) -> Tensor:
 
 def _widened(x: Tensor) -> Tensor:
     """Return ints as 64 bits."""
-    import torch
-
     return x if x.is_floating_point() else x.to(torch.int64)
 
 

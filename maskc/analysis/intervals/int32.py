@@ -7,27 +7,23 @@ are not followed: nothing is known of their size, and to refuse them all would h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from maskc.analysis.intervals.domain import Bounds
-from maskc.analysis.intervals.integers import absolute, power, product, quotient, remainder, total
+from maskc.analysis.intervals.domain import OPEN, Bounds, Truth
+from maskc.analysis.intervals.evaluate import Evaluation
 from maskc.ir.nodes import (
     Arith,
     Call,
     Expr,
-    Index,
-    IntConst,
+    Input,
     Load,
-    Size,
     Where,
     children,
     walk,
 )
-from maskc.ir.types import ArithOp, Fn, Ix, Sz, Type
-
-MOST_INT = 2**31 - 1
-"""The largest int of a kernel."""
+from maskc.ir.types import Ix, Sz, Type
+from maskc.limits import MAX_INT
 
 Range = tuple[int, int]
 
@@ -63,9 +59,9 @@ def excess(root: Expr, sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> 
             missing counts as 0.
 
     """
-    reaches = _Reaches(sizes, ranges)
+    reaches = _whole_call(sizes, ranges)
     for term in reversed(list(walk(root))):
-        if _is_computed(term) and (reach := reaches.of(term).reach) > MOST_INT:
+        if _is_computed(term) and (reach := _reach(reaches.number(term))) > MAX_INT:
             return _innermost(term, reaches, reach)
     return None
 
@@ -74,9 +70,9 @@ def _is_computed(term: Expr) -> bool:
     return term.type is Type.INT and isinstance(term, Arith | Call)
 
 
-def _innermost(term: Expr, reaches: _Reaches, reach: int) -> Excess:
+def _innermost(term: Expr, reaches: Evaluation, reach: int) -> Excess:
     for kid in children(term):
-        if _is_computed(kid) and (inner := reaches.of(kid).reach) > MOST_INT:
+        if _is_computed(kid) and (inner := _reach(reaches.number(kid))) > MAX_INT:
             return _innermost(kid, reaches, inner)
     return Excess(term, reach)
 
@@ -94,83 +90,46 @@ def _operands(term: Expr) -> Iterator[Load]:
             stack += [operand.then, operand.other]
 
 
-@dataclass(slots=True)
-class _Reaches:
-    """Bounds of ints over all points of a call, as Python numbers."""
+class _Reads:
+    """The least and the largest elements of inputs that enter arithmetic; of others, 0."""
 
-    sizes: Mapping[Sz, int]
-    ranges: Mapping[str, Range]
-    memo: dict[Expr, Bounds] = field(default_factory=dict)
+    def __init__(self, ranges: Mapping[str, Range]) -> None:
+        self._ranges = ranges
 
-    def of(self, term: Expr) -> Bounds:
-        if term not in self.memo:
-            self.memo[term] = self._bounds(term)
-        return self.memo[term]
+    def numbers(self, source: Input, places: Sequence[Bounds]) -> Bounds:
+        return _between(*self._ranges.get(source.name, (0, 0)))
 
-    def _bounds(self, term: Expr) -> Bounds:
-        match term:
-            case IntConst(value):
-                return _between(value, value)
-            case Size(which):
-                return _between(self.sizes[which], self.sizes[which])
-            case Index(which):
-                return _between(0, self.sizes[_EXTENTS[which]] - 1)
-            case Load(source) if source.name in self.ranges:
-                return _between(*self.ranges[source.name])
-            case Where(_, then, other) if term.type is Type.INT:
-                return _hull(self.of(then), self.of(other))
-            case Arith(op, left, right) if term.type is Type.INT:
-                return self._arith(op, self.of(left), self.of(right))
-            case Call(fn, args) if term.type is Type.INT:
-                return self._call(fn, args)
-            case _:
+    def booleans(self, source: Input, places: Sequence[Bounds]) -> Truth:
+        return OPEN
+
+
+class _WholeCall(Evaluation):
+    """Ints over all points of a call, as one box; conditions and floats are not followed."""
+
+    def truth(self, expr: Expr) -> Truth:
+        return OPEN
+
+    def number(self, expr: Expr) -> Bounds:
+        match expr:
+            case _ if expr.type is not Type.INT:
                 return _between(0, 0)
-
-    def _arith(self, op: ArithOp, left: Bounds, right: Bounds) -> Bounds:
-        match op:
-            case ArithOp.ADD:
-                return total([(1, left), (1, right)], 0)
-            case ArithOp.SUB:
-                return total([(1, left), (-1, right)], 0)
-            case ArithOp.MUL:
-                return product(left, right)
-            case ArithOp.FLOORDIV:
-                return _tight(quotient(left, right))
-            case ArithOp.MOD:
-                return remainder(left, right)
-            case ArithOp.POW:
-                return power(left, right.hi)
-            case ArithOp.DIV:
-                raise AssertionError("a quotient is no int")
-
-    def _call(self, fn: Fn, args: tuple[Expr, ...]) -> Bounds:
-        if args[0].type is not Type.INT:
-            return _between(0, int(args[0].type is Type.BOOL))
-        bounds = [self.of(arg) for arg in args]
-        match fn:
-            case Fn.NEG:
-                return total([(-1, bounds[0])], 0)
-            case Fn.ABS:
-                return absolute(bounds[0])
-            case Fn.MIN:
-                return _between(min(b.lo for b in bounds), min(b.hi for b in bounds))
-            case Fn.MAX:
-                return _between(max(b.lo for b in bounds), max(b.hi for b in bounds))
-            case Fn.CLAMP:
-                value, low, high = bounds
-                lo, hi = max(value.lo, low.lo), max(value.hi, low.hi)
-                return _between(min(lo, high.lo), min(hi, high.hi))
+            case Call(_, args) if any(arg.type is Type.FLOAT for arg in args):
+                return _between(0, 0)
+            case Load():
+                return self.reads.numbers(expr.input, ())
             case _:
-                return bounds[0]
+                return super().number(expr)
+
+
+def _whole_call(sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> Evaluation:
+    box = {which: _between(0, sizes[size] - 1) for which, size in _EXTENTS.items()}
+    return _WholeCall(sizes, box, _Reads(ranges))
 
 
 def _between(lo: int, hi: int) -> Bounds:
-    return Bounds(lo, hi, max(abs(lo), abs(hi)))
+    return Bounds(lo, lo if lo == hi else hi, max(abs(lo), abs(hi)))
 
 
-def _hull(a: Bounds, b: Bounds) -> Bounds:
-    return _between(min(a.lo, b.lo), max(a.hi, b.hi))
-
-
-def _tight(bounds: Bounds) -> Bounds:
-    return _between(bounds.lo, bounds.hi)
+def _reach(bounds: Bounds) -> int:
+    """Return the largest absolute value."""
+    return int(max(abs(bounds.lo), abs(bounds.hi)))

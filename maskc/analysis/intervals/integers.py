@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product as product_of
+from typing import assert_never
 
 from maskc.analysis.intervals.domain import (
     ANY_INT,
-    MOST,
     Bounds,
     Operand,
     both,
@@ -17,9 +18,12 @@ from maskc.analysis.intervals.domain import (
     least,
     select,
 )
+from maskc.ir import vectorize
+from maskc.ir.operators import Even, Falls, Fn, Monotone, Rises, Within
+from maskc.limits import MAX_INT64
 
 
-def total(terms: list[tuple[int, Bounds]], constant: int, most: int = MOST) -> Bounds:
+def total(terms: list[tuple[int, Bounds]], constant: int, most: int = MAX_INT64) -> Bounds:
     """Return the bounds of ``sum(factor * term) + constant`` of terms that vary on their own."""
     reach = sum(abs(factor) * term.reach for factor, term in terms) + abs(constant)
     if reach > most:
@@ -32,15 +36,15 @@ def total(terms: list[tuple[int, Bounds]], constant: int, most: int = MOST) -> B
     return Bounds(_plus(lo, constant), _plus(hi, constant), reach)
 
 
-def product(a: Bounds, b: Bounds, most: int = MOST) -> Bounds:
+def product(a: Bounds, b: Bounds, most: int = MAX_INT64) -> Bounds:
     """Return the bounds of ``a * b``."""
     reach = a.reach * b.reach
     if reach > most:
         return ANY_INT
-    return _corners(lambda x, y: x * y, a, b, reach)
+    return _scaled(lambda x, y: x * y, a, b, reach)
 
 
-def quotient(a: Bounds, b: Bounds, most: int = MOST) -> Bounds:
+def quotient(a: Bounds, b: Bounds, most: int = MAX_INT64) -> Bounds:
     """Return the bounds of ``a // b``.
 
     With a divisor of one sign the quotient is monotone in both, so it is extreme at the corners.
@@ -51,7 +55,7 @@ def quotient(a: Bounds, b: Bounds, most: int = MOST) -> Bounds:
     divisor = Bounds(_nonzero(b.lo), _nonzero(b.hi), b.reach)
     if b.exact:
         divisor = Bounds(divisor.lo, divisor.lo, b.reach)
-    ends = _corners(lambda x, y: x // y, a, divisor, a.reach + 1)
+    ends = _scaled(lambda x, y: x // y, a, divisor, a.reach + 1)
     mixed = both(b.lo <= 0, b.hi >= 0)
     if mixed is False or b.exact:
         return ends
@@ -59,7 +63,7 @@ def quotient(a: Bounds, b: Bounds, most: int = MOST) -> Bounds:
     return Bounds(select(mixed, -size, ends.lo), select(mixed, size, ends.hi), a.reach + 1)
 
 
-def remainder(a: Bounds, b: Bounds, most: int = MOST) -> Bounds:
+def remainder(a: Bounds, b: Bounds, most: int = MAX_INT64) -> Bounds:
     """Return the bounds of ``a % b``: exact where ``a`` lies in one period of one divisor."""
     if max(a.reach, b.reach) > most:
         return ANY_INT
@@ -72,15 +76,17 @@ def remainder(a: Bounds, b: Bounds, most: int = MOST) -> Bounds:
     return Bounds(select(one, a.lo % divisor, lo), select(one, a.hi % divisor, hi), b.reach)
 
 
-def power(a: Bounds, exponent: int, most: int = MOST) -> Bounds:
+def power(a: Bounds, exponent: int, most: int = MAX_INT64) -> Bounds:
     """Return the bounds of ``a ** exponent``, for a constant of at least 0."""
     reach = max(1, a.reach) if exponent < 2 else max(1, a.reach) ** min(exponent, 64)
     if reach > most:
         return ANY_INT
-    return monotone(lambda x: x**exponent, a if exponent % 2 else absolute(a, most), reach)
+    base = a if exponent % 2 else absolute(a, most)
+    lo = base.lo**exponent
+    return Bounds(lo, lo if base.exact else base.hi**exponent, reach)
 
 
-def absolute(a: Bounds, most: int = MOST) -> Bounds:
+def absolute(a: Bounds, most: int = MAX_INT64) -> Bounds:
     """Return the bounds of ``abs(a)``."""
     if a.reach > most:
         return ANY_INT
@@ -90,24 +96,49 @@ def absolute(a: Bounds, most: int = MOST) -> Bounds:
     return Bounds(greatest(greatest(a.lo, -a.hi), 0), greatest(a.hi, -a.lo), a.reach)
 
 
-def monotone(function: Callable[[Operand], Operand], a: Bounds, reach: int) -> Bounds:
-    """Return the bounds of an increasing function."""
-    lo = function(a.lo)
-    return Bounds(lo, lo if a.exact else function(a.hi), reach)
+def function(fn: Fn, args: Sequence[Bounds], most: int = MAX_INT64) -> Bounds:
+    """Return the bounds of a function of ints that gives an int."""
+    reach = ANY_INT.reach if fn.value.reach is None else fn.value.reach(*(a.reach for a in args))
+    if reach > most:
+        return ANY_INT
+    lows, highs = [a.lo for a in args], [a.hi for a in args]
+    if all(a.exact for a in args):
+        value = vectorize.function(fn, lows)
+        return Bounds(value, value, reach)
+    match fn.value.shape:
+        case None | Within():
+            return Bounds(-reach, reach, reach)
+        case Rises():
+            return Bounds(vectorize.function(fn, lows), vectorize.function(fn, highs), reach)
+        case Falls():
+            return Bounds(vectorize.function(fn, highs), vectorize.function(fn, lows), reach)
+        case Even():
+            size = absolute(args[0], most)
+            lo, hi = (vectorize.function(fn, [end]) for end in (size.lo, size.hi))
+            return Bounds(lo, hi, reach)
+        case Monotone():
+            return _corners(lambda *ends: vectorize.function(fn, ends), args, reach)
+        case shape:
+            assert_never(shape)
 
 
-def _corners(
+def _scaled(
     function: Callable[[Operand, Operand], Operand], a: Bounds, b: Bounds, reach: int
 ) -> Bounds:
-    if a.exact and b.exact:
-        value = function(a.lo, b.lo)
+    """Return the bounds of a product or a quotient; a constant tells which end is which."""
+    if not b.exact or not isinstance(b.lo, int) or a.exact:
+        return _corners(function, [a, b], reach)
+    lo, hi = function(a.lo, b.lo), function(a.hi, b.lo)
+    return Bounds(lo, hi, reach) if b.lo >= 0 else Bounds(hi, lo, reach)
+
+
+def _corners(function: Callable[..., Operand], args: Sequence[Bounds], reach: int) -> Bounds:
+    """Return the bounds of a function that is monotone in each argument: extreme at corners."""
+    if all(arg.exact for arg in args):
+        value = function(*(arg.lo for arg in args))
         return Bounds(value, value, reach)
-    if b.exact and isinstance(b.lo, int):
-        lo, hi = function(a.lo, b.lo), function(a.hi, b.lo)
-        return Bounds(lo, hi, reach) if b.lo >= 0 else Bounds(hi, lo, reach)
-    firsts = (a.lo,) if a.exact else (a.lo, a.hi)
-    seconds = (b.lo,) if b.exact else (b.lo, b.hi)
-    lo, *others = [function(x, y) for x in firsts for y in seconds]
+    ends = [(arg.lo,) if arg.exact else (arg.lo, arg.hi) for arg in args]
+    lo, *others = [function(*corner) for corner in product_of(*ends)]
     hi = lo
     for value in others:
         lo, hi = least(lo, value), greatest(hi, value)

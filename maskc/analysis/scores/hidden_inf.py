@@ -7,9 +7,13 @@ none: which keys a query has is known only once q and k are.
 from __future__ import annotations
 
 import math
+from itertools import product
 
 from maskc.ir.nodes import Arith, Call, Expr, FloatConst, Where
-from maskc.ir.types import ArithOp, Fn
+from maskc.ir.operators import ArithOp, Fn
+
+MOST_ARGUMENTS = 6
+"""Of a call with more arguments, any infinity among them is taken to show."""
 
 
 def hidden_inf(score: Expr, sign: float = -1.0) -> Expr | None:
@@ -27,14 +31,8 @@ def hidden_inf(score: Expr, sign: float = -1.0) -> Expr | None:
             return _first(hidden_inf(then, sign), hidden_inf(other, sign))
         case Arith(op, left, right):
             return _of_arithmetic(op, left, right, sign)
-        case Call(Fn.NEG, (arg,)):
-            return hidden_inf(arg, -sign)
-        case Call(Fn.ABS, (arg,)):
-            return _either(arg) if sign > 0 else None
-        case Call(Fn.MIN | Fn.MAX as fn, args):
-            return _of_extreme(fn, args, sign)
-        case Call(Fn.CLAMP, (arg, least, most)):
-            return hidden_inf(Call(Fn.MIN, (Call(Fn.MAX, (arg, least)), most)), sign)
+        case Call(fn, args):
+            return _of_call(fn, args, sign)
         case _:
             return None
 
@@ -50,14 +48,30 @@ def _of_arithmetic(op: ArithOp, left: Expr, right: Expr, sign: float) -> Expr | 
         case ArithOp.DIV:
             return _either(left)
         case _:
-            return None
+            return _first(_either(left), _either(right))
 
 
-def _of_extreme(fn: Fn, args: tuple[Expr, ...], sign: float) -> Expr | None:
-    """One argument is enough for the least to be -inf; for the largest all have to be."""
-    found = [hidden_inf(arg, sign) for arg in args]
-    one_is_enough = (fn is Fn.MIN) is (sign < 0)
-    return _first(*found) if one_is_enough or None not in found else None
+def _of_call(fn: Fn, args: tuple[Expr, ...], sign: float) -> Expr | None:
+    """Try every infinity that the arguments may be, and 0 for one that is finite."""
+    if len(args) > MOST_ARGUMENTS:
+        return _first(*map(_either, args))
+    choices = [_values(arg) for arg in args]
+    for values in product(*choices):
+        culprit = _first(*(term for _, term in values))
+        if culprit is not None and _is_infinite(fn, [value for value, _ in values], sign):
+            return culprit
+    return None
+
+
+def _values(arg: Expr) -> list[tuple[float, Expr | None]]:
+    """Return 0 for the finite values of an argument, and each infinity that it may be."""
+    infinite = [(sign * math.inf, hidden_inf(arg, sign)) for sign in (-1.0, 1.0)]
+    return [(0.0, None), *((value, term) for value, term in infinite if term is not None)]
+
+
+def _is_infinite(fn: Fn, values: list[float], sign: float) -> bool:
+    result = fn.value.scalar(*values)
+    return isinstance(result, float) and result == sign * math.inf
 
 
 def _either(expr: Expr) -> Expr | None:

@@ -20,7 +20,8 @@ from maskc.ir.nodes import (
     Where,
     walk,
 )
-from maskc.ir.types import ArithOp, Dim, Fn, Given
+from maskc.ir.operators import EVERYWHERE, ArithOp, Fn
+from maskc.ir.types import Dim, Given
 
 ONE = FloatConst(1.0)
 
@@ -180,10 +181,6 @@ def _constant(factor: Expr) -> float | None:
             return None
 
 
-_BOUNDED = frozenset({Fn.TANH, Fn.SIGMOID, Fn.SIN, Fn.COS})
-_STEADY = frozenset({Fn.NEG, Fn.ABS, Fn.MIN, Fn.MAX, Fn.CLAMP, Fn.FLOAT})
-
-
 def _can_overflow(expr: Expr) -> bool:
     """Tell whether a finite score may become infinite or NaN, as by ``exp``, ``/`` and ``log``."""
     match expr:
@@ -198,7 +195,7 @@ def _can_overflow(expr: Expr) -> bool:
             return both or _can_overflow(left) or _can_overflow(right)
         case Arith(ArithOp.DIV, left, right):
             return _constant(right) in (None, 0.0) or _can_overflow(left)
-        case Call(fn, args) if fn in _BOUNDED | _STEADY:
+        case Call(fn, args) if fn.value.tame_from == EVERYWHERE:
             return any(_can_overflow(arg) for arg in args)
         case Where(_, then, other):
             return _can_overflow(then) or _can_overflow(other)

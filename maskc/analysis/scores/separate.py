@@ -25,8 +25,9 @@ from maskc.ir.nodes import (
     Where,
     walk,
 )
+from maskc.ir.operators import ArithOp, Fn
 from maskc.ir.rows import KV_ROW
-from maskc.ir.types import ArithOp, Dim, Fn, Type
+from maskc.ir.types import Dim, Type
 
 ZERO = FloatConst(0.0)
 ONE = FloatConst(1.0)

@@ -66,7 +66,7 @@ def _refine(cover: Cover, found: Found, blocks: Tiles) -> None:
     q, k = _parts(found, blocks)
     shape = len(blocks), q.lo.shape[1], k.lo.shape[2]
     place = boxed(found.grid, blocks.group[:, None, None], q, k)
-    always, never = spread(cover.verdict(place), shape, blocks.q.device)
+    always, never = spread(cover.truth(place), shape, blocks.q.device)
     true, false = always.flatten(1).any(-1), never.flatten(1).any(-1) | _cropped(found, blocks)
     still_open = ~(always | never) & ~(true & false)[:, None, None]
     block, row, column = still_open.nonzero(as_tuple=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 
 from maskc.ir.nodes import Arith, Expr, IntConst, Load, Where, children
-from maskc.ir.types import ArithOp, Dim, Type
+from maskc.ir.operators import ArithOp
+from maskc.ir.types import Dim, Type
 
 TRIVIAL = 3
 """Nodes of a part without a subscript that needs no name."""

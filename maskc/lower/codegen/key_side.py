@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 from maskc.ir.nodes import And, Arith, Compare, Expr, IntConst, Or, rewrite
-from maskc.ir.types import ArithOp, CompareOp, Dim, Type
+from maskc.ir.operators import ArithOp, CompareOp
+from maskc.ir.types import Dim, Type
 
 LARGEST_STEP = 2**20
 """Divisors above this stay: what is added to a position must fit in 32 bits with it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from maskc.ir.evaluate import LARGEST_INT
 from maskc.ir.nodes import (
     And,
     Arith,
@@ -25,8 +24,9 @@ from maskc.ir.nodes import (
     children,
     walk,
 )
-from maskc.ir.types import ArithOp, Fn, Type
-from maskc.ir.vectorize import TORCH_FUNCTIONS
+from maskc.ir.operators import ArithOp, Fn, Gives
+from maskc.ir.types import Type
+from maskc.limits import MAX_INT, MAX_ROUNDED
 
 WIDTH = 84
 """Characters of a term, above which it is written in several lines."""
@@ -54,7 +54,7 @@ def binary_places(expr: Expr) -> int | None:
     too. Compiled on CPU that is much faster than a division (a neighbourhood of 7 x 7 on a grid of
     64 x 64: 1.6 times).
     """
-    if not isinstance(expr, IntConst) or not 0 < expr.value < 2**31:
+    if not isinstance(expr, IntConst) or not 0 < expr.value <= MAX_INT:
         return None
     places = expr.value.bit_length() - 1
     return places if expr.value == 2**places else None
@@ -77,7 +77,7 @@ def rounded(text: str) -> tuple[str, str]:
 
     The first text is a step of its own, the second is what is called on its result.
     """
-    largest = float(LARGEST_INT)
+    largest = float(MAX_ROUNDED)
     limits = f"{-largest}, {largest}"
     finite = f"torch.nan_to_num({text}, 0.0, {largest}, {-largest})"
     return finite, f".clamp({limits}).to(torch.int64)"
@@ -121,9 +121,9 @@ class Numbers:
             case Arith(op, left, right):
                 return self._arith(op, self._text(left), self._text(right), expr.type)
             case Call(fn, args):
-                return self._call(fn, [self._text(arg) for arg in args], args[0].type)
+                return self._call(fn, args, expr.type)
             case Compare(op, left, right):
-                return f"({self._text(left)} {op.value} {self._text(right)})"
+                return f"({self._text(left)} {op.symbol} {self._text(right)})"
             case Not(arg):
                 return f"(not {self._text(arg)})"
             case And(args):
@@ -147,9 +147,9 @@ class Numbers:
     def _arith(self, op: ArithOp, left: str, right: str, kind: Type) -> str:
         match op:
             case ArithOp.FLOORDIV | ArithOp.MOD if kind is Type.INT:
-                return f"({left} {op.value} ({right} or 1))"
+                return f"({left} {op.symbol} ({right} or 1))"
             case ArithOp.ADD | ArithOp.SUB | ArithOp.MUL:
-                return f"({left} {op.value} {right})"
+                return f"({left} {op.symbol} {right})"
             case ArithOp.FLOORDIV:
                 return f"torch.floor({self._double(left)} / {right}).item()"
             case ArithOp.POW if kind is Type.INT:
@@ -157,25 +157,22 @@ class Numbers:
             case ArithOp.POW:
                 return f"({power(self._double(left), right)}).item()"
             case _:
-                return f"({self._double(left)} {op.value} {right}).item()"
+                return f"({self._double(left)} {op.symbol} {right}).item()"
 
-    def _call(self, fn: Fn, args: list[str], kind: Type) -> str:
-        first = args[0]
-        match fn:
-            case Fn.NEG:
-                return f"(-{first})"
-            case Fn.ABS | Fn.MIN | Fn.MAX | Fn.BOOL | Fn.FLOAT:
-                return f"{fn.value}({', '.join(map(bare, args))})"
-            case Fn.CLAMP:
-                return f"min(max({bare(first)}, {bare(args[1])}), {bare(args[2])})"
-            case Fn.INT | Fn.FLOOR | Fn.CEIL | Fn.ROUND if kind is not Type.FLOAT:
-                return f"int({bare(first)})"
-            case Fn.INT:
-                return self._int(self._double(first))
-            case Fn.FLOOR | Fn.CEIL | Fn.ROUND:
-                return self._int(f"torch.{TORCH_FUNCTIONS[fn]}({self._double(first)})")
-            case _:
-                return f"torch.{TORCH_FUNCTIONS[fn]}({self._double(first)}).item()"
+    def _call(self, fn: Fn, args: tuple[Expr, ...], gives: Type) -> str:
+        texts = [self._text(arg) for arg in args]
+        entry = fn.value
+        if entry.number is not None:
+            return entry.number.format(*texts, args=", ".join(map(bare, texts)))
+        if entry.gives is Gives.ROUNDED and args[0].type is not Type.FLOAT:
+            return f"int({bare(texts[0])})"
+        assert entry.tensor is not None, f"`{entry.name}` has no meaning on tensors"
+        tensors = [
+            self._double(text) if Type.FLOAT in (arg.type, gives) else self._whole(text)
+            for text, arg in zip(texts, args, strict=True)
+        ]
+        text = entry.tensor.format(*tensors)
+        return self._int(text) if entry.gives is Gives.ROUNDED else f"{text}.item()"
 
     def _int(self, text: str) -> str:
         finite, end = rounded(self._short(text))
@@ -184,6 +181,9 @@ class Numbers:
     def _double(self, text: str) -> str:
         short = self._short(bare(text))
         return f"torch.tensor(float({short}), dtype=torch.float64)"
+
+    def _whole(self, text: str) -> str:
+        return f"torch.tensor({self._short(bare(text))})"
 
     def _short(self, text: str) -> str:
         return text if len(text) <= WIDTH // 4 else self._line(text)

@@ -41,8 +41,8 @@ from maskc.ir.nodes import (
     inputs,
     walk,
 )
-from maskc.ir.types import ArithOp, Fn, Ix, Sz, Type
-from maskc.ir.vectorize import TORCH_FUNCTIONS
+from maskc.ir.operators import ArithOp, Fn, Gives
+from maskc.ir.types import Ix, Sz, Type
 from maskc.lower.codegen.hoist import hoisted, name_of
 from maskc.lower.codegen.key_side import sides
 from maskc.lower.codegen.sizes import (
@@ -287,7 +287,7 @@ class _Writer:
             case Call(fn, args):
                 return self._call(fn, args)
             case Compare(op, left, right):
-                return f"{self.text(left, _OR)} {op.value} {self.text(right, _OR)}", _COMPARE
+                return f"{self.text(left, _OR)} {op.symbol} {self.text(right, _OR)}", _COMPARE
             case Not(arg):
                 return f"~{self.text(arg, _UNARY)}", _UNARY
             case And(args):
@@ -344,14 +344,14 @@ class _Writer:
                 return self._divided(op, left, right)
             case _:
                 level = _LEVELS[op]
-                return f"{self.text(left, level)} {op.value} {self.text(right, level + 1)}", level
+                return f"{self.text(left, level)} {op.symbol} {self.text(right, level + 1)}", level
 
     def _divided(self, op: ArithOp, left: Expr, right: Expr) -> tuple[str, int]:
         """Write a division of ints; by a power of two it is of bits, as processors have it."""
         match binary_places(right):
             case None:
                 divisor = self._divisor(right)
-                return f"{self.text(left, _PRODUCT)} {op.value} {divisor}", _PRODUCT
+                return f"{self.text(left, _PRODUCT)} {op.symbol} {divisor}", _PRODUCT
             case places if op is ArithOp.FLOORDIV:
                 return f"{self.text(left, _UNARY)} >> {places}", _SHIFT
             case places:
@@ -376,22 +376,25 @@ class _Writer:
                 return self._extreme(fn, args), _ATOM
             case Fn.CLAMP:
                 return self._extreme(Fn.MIN, (Call(Fn.MAX, args[:2]), args[2])), _ATOM
-            case Fn.FLOOR | Fn.CEIL | Fn.ROUND if first.type is Type.INT:
-                return self.text(first), _COMPARE
-            case Fn.FLOOR | Fn.CEIL | Fn.ROUND:
-                return self._int(f"torch.{TORCH_FUNCTIONS[fn]}({self.text(first)})"), _ATOM
-            case Fn.INT if first.type is Type.FLOAT:
-                return self._int(self.text(first)), _ATOM
-            case Fn.INT:
-                return f"{self.text(first, _ATOM)}.to(torch.int64)", _ATOM
             case Fn.FLOAT:
                 return self._float(first, _ATOM), _ATOM
             case Fn.BOOL if first.type is Type.BOOL:
                 return self.text(first), _COMPARE
             case Fn.BOOL:
                 return f"{self.text(first, _OR)} != 0", _COMPARE
+            case _ if fn.value.gives is Gives.ROUNDED and first.type is not Type.FLOAT:
+                return f"{self.text(first, _ATOM)}.to(torch.int64)", _ATOM
+            case _ if fn.value.gives is Gives.ROUNDED:
+                return self._int(self._function(fn, args)), _ATOM
             case _:
-                return f"torch.{TORCH_FUNCTIONS[fn]}({self.text(first)})", _ATOM
+                return self._function(fn, args), _ATOM
+
+    def _function(self, fn: Fn, args: tuple[Expr, ...]) -> str:
+        """Write what the table has for tensors; an argument that it reads twice gets a name."""
+        pattern = fn.value.tensor
+        assert pattern is not None, f"`{fn.value.name}` has no meaning on tensors"
+        widths = [SHORT if pattern.count(f"{{{n}}}") > 1 else LINE for n in range(len(args))]
+        return pattern.format(*map(self._short, map(self.text, args), widths))
 
     def _extreme(self, fn: Fn, args: tuple[Expr, ...]) -> str:
         """Write ``min`` or ``max`` as clamps of a tensor, which take numbers and tensors alike."""

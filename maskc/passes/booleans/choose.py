@@ -9,7 +9,8 @@ Both forms evaluate the same sides: ``(c & a) | (!c & b)`` stops where ``where``
 from __future__ import annotations
 
 from maskc.ir.nodes import FALSE, TRUE, And, BoolConst, Compare, Expr, Not, Or, Where
-from maskc.ir.types import CompareOp, Type
+from maskc.ir.operators import CompareOp
+from maskc.ir.types import Type
 from maskc.passes.numbers.drop_conversions import as_type
 
 CHEAP = 12

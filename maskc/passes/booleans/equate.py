@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from maskc.ir.linear import order
 from maskc.ir.nodes import FALSE, BoolConst, Compare, Expr, Not
-from maskc.ir.types import CompareOp, Type
+from maskc.ir.operators import CompareOp
+from maskc.ir.types import Type
 
 _OPPOSITE = {CompareOp.EQ: CompareOp.NE, CompareOp.NE: CompareOp.EQ}
 

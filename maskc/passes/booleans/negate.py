@@ -8,7 +8,8 @@ comparisons, which ``constrain`` can join.
 from __future__ import annotations
 
 from maskc.ir.nodes import And, BoolConst, Compare, Expr, Not, Or
-from maskc.ir.types import CompareOp, Type
+from maskc.ir.operators import CompareOp
+from maskc.ir.types import Type
 
 
 def negate(expr: Expr) -> Expr | None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from maskc.elaborate.type_rules import MAX_CONSTANT
 from maskc.ir.nodes import BoolConst, Compare, Expr, FloatConst, IntConst
-from maskc.ir.types import CompareOp, Type
+from maskc.ir.operators import CompareOp
+from maskc.ir.types import Type
+from maskc.limits import MAX_INT
 from maskc.passes.support.constraint import constraint, shown
 
 _ORDERINGS = (CompareOp.LT, CompareOp.LE)
@@ -44,7 +45,7 @@ def _with_float(expr: Compare) -> Expr | None:
             return None
     if op not in _ORDERINGS and limit != value:
         return BoolConst(op is CompareOp.NE)
-    return Compare(op, left, right) if abs(limit) <= MAX_CONSTANT else None
+    return Compare(op, left, right) if abs(limit) <= MAX_INT else None
 
 
 def _rounded(value: float, up: bool) -> int | None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from maskc.ir.linear import Linear, linear
 from maskc.ir.nodes import And, Arith, Call, Expr, IntConst, Or
-from maskc.ir.types import ArithOp, Fn
+from maskc.ir.operators import ArithOp, Fn
 from maskc.passes.support.constraint import Constraint, Kind, constraint, shown
 
 MAX_ARGS = 24

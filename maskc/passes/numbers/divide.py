@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import gcd
 
-from maskc.elaborate.type_rules import MAX_CONSTANT
 from maskc.ir.linear import Linear, fits, linear, to_expr
 from maskc.ir.nodes import Arith, Expr, IntConst
-from maskc.ir.types import ArithOp, Type
+from maskc.ir.operators import ArithOp
+from maskc.ir.types import Type
+from maskc.limits import MAX_INT
 from maskc.passes.numbers.normalize_sums import rejoined
 from maskc.passes.support.ranges import Lowest, lowest
 
@@ -55,7 +56,7 @@ def _quotient(form: Linear, n: int, low: Lowest) -> Linear:
 def _nested(rest: Linear, n: int, low: Lowest) -> Linear | None:
     """Return ``(x // m + c) // n`` as ``(x + m·c) // (m·n)``."""
     match rest.terms:
-        case ((Arith(ArithOp.FLOORDIV, value, IntConst(m)), 1),) if 0 < m * n <= MAX_CONSTANT:
+        case ((Arith(ArithOp.FLOORDIV, value, IntConst(m)), 1),) if 0 < m * n <= MAX_INT:
             return _quotient(linear(value).shifted(m * rest.constant), m * n, low)
         case _:
             return None

@@ -10,7 +10,8 @@ import math
 
 from maskc.ir.linear import Linear, linear, order, to_expr
 from maskc.ir.nodes import Call, Expr, FloatConst, IntConst
-from maskc.ir.types import Fn, Type
+from maskc.ir.operators import Fn
+from maskc.ir.types import Type
 from maskc.passes.numbers.drop_conversions import as_type
 from maskc.passes.support.ranges import Lowest, lowest
 

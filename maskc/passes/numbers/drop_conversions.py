@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 from maskc.ir.nodes import Arith, Call, Compare, Expr, FloatConst, IntConst
-from maskc.ir.types import TO_INT, ArithOp, CompareOp, Fn, Type
+from maskc.ir.operators import ArithOp, CompareOp, Fn, Gives
+from maskc.ir.types import Type
 
 
 def drop_conversions(expr: Expr) -> Expr | None:
@@ -19,7 +20,7 @@ def drop_conversions(expr: Expr) -> Expr | None:
             return arg if arg.type is Type.BOOL else Compare(CompareOp.NE, arg, IntConst(0))
         case Call(Fn.FLOAT, (arg,)) if arg.type is Type.FLOAT:
             return arg
-        case Call(fn, (arg,)) if fn in TO_INT and arg.type is Type.INT:
+        case Call(fn, (arg,)) if fn.value.gives is Gives.ROUNDED and arg.type is Type.INT:
             return arg
         case Call(Fn.NEG, (Call(Fn.NEG, (arg,)),)):
             return arg

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-from maskc.elaborate.type_rules import MAX_CONSTANT, literal
 from maskc.ir.evaluate import Env, Point, evaluate
 from maskc.ir.nodes import (
     Arith,
@@ -19,8 +18,10 @@ from maskc.ir.nodes import (
     Load,
     TopK,
     children,
+    literal,
 )
-from maskc.ir.types import ArithOp
+from maskc.ir.operators import ArithOp
+from maskc.limits import MAX_INT
 
 
 def fold_constants(expr: Expr) -> Expr | None:
@@ -36,7 +37,7 @@ def fold_constants(expr: Expr) -> Expr | None:
         return None
     if isinstance(value, float):
         return None if math.isnan(value) else literal(value)
-    return literal(value) if abs(value) <= MAX_CONSTANT else None
+    return literal(value) if abs(value) <= MAX_INT else None
 
 
 def _is_huge(expr: Expr) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from maskc.ir.linear import Linear, fits, linear, to_expr
 from maskc.ir.nodes import Arith, Call, Expr, IntConst
-from maskc.ir.types import ArithOp, Fn, Type
+from maskc.ir.operators import ArithOp, Fn
+from maskc.ir.types import Type
 
 
 def normalize_sums(expr: Expr) -> Expr | None:

@@ -7,10 +7,9 @@ two spellings one text and one digest. Only for ints that a float32 holds exactl
 from __future__ import annotations
 
 from maskc.ir.nodes import Arith, Call, Compare, Expr, FloatConst, IntConst, Where, with_children
-from maskc.ir.types import KEEPS_TYPE, ArithOp, Type
-
-EXACT = 2**24
-"""Ints up to this are floats of 32 bits."""
+from maskc.ir.operators import ArithOp, Gives
+from maskc.ir.types import Type
+from maskc.limits import EXACT_FLOAT
 
 
 def widen_ints(expr: Expr) -> Expr | None:
@@ -20,7 +19,7 @@ def widen_ints(expr: Expr) -> Expr | None:
             return None  # the type of a power depends on whether its exponent is an int
         case Arith(_, left, right) if expr.type is Type.FLOAT:
             return _widened(expr, (left, right))
-        case Call(fn, args) if fn in KEEPS_TYPE and expr.type is Type.FLOAT:
+        case Call(fn, args) if fn.value.gives is Gives.WIDEST and expr.type is Type.FLOAT:
             return _widened(expr, args)
         case Compare(_, left, right) if Type.FLOAT in (left.type, right.type):
             return _widened(expr, (left, right))
@@ -37,7 +36,7 @@ def _widened(expr: Expr, kids: tuple[Expr, ...]) -> Expr | None:
 
 def _as_float(expr: Expr) -> Expr:
     match expr:
-        case IntConst(value) if abs(value) <= EXACT:
+        case IntConst(value) if abs(value) <= EXACT_FLOAT:
             return FloatConst(float(value), span=expr.span)
         case _:
             return expr

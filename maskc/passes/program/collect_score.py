@@ -29,7 +29,8 @@ from maskc.ir.nodes import (
     children,
     reads,
 )
-from maskc.ir.types import ArithOp, Dim, Fn, Given, Type
+from maskc.ir.operators import ArithOp, Fn
+from maskc.ir.types import Dim, Given, Type
 from maskc.passes.numbers.drop_conversions import as_type
 from maskc.passes.support.give_spans import give_spans
 

@@ -28,7 +28,7 @@ from maskc.ir.nodes import (
     Where,
     walk,
 )
-from maskc.ir.types import ArithOp, Fn
+from maskc.ir.operators import ArithOp, Fn
 from maskc.passes.numbers.drop_conversions import as_type
 from maskc.passes.support.is_total import is_total
 

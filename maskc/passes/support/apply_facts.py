@@ -7,7 +7,6 @@ leaves the finite numbers (``is_steep``). A subscript stays in the range that it
 
 from __future__ import annotations
 
-from maskc.elaborate.type_rules import MAX_CONSTANT
 from maskc.ir.linear import linear
 from maskc.ir.nodes import (
     BoolConst,
@@ -21,6 +20,7 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.smooth import is_smooth, is_steep
 from maskc.ir.types import Type
+from maskc.limits import MAX_INT
 from maskc.passes.numbers.divide import divide
 from maskc.passes.numbers.drop_bounds import drop_bounds
 from maskc.passes.numbers.drop_conversions import as_type
@@ -67,7 +67,7 @@ def _narrowed(expr: Expr, facts: Facts) -> Expr:
     """Return an int without the bounds that the facts imply."""
     form = linear(expr)
     low, below = facts.lowest(form), facts.lowest(-form)
-    if low is not None and below == -low and abs(low) <= MAX_CONSTANT:
+    if low is not None and below == -low and abs(low) <= MAX_INT:
         return IntConst(low)
     for law in (drop_bounds, divide):
         found = law(expr, facts.lowest)

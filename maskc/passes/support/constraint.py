@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from maskc.elaborate.type_rules import MAX_CONSTANT
 from maskc.ir.linear import Linear, fits, linear, to_expr
 from maskc.ir.nodes import Arith, BoolConst, Compare, Expr, Index, IntConst
-from maskc.ir.types import ArithOp, CompareOp, Dim, Ix, Type
+from maskc.ir.operators import ArithOp, CompareOp
+from maskc.ir.types import Dim, Ix, Type
+from maskc.limits import MAX_INT
 from maskc.passes.numbers.normalize_sums import rejoined
 from maskc.passes.support.ranges import highest, lowest
 
@@ -135,7 +136,7 @@ def shown(found: Constraint) -> Expr | None:
     if isinstance(simplest, bool):
         return BoolConst(simplest)
     form = simplest.form
-    if not fits(form) or abs(form.constant) == MAX_CONSTANT:
+    if not fits(form) or abs(form.constant) == MAX_INT:
         return None
     match simplest.kind:
         case Kind.GE:

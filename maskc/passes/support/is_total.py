@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from maskc.ir.nodes import Arith, Expr, Index, IntConst, Load, children
-from maskc.ir.types import ArithOp, Type
+from maskc.ir.operators import ArithOp
+from maskc.ir.types import Type
 
 
 @lru_cache(maxsize=8192)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from maskc.ir.nodes import Arith, Expr, IntConst, Load
-from maskc.ir.types import ArithOp, Dim, Type
+from maskc.ir.operators import ArithOp
+from maskc.ir.types import Dim, Type
 from maskc.passes.numbers.fold_constants import fold_constants
 
 

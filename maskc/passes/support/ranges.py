@@ -8,6 +8,7 @@ tensor parallelism holds heads from an offset on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -22,7 +23,8 @@ from maskc.ir.nodes import (
     Size,
     Where,
 )
-from maskc.ir.types import ArithOp, Fn, Ix, Sz, Type
+from maskc.ir.operators import ArithOp, Even, Falls, Fn, Gives, Rises
+from maskc.ir.types import Ix, Sz, Type
 
 Range = tuple[int | None, int | None]
 """The least and the largest value, both included; None where there is none."""
@@ -113,32 +115,34 @@ def _call(fn: Fn, args: Sequence[Expr]) -> Range:
     if any(arg.type is not Type.INT for arg in args):
         return (0, 1) if args[0].type is Type.BOOL else ANY
     ranges = [range_of(arg) for arg in args]
-    match fn:
-        case Fn.ABS:
-            return _absolute(ranges[0])
-        case Fn.MIN:
-            return _min(ranges)
-        case Fn.MAX:
-            return _max(ranges)
-        case Fn.CLAMP:
-            return _min([_max(ranges[:2]), ranges[2]])
+    if fn.value.gives is Gives.ROUNDED:
+        return ranges[0]  # ints are rounded already
+    lows = [-math.inf if low is None else low for low, _ in ranges]
+    highs = [math.inf if high is None else high for _, high in ranges]
+    match fn.value.shape:
+        case Rises():
+            return _finite(fn.value.scalar(*lows), fn.value.scalar(*highs))
+        case Falls():
+            return _finite(fn.value.scalar(*highs), fn.value.scalar(*lows))
+        case Even():
+            nearest, furthest = max(lows[0], -highs[0], 0), max(highs[0], -lows[0])
+            return _finite(fn.value.scalar(nearest), fn.value.scalar(furthest))
         case _:
-            return ANY
+            return _within_reach(fn, [*lows, *highs])
 
 
-def _min(ranges: Sequence[Range]) -> Range:
-    lows = [low for low, _ in ranges if low is not None]
-    highs = [high for _, high in ranges if high is not None]
-    return (min(lows) if len(lows) == len(ranges) else None), min(highs, default=None)
+def _within_reach(fn: Fn, ends: Sequence[float]) -> Range:
+    """Return the range of a function of which only its size is known."""
+    if fn.value.reach is None or any(map(math.isinf, ends)):
+        return ANY
+    count = len(ends) // 2
+    sizes = (max(abs(low), abs(high)) for low, high in zip(ends[:count], ends[count:], strict=True))
+    reach = fn.value.reach(*map(int, sizes))
+    return -reach, reach
 
 
-def _max(ranges: Sequence[Range]) -> Range:
-    return _negative(_min([_negative(value) for value in ranges]))
-
-
-def _negative(value: Range) -> Range:
-    low, high = value
-    return (None if high is None else -high), (None if low is None else -low)
+def _finite(low: float, high: float) -> Range:
+    return (None if math.isinf(low) else int(low)), (None if math.isinf(high) else int(high))
 
 
 def _hull(ranges: Sequence[Range]) -> Range:
@@ -146,8 +150,3 @@ def _hull(ranges: Sequence[Range]) -> Range:
     highs = [high for _, high in ranges if high is not None]
     complete = len(lows) == len(ranges), len(highs) == len(ranges)
     return (min(lows) if complete[0] else None), (max(highs) if complete[1] else None)
-
-
-def _absolute(value: Range) -> Range:
-    low, high = _max([value, _negative(value)])
-    return max(low or 0, 0), high

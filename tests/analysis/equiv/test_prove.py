@@ -12,7 +12,7 @@ from maskc.analysis.equiv.compare import Different, Equal, Unknown, compare_prog
 from maskc.analysis.equiv.prove import Proof, prove, prove_terms  # noqa: E402
 from maskc.elaborate.module import elaborate  # noqa: E402
 from maskc.ir.nodes import OUT, SCORE, Arith, Compare, Expr, IntConst, Module, Where, rewrite  # noqa: E402
-from maskc.ir.types import ArithOp, CompareOp  # noqa: E402
+from maskc.ir.operators import ArithOp, CompareOp  # noqa: E402
 from maskc.passes.support.apply_facts import apply_facts  # noqa: E402
 from maskc.passes.support.driver import PASSES, Pass, simplify  # noqa: E402
 from maskc.passes.support.facts import facts  # noqa: E402

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Words, ints, masks
 
-from maskc.analysis.intervals.int32 import MOST_INT, counted, excess
+from maskc.analysis.intervals.int32 import counted, excess
 from maskc.ir.nodes import Arith, Expr, IntConst, walk
-from maskc.ir.types import ArithOp, Type
+from maskc.ir.operators import ArithOp
+from maskc.ir.types import Type
 from maskc.ir.vectorize import everywhere, vectorize
+from maskc.limits import MAX_INT
 
 WORDS = Words(floats=False)
 
@@ -39,7 +41,7 @@ def test_what_is_let_through_fits(data: st.DataObject, expr: Expr, factor: int) 
         default=0,
     )
     if excess(rows, where.sizes, ranges) is None:
-        assert largest <= MOST_INT
+        assert largest <= MAX_INT
 
 
 @pytest.mark.parametrize(

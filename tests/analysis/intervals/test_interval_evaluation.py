@@ -12,9 +12,10 @@ from row_programs import domain_of, row_mask, rows_of_case
 from strategies import floats, ints, masks
 
 from maskc.analysis.intervals.domain import Bounds
-from maskc.analysis.intervals.evaluate import Box, Cover, Evaluation
+from maskc.analysis.intervals.evaluate import Box, Cover
 from maskc.ir.nodes import Compare, Expr, IntConst
-from maskc.ir.types import CompareOp, Ix
+from maskc.ir.operators import CompareOp
+from maskc.ir.types import Ix
 
 
 @st.composite
@@ -45,7 +46,7 @@ def values(case: Case, expr: Expr, tile: tuple[range, ...]) -> torch.Tensor:
 def test_verdicts(data: st.DataObject, mask: Expr, positions: bool) -> None:
     case = data.draw(environments(mask, positions=positions, pairs=True))
     box, listed = data.draw(tiles(case))
-    verdict = Cover(*rows_of_case(mask, case)).verdict(box)
+    verdict = Cover(*rows_of_case(mask, case)).truth(box)
     always = torch.as_tensor(verdict.always).expand(len(listed))
     never = torch.as_tensor(verdict.never).expand(len(listed))
     for place, tile in enumerate(listed):
@@ -71,7 +72,7 @@ def assert_bounds(data: st.DataObject, term: Expr, positions: bool) -> None:
     box, listed = data.draw(tiles(case))
     rows, domain = rows_of_case(mask, case)
     assert isinstance(rows, Compare)
-    bound = Evaluation(Cover(rows, domain), box).number(rows.left)
+    bound = Cover(rows, domain).evaluation(box).number(rows.left)
     lo = torch.as_tensor(bound.lo).expand(len(listed))
     hi = torch.as_tensor(bound.hi).expand(len(listed))
     for place, tile in enumerate(listed):
@@ -90,7 +91,7 @@ def test_sums_are_bounded_as_one() -> None:
         Ix.KV_IDX: Bounds(torch.tensor([0]), torch.tensor([9]), 99),
     }
     for text in ["q - k < 20", "q + 1 > q - k", "2 * (q - k) - q - q <= -2 * k", "k - q + q < 10"]:
-        assert bool(Cover(row_mask(text, domain), domain).verdict(box).always), text
+        assert bool(Cover(row_mask(text, domain), domain).truth(box).always), text
 
 
 def test_ints_that_may_leave_64_bits_are_unknown() -> None:
@@ -98,6 +99,6 @@ def test_ints_that_may_leave_64_bits_are_unknown() -> None:
     domain = domain_of(3, 3, x=huge)
     mask = row_mask("input x: int; x[q] * 4 < x[k]", domain)
     box = {ix: Bounds(torch.tensor([0]), torch.tensor([2]), 2) for ix in (Ix.Q_IDX, Ix.KV_IDX)}
-    verdict = Cover(mask, domain).verdict(box)
+    verdict = Cover(mask, domain).truth(box)
     assert not verdict.always
     assert not verdict.never

@@ -9,7 +9,8 @@ from separable import HEADER, biases, inputs_of, program_of
 
 from maskc.analysis.scores.separate import Lookup, Product, Term, needs_key_heads, separate
 from maskc.ir.nodes import Arith, Expr
-from maskc.ir.types import ArithOp, Dim
+from maskc.ir.operators import ArithOp
+from maskc.ir.types import Dim
 
 CASE = Case(2, 2, 2, 5, 7)
 

@@ -8,14 +8,14 @@ only if the tiles share an id. Ids in any other order say little by their range.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from maskc.ir.nodes import Compare, Expr, Input, Load, rewrite
-from maskc.ir.types import CompareOp, Type
+from maskc.ir.operators import CompareOp
+from maskc.ir.types import Type
 from maskc.ir.vectorize import Domain
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SHORTEST_RUN = 1.5
 """Ids whose runs are shorter on average are left alone: no numbering helps them."""
@@ -61,8 +61,6 @@ def _renamable(left: Load, right: Load, a: Tensor, b: Tensor) -> bool:
 
 def _numbered_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor] | None:
     """Return the ids of two inputs by order of first occurrence, None if that would not help."""
-    import torch
-
     if a is b:
         numbers = _numbered(a)
         return None if numbers is None else (numbers, numbers)
@@ -77,8 +75,6 @@ def _numbered(ids: Tensor) -> Tensor | None:
 
     None where ids grow already, or hardly form runs.
     """
-    import torch
-
     rows = ids.reshape(-1, ids.shape[-1])
     if bool((rows[:, 1:] >= rows[:, :-1]).all()):
         return None
