@@ -109,9 +109,9 @@ def equiv(first: str, second: str, constants: tuple[tuple[str, Any], ...]) -> No
     Prints the smallest counterexample found, or how far the search went. Exits with 0 only if
     equality is proved.
     """
-    verdict = _compile(first, constants).equivalent(_compile(second, constants))
-    click.echo(str(verdict))
-    sys.exit(0 if verdict.equal else 1)
+    comparison = _compile(first, constants).equivalent(_compile(second, constants))
+    click.echo(str(comparison))
+    sys.exit(0 if comparison.equal else 1)
 
 
 @main.command("list")

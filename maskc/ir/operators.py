@@ -127,7 +127,17 @@ class Function:
         return f"{self.name}({self.parameters})"
 
 
-class Fn(Enum):
+class Named(Enum):
+    """A member that shows and pickles as its name; its entry holds functions."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.{self.name}"
+
+    def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
+        return getattr, (type(self), self.name)
+
+
+class Fn(Named):
     """Functions of numbers; ``NEG`` is written ``-x``."""
 
     NEG = Function(
@@ -467,7 +477,7 @@ class Operator:
     z3: Callable[[Any, Any, Any], Any] | None = None
 
 
-class ArithOp(Enum):
+class ArithOp(Named):
     """Arithmetic on two numbers; ``//`` and ``%`` floor."""
 
     ADD = Operator("+", operator.add, operator.add, lambda z3, a, b: a + b)
@@ -488,7 +498,7 @@ class ArithOp(Enum):
         return self.value.symbol
 
 
-class CompareOp(Enum):
+class CompareOp(Named):
     """Comparisons; ``a > b`` is kept as ``b < a``."""
 
     LT = Operator("<", operator.lt, operator.lt, lambda z3, a, b: a < b)

@@ -72,7 +72,7 @@ def prove(first: Module, second: Module, timeout_ms: int = TIMEOUT_MS) -> Proof:
         z3.Implies(masks[0], scores[0] == scores[1]),
         outs[0] == outs[1],
     )
-    return _verdict(z3, work, same, timeout_ms)
+    return _proof(z3, work, same, timeout_ms)
 
 
 def prove_terms(first: Expr, second: Expr, timeout_ms: int = TIMEOUT_MS) -> Proof:
@@ -80,10 +80,10 @@ def prove_terms(first: Expr, second: Expr, timeout_ms: int = TIMEOUT_MS) -> Proo
     import z3  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     work = _Translation(z3)
-    return _verdict(z3, work, work.expr(first) == work.expr(second), timeout_ms)
+    return _proof(z3, work, work.expr(first) == work.expr(second), timeout_ms)
 
 
-def _verdict(z3: Any, work: _Translation, claim: Any, timeout_ms: int) -> Proof:
+def _proof(z3: Any, work: _Translation, claim: Any, timeout_ms: int) -> Proof:
     solver = z3.Solver()
     solver.set("timeout", timeout_ms)
     solver.add(*work.known(), z3.Not(claim))

@@ -11,7 +11,7 @@ from maskc.ir.scalars import Number
 from maskc.ir.types import Given, Sz
 
 
-class Verdict:
+class Comparison:
     """What all three share: ``equal`` is True, False, or None for unknown."""
 
     __slots__ = ()
@@ -19,11 +19,11 @@ class Verdict:
     equal: ClassVar[bool | None]
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("a verdict is one of three; ask for `.equal`: True, False or None")
+        raise TypeError("a comparison has three results; ask for `.equal`: True, False or None")
 
 
 @dataclass(frozen=True, slots=True)
-class Equal(Verdict):
+class Equal(Comparison):
     """The programs give the same attention in every call."""
 
     equal: ClassVar[bool | None] = True
@@ -33,7 +33,7 @@ class Equal(Verdict):
 
 
 @dataclass(frozen=True, slots=True)
-class Different(Verdict):
+class Different(Comparison):
     """A point at which the programs differ.
 
     Attributes:
@@ -73,7 +73,7 @@ class Different(Verdict):
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown(Verdict):
+class Unknown(Comparison):
     """Neither proved nor disproved; no difference at so many points.
 
     Attributes:

@@ -1,11 +1,11 @@
-"""What is known of a term on a set of tiles: bounds of a number, a verdict on a boolean.
+"""What is known of a term on a set of tiles: bounds of a number, the truth of a boolean.
 
 Each has two parts that are tensors, one element a tile (or Python numbers, for all tiles), of
 shapes that broadcast. They claim only what holds at every point of the tile:
 
 - ``Bounds``: ``lo <= x <= hi``. A bound that is NaN says nothing, and x may be NaN only then;
   every comparison with such a bound is False, so what it touches stays open by itself.
-- ``Verdict``: ``always``, true everywhere; ``never``, false everywhere; neither: open.
+- ``Truth``: ``always``, true everywhere; ``never``, false everywhere; neither: open.
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ def same(a: Truth, b: Truth) -> Truth:
 
 
 def conjunction(parts: Sequence[Truth]) -> Truth:
-    """Return the verdict on ``parts[0] & parts[1] & ...``."""
+    """Return the truth of ``parts[0] & parts[1] & ...``."""
     return Truth(reduce(both, (p.always for p in parts)), reduce(either, (p.never for p in parts)))
 
 
 def disjunction(parts: Sequence[Truth]) -> Truth:
-    """Return the verdict on ``parts[0] | parts[1] | ...``."""
+    """Return the truth of ``parts[0] | parts[1] | ...``."""
     return ~conjunction([~part for part in parts])
 
 
@@ -106,7 +106,7 @@ def choose(cond: Truth, then: Known, other: Known) -> Known:
 
 
 def disjunction_of_arms(cond: Truth, then: Truth, other: Truth) -> Truth:
-    """Return the verdict on a boolean ``where``: the two arms may agree where ``cond`` is open."""
+    """Return the truth of a boolean ``where``: the two arms may agree where ``cond`` is open."""
 
     def arm(a: Operand, b: Operand) -> Operand:
         return either(either(both(cond.always, a), both(cond.never, b)), both(a, b))

@@ -9,6 +9,7 @@ units in the last place. Where an end is infinite or NaN nothing is claimed: ``i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, assert_never
 
 import torch
@@ -64,7 +65,8 @@ def function(fn: Fn, args: Sequence[Bounds]) -> Bounds:
             ends = _applied(fn, [nearest]), _applied(fn, [torch.maximum(hi, -lo)])
         case shape:
             assert_never(shape)
-    return widened(*ends) if fn.value.rounds else Bounds(*ends)
+    bounds = widened(*ends) if fn.value.rounds else Bounds(*ends)
+    return _where(_known(args), bounds)
 
 
 def rounded(fn: Fn, arg: Bounds) -> Bounds:
@@ -75,6 +77,12 @@ def rounded(fn: Fn, arg: Bounds) -> Bounds:
         unknown = torch.ones_like(unknown)
     least = torch.where(unknown, -MAX_ROUNDED, _applied(fn, [_float(lo)]))
     return Bounds(least, torch.where(unknown, MAX_ROUNDED, _applied(fn, [_float(hi)])), MAX_ROUNDED)
+
+
+def _known(args: Sequence[Bounds]) -> Tensor:
+    """Return where no bound is NaN: a function may give a number for NaN, as ``sign`` does."""
+    ends = [end for arg in args for end in _tensors(arg)]
+    return ~reduce(torch.logical_or, [end.isnan() for end in ends])
 
 
 def _applied(fn: Fn, ends: Sequence[Operand]) -> Tensor:

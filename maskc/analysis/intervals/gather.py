@@ -43,7 +43,7 @@ class Gather:
         return Bounds(lo, lo if hi is None else _widened(hi), reach)
 
     def booleans(self, name: str, source: Tensor, subscripts: Sequence[Bounds]) -> Truth:
-        """Return the verdict on a boolean read from ``source`` at ``subscripts``."""
+        """Return what is known of a boolean read from ``source`` at ``subscripts``."""
         lo, hi = self._ends(name, source.view(torch.uint8), subscripts)
         return Truth(lo != 0, (lo if hi is None else hi) == 0)
 

@@ -75,9 +75,9 @@ def decide(cover: Cover, found: Found, tiles: Tiles, smaller: tuple[Pair, ...]) 
 
 def _sort_out(cover: Cover, found: Found, tiles: Tiles) -> Tiles:
     """Keep the tiles that intervals decide, and return the others."""
-    verdict = cover.truth(box(found.grid, tiles))
+    truth = cover.truth(box(found.grid, tiles))
     shape = (len(tiles), tiles.q.shape[1], tiles.k.shape[2])
-    always, never = spread(verdict, shape, found.grid.device)
+    always, never = spread(truth, shape, found.grid.device)
     beyond, cropped = sticking_out(found.grid, tiles)
     if beyond is None or cropped is None:
         found.keep(full=tiles.where(always))

@@ -190,12 +190,11 @@ def group_indices(grid: Grid, group: Tensor) -> tuple[Tensor, Tensor]:
     return group // grid.heads, group % grid.heads
 
 
-def spread(verdict: Truth, shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the two parts of a verdict in the full shape of its tiles."""
+def spread(truth: Truth, shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the two parts of a truth in the full shape of its tiles."""
     import torch
 
     always, never = (
-        torch.as_tensor(part, device=device).expand(shape)
-        for part in (verdict.always, verdict.never)
+        torch.as_tensor(part, device=device).expand(shape) for part in (truth.always, truth.never)
     )
     return always, never
