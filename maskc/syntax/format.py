@@ -11,7 +11,8 @@ from itertools import groupby
 from lark import Token
 
 from maskc.source import Source
-from maskc.syntax.tokens import CONTINUES_AFTER, parser
+from maskc.syntax.parser import parser
+from maskc.syntax.tokens import CONTINUES_AFTER
 
 INDENT = "    "
 OPENS, CLOSES = ("LPAR", "LSQB"), ("RPAR", "RSQB")

@@ -11,7 +11,8 @@ from maskc.errors import MaskcError
 from maskc.source import Source, Span
 from maskc.syntax import ast
 from maskc.syntax.build import Builder
-from maskc.syntax.tokens import DECLARATIONS, MAX_NESTING, lex, parser, too_deep
+from maskc.syntax.parser import parser
+from maskc.syntax.tokens import DECLARATIONS, MAX_NESTING, lex, too_deep
 from maskc.syntax.unexpected import unexpected
 
 

@@ -6,15 +6,14 @@ A statement ends at ``;`` or at a newline, except inside brackets and after an o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import islice
 from typing import cast
 
-from lark import Lark, Token
+from lark import Token
 
 from maskc.errors import MaskcError, MaskSyntaxError
 from maskc.source import Source, Span
-from maskc.syntax import resources
+from maskc.syntax.parser import parser
 from maskc.syntax.unreadable import unreadable
 
 MAX_CHARACTERS = 100_000
@@ -69,19 +68,6 @@ def lex(source: Source) -> Lexed:
 def span_of(source: Source, token: Token) -> Span:
     """Return the place of a token."""
     return Span(source, cast(int, token.start_pos), cast(int, token.end_pos))
-
-
-@cache
-def parser() -> Lark:
-    """Return the LALR parser of one statement."""
-    return Lark(
-        resources.read("maskc.lark"),
-        start=["statement", "separator"],
-        parser="lalr",
-        lexer="basic",
-        propagate_positions=True,
-        maybe_placeholders=True,
-    )
 
 
 class _Cutter:

@@ -10,7 +10,7 @@ from maskc.elaborate.module import elaborate
 from maskc.source import Source
 from maskc.syntax.format import formatted
 from maskc.syntax.parse import parse
-from maskc.syntax.tokens import parser
+from maskc.syntax.parser import parser
 
 ROOT = Path(__file__).parents[2]
 
