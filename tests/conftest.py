@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis' profile and golden files."""
+"""What all tests share: hypothesis' profile, torch's generator and golden files."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import profiles
 import pytest
-from hypothesis import HealthCheck, settings
+import torch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-settings.register_profile(
-    "maskc",
-    deadline=None,
-    max_examples=60,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-settings.register_profile("thorough", settings.get_profile("maskc"), max_examples=2000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "maskc"))
+torch.set_num_threads(1)
+profiles.load()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write what is found as what is expected"
     )
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Give each test the same numbers from torch's global generator, whatever ran before."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture

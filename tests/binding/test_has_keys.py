@@ -7,6 +7,7 @@ import torch
 from environments import Case, environments
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from row_programs import domain_of, row_mask, rows_of_case
 from strategies import masks
 
@@ -14,7 +15,7 @@ from maskc.binding.has_keys import has_keys
 from maskc.ir.nodes import Expr
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.data(), masks(depth=2))
 def test_no_row_is_empty(data: st.DataObject, mask: Expr) -> None:
     case: Case = data.draw(environments(mask, positions=True, pairs=True))

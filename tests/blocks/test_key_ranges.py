@@ -13,6 +13,7 @@ from environments import Case, environments
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from profiles import examples
 from row_programs import rows_of_case
 from strategies import masks
 from torch import Tensor
@@ -42,7 +43,7 @@ def packed(
     return torch.tensor(rows)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.data(), st.integers(1, 3), st.integers(1, 6), st.integers(1, 9), st.booleans())
 def test_runs_are_those_of_the_ids(
     data: st.DataObject, lines: int, queries: int, keys: int, scattered: bool
@@ -69,7 +70,7 @@ DOC = Input("doc", Type.INT)
 SAME_DOC = Compare(CompareOp.EQ, *(Load(DOC, (Index(which),)) for which in (Ix.Q, Ix.K)))
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.data(), st.one_of(masks(depth=1), masks(depth=2)), st.booleans())
 def test_documents_beside_any_mask_mean_the_same(
     data: st.DataObject, mask: Expr, either: bool
@@ -108,7 +109,7 @@ DECLARED = (
 )
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(st.data(), st.sampled_from(TEXTS), st.integers(1, 7), st.integers(1, 7), st.integers(0, 4))
 def test_documents_mean_the_same(
     data: st.DataObject, text: str, queries: int, keys: int, offset: int

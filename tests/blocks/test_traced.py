@@ -9,6 +9,7 @@ import torch
 from environments import environments
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from row_programs import rows_of_case
 from strategies import masks
 from torch._dynamo.utils import counters
@@ -34,7 +35,7 @@ def qkv(length: int = S) -> list[torch.Tensor]:
     return [torch.randn(B, heads, length, D) for heads in (H, HKV, HKV)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data(), masks(), st.tuples(*[st.sampled_from([1, 2, 5, 8])] * 2), st.booleans())
 def test_the_operation_gives_the_tables_and_tells_their_shapes(
     data: st.DataObject, mask: Expr, block: tuple[int, int], positions: bool
@@ -92,6 +93,7 @@ def test_the_parts_can_be_taken_within_a_trace(built: bool):
     torch.testing.assert_close(attend(*tensors, bound), bound(*tensors, backend="reference"))
 
 
+@pytest.mark.compiled
 def test_compiled_kernels_read_the_tables_of_the_graph():
     """Only a compiled kernel skips tiles, so only it shows that the tables are right."""
     bound, tensors = bind(maskc.compile_mask(TEXT), n=5), qkv()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from environments import Case, environments
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from strategies import modules
 from torch.nn.attention.flex_attention import flex_attention
 
@@ -69,7 +70,7 @@ def test_a_module_attends_as_the_reference_does(text: str) -> None:
     )
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(data=st.data(), module=modules())
 def test_drawn_programs(data: st.DataObject, module: Module) -> None:
     assume(not any(isinstance(term, TopK) for term in walk(*module.roots)))

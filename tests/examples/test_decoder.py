@@ -64,7 +64,7 @@ def logits_of(model: Decoder, mask: str) -> Tensor:
 
 
 @pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("backend", ["sdpa", "flex"])
+@pytest.mark.parametrize("backend", ["sdpa", pytest.param("flex", marks=pytest.mark.compiled)])
 def test_the_backend_does_not_matter(backend: str, mask: str) -> None:
     with torch.no_grad():
         expected = logits_of(model_of(mask, "reference"), mask)
@@ -91,6 +91,7 @@ def test_a_cache_gives_the_logits_of_the_whole(mask: str, chunks: list[int]) -> 
     torch.testing.assert_close(found, logits_of(model, mask), atol=1e-4, rtol=0)
 
 
+@pytest.mark.compiled
 def test_flex_decodes_from_a_cache() -> None:
     mask = "packed documents"
     model = model_of(mask, "flex")

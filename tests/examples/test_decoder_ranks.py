@@ -18,7 +18,10 @@ from examples.decoder import train
 from examples.decoder.data import packed
 from examples.decoder.model import Config, Decoder, compiled, loss_of
 
-pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo")
+pytestmark = [
+    pytest.mark.distributed,
+    pytest.mark.skipif(not dist.is_gloo_available(), reason="torch has no gloo"),
+]
 
 RANKS, ROWS, LENGTH = 2, 2, 40
 CONFIG = replace(Config.read(Path(train.CONFIG)), layers=2)
@@ -103,8 +106,10 @@ def worst(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
 
 @pytest.mark.parametrize(
     ("dtype", "layers", "tolerance"),
-    [(torch.float32, 2, 1e-5), (torch.bfloat16, 1, 3e-2)],
-    ids=["float32", "bfloat16, compiled"],
+    [
+        pytest.param(torch.float32, 2, 1e-5, id="float32"),
+        pytest.param(torch.bfloat16, 1, 3e-2, id="bfloat16, compiled", marks=pytest.mark.compiled),
+    ],
 )
 def test_fsdp2_gives_the_gradients_of_one_process(
     dtype: torch.dtype, layers: int, tolerance: float, tmp_path: Path

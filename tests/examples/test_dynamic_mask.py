@@ -72,6 +72,7 @@ def test_every_combination_of_shapes(backend: str, bias: str, mask: str) -> None
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("bias", "mask"), [("3-D bias", "no mask"), ("4-D bias", "4-D mask")])
 def test_compiled_flex(bias: str, mask: str) -> None:
     given = tensors(bias, mask)

@@ -25,6 +25,7 @@ def test_decoder(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.compiled
 def test_train_on_every_backend(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,6 +39,7 @@ def test_train_on_every_backend(
         assert ("forward only" in line) == (backend == "flex")
 
 
+@pytest.mark.compiled
 def test_train_tells_when_a_step_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = iter([48, 56, 64])
     monkeypatch.setattr(

@@ -8,6 +8,7 @@ import torch
 from environments import Case, environments
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from strategies import Words, masks
 
 import maskc
@@ -128,7 +129,7 @@ def test_what_a_query_sees(text: str, ahead: str, empty: str) -> None:
     assert empty_rows(mask).startswith(empty)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(data=st.data(), drawn=masks(depth=2, words=Words(axes=())))
 def test_what_is_never_is_never(data: st.DataObject, drawn: Expr) -> None:
     mask = simplify(_module(drawn)).module.mask

@@ -20,6 +20,7 @@ def test_every_input_ends_in_a_program_or_an_error() -> None:
     assert any(outcome.startswith("not bound M4") for outcome in tally.outcomes)
 
 
+@pytest.mark.planted
 @pytest.mark.parametrize(
     ("fault", "shown"),
     [

@@ -8,6 +8,7 @@ from calls import rows_of
 from environments import Case, environments
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from strategies import floats, ints, masks, scores
 
 from maskc.ir.nodes import (
@@ -39,7 +40,7 @@ def domain(**tensors: torch.Tensor) -> Domain:
     return Domain(SIZES, tensors, torch.device("cpu"))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(data=st.data(), expr=st.one_of(masks(), ints(), floats()))
 def test_every_point_has_its_value(data: st.DataObject, expr: Expr) -> None:
     case: Case = data.draw(environments(expr, positions=True, pairs=True))

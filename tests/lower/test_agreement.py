@@ -10,6 +10,7 @@ from environments import Case, environments
 from formula import QKV, attended, qkv_of
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
+from profiles import examples
 from strategies import Words, modules
 from torch import Tensor
 from torch.nn.attention import flex_attention
@@ -51,7 +52,7 @@ def _double(value: Any) -> Any:
     return value.double() if value.is_floating_point() else value
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     data=st.data(),
     module=modules(depth=2),
@@ -99,7 +100,7 @@ def assert_near(found: dict[str, Tensor], truth: dict[str, Tensor], tolerance: f
         torch.testing.assert_close(found[name].double(), expected, rtol=0, atol=limit, msg=name)
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(data=st.data(), module=modules(depth=2), empty_rows=st.sampled_from(["zero", "all"]))
 def test_sdpa_is_the_reference(data: st.DataObject, module: Module, empty_rows: str) -> None:
     case: Case = data.draw(environments(module, positions=True))
@@ -112,7 +113,7 @@ def test_sdpa_is_the_reference(data: st.DataObject, module: Module, empty_rows: 
     assert_near(single, truth, 1e-4)
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(
     data=st.data(),
     module=modules(depth=1, words=Words(axes=())),
@@ -217,8 +218,21 @@ COMPILED: list[tuple[str, Case, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "case", "options"), COMPILED, ids=[text for text, *_ in COMPILED])
+def test_compiled_flex_compiles_and_agrees() -> None:
+    """One program for each run of the tests; the others are marked, and take seconds each."""
+    text, case, options = COMPILED[0]
+    assert_compiled_agrees(text, case, options)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize(
+    ("text", "case", "options"), COMPILED[1:], ids=[text for text, *_ in COMPILED[1:]]
+)
 def test_compiled_flex_is_the_reference(text: str, case: Case, options: dict[str, Any]) -> None:
+    assert_compiled_agrees(text, case, options)
+
+
+def assert_compiled_agrees(text: str, case: Case, options: dict[str, Any]) -> None:
     program, qkv = compile_mask(text), qkv_of(case, 16, dtype=torch.float32)
     truth = program(*qkv, backend="reference", **case.inputs, **options)
     with torch.no_grad():
@@ -226,6 +240,7 @@ def test_compiled_flex_is_the_reference(text: str, case: Case, options: dict[str
     torch.testing.assert_close(out, truth, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.compiled
 def test_compiled_flex_keeps_the_policy_of_empty_rows() -> None:
     program = compile_mask("k > q + 20", empty_rows="nan")
     qkv = qkv_of(Case(1, 2, 2, 40, 24), 16, dtype=torch.float32)
@@ -235,6 +250,7 @@ def test_compiled_flex_keeps_the_policy_of_empty_rows() -> None:
     assert bool(truth[:, :, 3:].isnan().all())
 
 
+@pytest.mark.compiled
 def test_compiled_flex_of_narrow_heads() -> None:
     """torch's CPU kernel writes past a buffer at this width unless it is padded."""
     program = compile_mask("causal")
@@ -243,6 +259,7 @@ def test_compiled_flex_of_narrow_heads() -> None:
     torch.testing.assert_close(out, program(*qkv, backend="reference"), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.compiled
 def test_compiled_flex_in_half_precision() -> None:
     program, case = compile_mask("causal; score = softcap(score, 5)"), Case(1, 2, 1, 40, 40)
     qkv = qkv_of(case, 32, dtype=torch.bfloat16)
@@ -279,7 +296,7 @@ def test_log_sum_exp(backend: str, dtype: torch.dtype) -> None:
     torch.testing.assert_close(lse.to(dtype), expected, rtol=1e-5, atol=1e-5)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(data=st.data(), module=modules(depth=2))
 def test_weights_are_what_multiplies_v(data: st.DataObject, module: Module) -> None:
     case: Case = data.draw(environments(module))

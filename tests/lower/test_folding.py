@@ -9,6 +9,7 @@ from environments import Case
 from formula import qkv_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from separable import biases, inputs_of, program_of
 from torch import Tensor
 
@@ -42,7 +43,7 @@ def assert_folds(program: Program, case: Case, inputs: dict[str, Tensor], limit:
             assert error <= tolerance * (1 + expected.abs().max().item()), (name, dtype, error)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     bias=biases(),
     mask=st.sampled_from(MASKS),

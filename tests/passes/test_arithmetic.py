@@ -1,8 +1,10 @@
 """The laws of index arithmetic and bounds, on the terms that they are about."""
 
-from hypothesis import Phase, find, given, settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from profiles import examples, find_fault
 
 from maskc.ir.evaluate import Env, Point, evaluate
 from maskc.ir.linear import linear, to_expr
@@ -94,7 +96,7 @@ def simplified(mask: Expr) -> Expr:
 PLACES = st.lists(places(), min_size=15, max_size=15)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(mask=st.one_of(BOUNDS, JOINS), at=PLACES)
 def test_simplified_bounds_hold_where_they_held(mask: Expr, at: list[tuple[Point, Env]]) -> None:
     after = simplified(mask)
@@ -103,7 +105,7 @@ def test_simplified_bounds_hold_where_they_held(mask: Expr, at: list[tuple[Point
     assert simplified(after) == after
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(term=TERMS, at=PLACES)
 def test_ranges_hold(term: Expr, at: list[tuple[Point, Env]]) -> None:
     low, high = range_of(term)
@@ -139,6 +141,7 @@ def _wrong_quotient(expr: Expr) -> Expr | None:
             return None
 
 
+@pytest.mark.planted
 def test_a_wrong_quotient_is_caught() -> None:
     def is_caught(drawn: tuple[Expr, list[tuple[Point, Env]]]) -> bool:
         term, at = drawn
@@ -151,8 +154,7 @@ def test_a_wrong_quotient_is_caught() -> None:
         TERMS,
         st.integers(2, 7),
     )
-    quick = settings(max_examples=3000, phases=[Phase.generate])
-    find(st.tuples(quotients, PLACES), is_caught, settings=quick)
+    find_fault(st.tuples(quotients, PLACES), is_caught)
 
 
 def test_nested_extremes_do_not_multiply() -> None:

@@ -5,8 +5,9 @@ from itertools import islice
 
 import pytest
 from environments import Case, environments
-from hypothesis import Phase, find, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples, find_fault
 from strategies import Words, ints, masks, modules
 
 from maskc.elaborate.module import elaborate
@@ -72,7 +73,7 @@ def disagreement(
     return None
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(data=st.data(), module=modules())
 def test_simplify_keeps_the_meaning(data: st.DataObject, module: Module) -> None:
     case: Case = data.draw(environments(module, positions=True, pairs=True))
@@ -188,6 +189,7 @@ def _off_by_one(expr: Expr) -> Expr | None:
             return None
 
 
+@pytest.mark.planted
 def test_a_wrong_law_is_caught() -> None:
     def is_caught(drawn: tuple[Module, Case]) -> bool:
         module, case = drawn
@@ -195,7 +197,7 @@ def test_a_wrong_law_is_caught() -> None:
         return disagreement(module, wrong, case) is not None
 
     cases = modules().flatmap(lambda module: st.tuples(st.just(module), environments(module)))
-    find(cases, is_caught, settings=settings(max_examples=2000, phases=[Phase.generate]))
+    find_fault(cases, is_caught)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from environments import Case, environments
 from hypothesis import HealthCheck, given, settings
+from profiles import examples
 from test_driver import disagreement, read
 
 from maskc.ir.nodes import Module
@@ -70,7 +71,7 @@ def test_both_sides_mean_the_same(law: str, title: str, before: str, after: str)
 
 
 def agree(module: Module, expected: Module) -> None:
-    @settings(max_examples=8, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(8), database=None, suppress_health_check=list(HealthCheck))
     @given(environments(module, positions=True))
     def check(case: Case) -> None:
         assert disagreement(module, expected, case) is None

@@ -233,7 +233,9 @@ def test_ints_of_any_width_mean_the_same(text: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("policy", ["zero", "all", "nan"])
-@pytest.mark.parametrize("backend", ["reference", "sdpa", "flex"])
+@pytest.mark.parametrize(
+    "backend", ["reference", "sdpa", pytest.param("flex", marks=pytest.mark.compiled)]
+)
 def test_a_policy_sees_rows_that_empty_later(policy: str, backend: str) -> None:
     program = compile_mask("valid_keys & window(2)", empty_rows=policy)
     valid = torch.tensor([True, False, False, True, True, False])

@@ -39,6 +39,7 @@ def _step(bound, layers, compiled, q, k, v):
     return zip(*gradients, strict=True)
 
 
+@pytest.mark.compiled
 def test_one_graph_serves_all_steps_forward_and_backward():
     program = maskc.compile_mask(LATE)
     layers = Layers("sdpa")
@@ -90,9 +91,9 @@ def block_gradients(block, run, x, bound, autocast):
     ("checkpointed", "autocast", "dtype"),
     [
         (False, False, torch.float32),
-        (True, False, torch.float32),
-        (False, True, torch.float32),
-        (True, False, torch.bfloat16),
+        pytest.param(True, False, torch.float32, marks=pytest.mark.compiled),
+        pytest.param(False, True, torch.float32, marks=pytest.mark.compiled),
+        pytest.param(True, False, torch.bfloat16, marks=pytest.mark.compiled),
     ],
     ids=["plain", "checkpointed", "autocast", "bfloat16"],
 )
@@ -118,6 +119,7 @@ def test_new_documents_and_numbers_each_step_compile_nothing(checkpointed, autoc
     assert counters["stats"]["unique_graphs"] - before == 1
 
 
+@pytest.mark.compiled
 def test_each_length_compiles_once_with_inputs_of_the_call():
     torch.compiler.reset()
     block, program = Block(checkpointed=False), maskc.compile_mask(BLOCK)

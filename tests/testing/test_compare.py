@@ -8,6 +8,7 @@ from environments import Case, environments
 from formula import qkv_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from strategies import modules
 
 from maskc import BindError, Program, compile_mask
@@ -253,7 +254,7 @@ def test_the_report_as_text() -> None:
     assert report.ratio("flex", "a") is report.ratio("reference") is None
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     data=st.data(),
     module=modules(depth=2),

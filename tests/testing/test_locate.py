@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 
 from maskc import Program, compile_mask
 from maskc.testing import Place, Report, diff, random_qkv
@@ -39,7 +40,7 @@ def compared(right: str, wrong: str, shape: dict[str, int], **inputs: Any) -> Re
     return diff(Swapped(*pair), *qkv, backends="sdpa", gradients=False, **inputs)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_a_flipped_pair_is_found(data: st.DataObject) -> None:
     counts = {name: data.draw(st.integers(1, most)) for name, most in (("B", 2), ("H", 2))}

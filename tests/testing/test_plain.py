@@ -9,6 +9,7 @@ from environments import Case, environments
 from formula import qkv_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from strategies import modules
 
 from maskc import compile_mask
@@ -29,7 +30,7 @@ def call_of(case: Case, program: Any, qkv: Any) -> Call:
     return Call(program, tensors, {**case.inputs, **given}, 0.4)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     data=st.data(),
     module=modules(depth=2),

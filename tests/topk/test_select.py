@@ -179,6 +179,7 @@ def test_a_selection_alone_gives_its_values_no_gradient() -> None:
     assert torch.autograd.grad(out.sum(), bias, allow_unused=True) == (None,)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("where", ["true", "causal"])
 def test_compiled_flex_selects_the_same_keys(where: str) -> None:
     torch.manual_seed(0)

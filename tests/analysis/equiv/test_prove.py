@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from profiles import examples
 
 z3 = pytest.importorskip("z3")
 
@@ -62,7 +63,7 @@ WORDS = st.sampled_from([Words(floats=False), Words(floats=False, axes=grid(2, 3
 """Floats are opaque to the proof, so that laws of floats are left to the evaluator."""
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(mask=WORDS.flatmap(lambda words: masks(depth=2, words=words)))
 def test_every_simplification_is_proved(mask: Expr) -> None:
     after = simplify(Module(mask, SCORE, OUT)).module.mask
@@ -71,7 +72,7 @@ def test_every_simplification_is_proved(mask: Expr) -> None:
     assert verdict is not Proof.OPEN
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     cond=WORDS.flatmap(lambda words: masks(depth=1, words=words)), term=ints(2, Words(floats=False))
 )

@@ -7,6 +7,7 @@ from calls import rows_of
 from environments import Case, environments
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from strategies import Words, ints, masks
 
 from maskc.analysis.intervals.int32 import counted, excess
@@ -19,7 +20,7 @@ from maskc.limits import MAX_INT
 WORDS = Words(floats=False)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     data=st.data(),
     expr=st.one_of(masks(words=WORDS), ints(words=WORDS)),

@@ -8,6 +8,7 @@ import torch
 from environments import Case, environments
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from row_programs import domain_of, row_mask, rows_of_case
 from strategies import floats, ints, masks
 
@@ -41,7 +42,7 @@ def values(case: Case, expr: Expr, tile: tuple[range, ...]) -> torch.Tensor:
     return case.matrix(expr)[b, h, q, k]
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.data(), masks(depth=4), st.booleans())
 def test_verdicts(data: st.DataObject, mask: Expr, positions: bool) -> None:
     case = data.draw(environments(mask, positions=positions, pairs=True))

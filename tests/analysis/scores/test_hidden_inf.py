@@ -7,6 +7,7 @@ import torch
 from environments import Case, environments
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from strategies import scores
 
 from maskc import LoweringError, compile_mask
@@ -16,7 +17,7 @@ from maskc.ir.nodes import Expr
 from maskc.ir.types import Given
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(data=st.data(), score=scores())
 def test_a_score_without_a_hidden_infinity_is_finite(data: st.DataObject, score: Expr) -> None:
     case: Case = data.draw(environments(score))

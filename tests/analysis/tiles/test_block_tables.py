@@ -10,6 +10,7 @@ from environments import environments
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from literature import LITERATURE, Draw, Mask
+from profiles import examples
 from row_programs import dense, domain_of, row_mask, rows_of_case
 from strategies import masks
 from torch.nn.attention import flex_attention
@@ -35,7 +36,7 @@ def test_literature(mask: Mask) -> None:
             assert_tables(row_mask(mask.text, domain), domain, block)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     st.data(),
     masks(),

@@ -23,6 +23,7 @@ def test_rows_overlap(text: str) -> None:
         assert indices.shape == (1, 1, 1250, 1250)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("text", ["causal", "input n: int; causal & k < n[batch] | k < 33"])
 def test_compiled_flex_reads_them(text: str) -> None:
     """Full tiles that share a row beside partial ones that do not, and rows for each batch."""

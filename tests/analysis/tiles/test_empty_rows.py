@@ -9,6 +9,7 @@ import torch
 from environments import environments
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from row_programs import dense, domain_of, row_mask, rows_of_case
 from strategies import masks
 
@@ -41,7 +42,7 @@ def test_both(text: str, q_len: int, kv_len: int) -> None:
     assert_both(row_mask(text, domain), domain, (16, 32))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data(), masks(), st.integers(1, 8), st.booleans())
 def test_drawn(data: st.DataObject, mask: Expr, block: int, positions: bool) -> None:
     case = data.draw(environments(mask, positions=positions, pairs=True))

@@ -11,6 +11,7 @@ from calls import module_rows_of, rows_of
 from environments import Case, environments
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from strategies import masks, modules
 from torch.nn.attention.flex_attention import create_mask
 
@@ -70,7 +71,7 @@ def scores_of(case: Case) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(data=st.data(), mask=masks())
 def test_masks_of_drawn_programs(data: st.DataObject, mask: Expr) -> None:
     case: Case = data.draw(environments(mask, positions=True, pairs=True))
@@ -81,7 +82,7 @@ def test_masks_of_drawn_programs(data: st.DataObject, mask: Expr) -> None:
         assert torch.equal(found.expand_as(expected), expected)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data(), module=modules())
 def test_scores_of_drawn_programs(data: st.DataObject, module: Module) -> None:
     case: Case = data.draw(environments(module, positions=True))
@@ -92,7 +93,7 @@ def test_scores_of_drawn_programs(data: st.DataObject, module: Module) -> None:
         torch.testing.assert_close(whole, expected, rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(data=st.data(), mask=masks())
 def test_torch_itself_calls_the_mask(data: st.DataObject, mask: Expr) -> None:
     case: Case = data.draw(environments(mask))
