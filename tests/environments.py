@@ -155,9 +155,10 @@ def _tensor(draw: DrawFn, case: Case, table: Input, loads: list[Load]) -> torch.
 def _dimension(case: Case, indices: tuple[Expr, ...]) -> st.SearchStrategy[int]:
     """Draw the size of a dimension that ``indices`` run over; now and then 1, which broadcasts."""
     exact = {Ix.HEAD: case.num_heads, Ix.KV_HEAD: case.num_kv_heads, Ix.BATCH: case.batch_size}
-    kinds = {index.which for index in indices if isinstance(index, Index)} & exact.keys()
-    if kinds:
-        return st.sampled_from([*[exact[kind] for kind in kinds] * 4, 1])
+    named = {index.which for index in indices if isinstance(index, Index)}
+    sizes = [size for kind, size in exact.items() if kind in named]
+    if sizes:
+        return st.sampled_from([*sizes * 4, 1])
     reached = [value for index in set(indices) for value in _values(index, case)]
     assume(min(reached) >= 0)
     size = max(reached) + 1

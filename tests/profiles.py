@@ -20,15 +20,15 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.internal.conjecture import providers
 from hypothesis.strategies import SearchStrategy
 
-SCALES = {"newcomer": 1, "all": 4, "explore": 10}
+SCALES = {"newcomer": 0.4, "all": 3.0, "explore": 10.0}
 """The examples of each profile, as multiples of those that a test asks for."""
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "newcomer")
 
 
 def examples(count: int) -> int:
-    """Return how many examples to draw where a newcomer's run draws ``count``."""
-    return count * SCALES[PROFILE]
+    """Return how many examples the profile draws where a test asks for ``count``."""
+    return round(count * SCALES[PROFILE])
 
 
 def load() -> None:
@@ -37,7 +37,7 @@ def load() -> None:
     settings.register_profile(
         PROFILE,
         deadline=None,
-        max_examples=examples(40),
+        max_examples=examples(60),
         derandomize=not random,
         database=DirectoryBasedExampleDatabase(".hypothesis/examples") if random else None,
         print_blob=random,
