@@ -2,20 +2,23 @@
 #   PYTHON=python3.12   another interpreter (3.11 or newer)
 #   PIP_ARGS=...        more arguments for pip, such as an index of CPU builds of torch
 #   JOBS=1              test processes, one a core by default
+#   MINUTES=60          how long `make explore` draws, ten minutes by default
 #   ARGS=...            more arguments for the command itself
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test check format bench fuzz clean
+.PHONY: help demo gallery test test-all explore check format bench fuzz clean
 
 PYTHON ?= python3
 JOBS ?= auto
+MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
+QUICK := not compiled and not distributed and not planted
 CONSTRAINTS := .ci/constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c $(CONSTRAINTS)
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 15
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
 
 demo: $(VENV)/run.installed  ## one program from a config file to attention, on every backend
 	@$(BIN)/python examples/demo.py $(ARGS)
@@ -23,8 +26,14 @@ demo: $(VENV)/run.installed  ## one program from a config file to attention, on 
 gallery: $(VENV)/run.installed  ## pictures of every mask and score, in examples/README.md
 	@$(BIN)/python examples/gallery.py $(ARGS)
 
-test: $(VENV)/dev.installed  ## the tests
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+test: $(VENV)/dev.installed  ## what to run after each change: the same draws everywhere, under two minutes
+	@HYPOTHESIS_PROFILE=newcomer $(BIN)/python -m pytest -n $(JOBS) -m "$(QUICK)" $(ARGS)
+
+test-all: $(VENV)/dev.installed  ## every test, with more draws, compiled kernels and several processes
+	@HYPOTHESIS_PROFILE=all $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+explore: $(VENV)/dev.installed  ## random draws for MINUTES=10; what they find becomes an @example
+	@$(BIN)/python tests/explore.py --minutes $(MINUTES) -n $(JOBS) $(ARGS)
 
 check: $(VENV)/dev.installed  ## style, types and layers
 	$(BIN)/ruff check
