@@ -12,7 +12,7 @@ from test_driver import points, same
 from maskc.ir.evaluate import Env, Point, evaluate
 from maskc.ir.linear import linear
 from maskc.ir.nodes import Call, Compare, Expr, IntConst, Load, walk
-from maskc.ir.types import CompareOp, Fn
+from maskc.ir.operators import CompareOp, Fn
 from maskc.passes.numbers.drop_bounds import drop_bounds
 from maskc.passes.support import apply_facts as applied
 from maskc.passes.support.apply_facts import apply_facts
