@@ -348,7 +348,7 @@ def _format(path: Path, only_check: bool) -> bool:
 
 
 def _compile(ref: str, constants: tuple[tuple[str, Any], ...]) -> Program:
-    from maskc.pipeline import load
+    from maskc.program import load
 
     return load(ref, **dict(constants))
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+
+import torch
 
 from maskc.analysis.tiles.any_true import any_true
 from maskc.errors import BindError
@@ -36,10 +37,6 @@ from maskc.ir.rows import side_name
 from maskc.ir.text import expr_text
 from maskc.ir.types import Ix, Sz, Type
 from maskc.ir.vectorize import ROW_INDICES, At, Domain, everywhere, vectorize
-
-if TYPE_CHECKING:
-    pass
-
 
 FEW = 2**24
 """How many values of a subscript are looked at for an error message."""
@@ -115,8 +112,6 @@ def open_dangers(
         reached: where the expression matters, as far as it reads no input; None: everywhere.
 
     """
-    import torch
-
     domain = Domain(sizes, {}, torch.device("cpu"))
     flat = {name: shape for name, sides in shapes.items() for _, shape in sides[:1]}
     if any(len(sides) > 1 for sides in shapes.values()):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 LARGEST = 2**62
 """Ids whose range times the number of sequences is above this are left alone."""
@@ -53,8 +53,6 @@ class _Runs(NamedTuple):
 
 
 def _runs(ids: Tensor) -> _Runs:
-    import torch
-
     length = ids.shape[-1]
     ids = ids.reshape(-1, length)
     starts = torch.ones_like(ids, dtype=torch.bool)
@@ -84,8 +82,6 @@ def _looked_up(
         most: the largest.
 
     """
-    import torch
-
     known = (queries.ids >= least) & (queries.ids <= most)
     wanted = queries.line * (most - least + 1) + torch.where(known, queries.ids - least, 0)
     place = torch.searchsorted(codes, wanted).clamp(max=len(codes) - 1)

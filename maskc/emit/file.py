@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import textwrap
 from importlib import metadata
-from typing import TYPE_CHECKING
 
 from maskc.analysis.scores.score_class import Additive, classify
+from maskc.compiled import Compiled
 from maskc.emit import helpers as templates
 from maskc.emit import mods as standalone
 from maskc.errors import BindError, LoweringError, did_you_mean
@@ -20,16 +20,13 @@ from maskc.ir.types import Dim, Given
 from maskc.lower.codegen.tensors import imports
 from maskc.lower.plan import CAUSAL
 
-if TYPE_CHECKING:
-    from maskc.program import Program
-
 TARGETS = ("flex", "sdpa", "module")
 
 _WIDEST = 92
 """Columns of a line of the program in the header."""
 
 
-def emit(program: Program, target: str) -> str:
+def emit(program: Compiled, target: str) -> str:
     """Return the source of a Python file that does what the program does.
 
     Args:
@@ -46,6 +43,7 @@ def emit(program: Program, target: str) -> str:
         help = did_you_mean(target, TARGETS) or f"expected one of {', '.join(TARGETS)}"
         raise BindError("M425", f"unknown target `{target}`", help=help)
     _refuse(program, target)
+    program.refuse_open()
     rows = standalone.rows_of(program.module)
     docs = {declared.name: declared.doc for declared in program.inputs}
     parts = [*standalone.builders(rows), standalone.mods(program.module, rows, docs)]
@@ -58,7 +56,7 @@ def emit(program: Program, target: str) -> str:
     return "\n".join(head) + f"\n\n\n{body}\n"
 
 
-def _refuse(program: Program, target: str) -> None:
+def _refuse(program: Compiled, target: str) -> None:
     """Refuse what cannot be written: selections, and what no keyword of a kernel carries."""
     module = program.module
     selection = next((term for term in walk(*module.roots) if isinstance(term, TopK)), None)
@@ -80,7 +78,7 @@ def _flex(rows: Module) -> list[str]:
     return [templates.flex_args(rows.mask != TRUE, Dim.BATCH in deps, Dim.HEAD in deps)]
 
 
-def _sdpa(program: Program, rows: Module, target: str) -> list[str]:
+def _sdpa(program: Compiled, rows: Module, target: str) -> list[str]:
     masks, ends = rows.mask != TRUE, rows.out != OUT
     score = _score(program.module)
     plain = score == "same" and program.empty_rows == "zero"
@@ -107,7 +105,7 @@ def _score(module: Module) -> str:
     return "added" if isinstance(classify(module.score), Additive) else "changed"
 
 
-def _header(program: Program) -> list[str]:
+def _header(program: Compiled) -> list[str]:
     written = [*program.source.splitlines()]
     written += [f"with {name} = {value}" for name, _, value in program.recipe.constants]
     if program.empty_rows != "zero":

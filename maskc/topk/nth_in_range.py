@@ -10,14 +10,12 @@ run among the ones.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from maskc.ir.nodes import Expr
 from maskc.ir.vectorize import Domain
 from maskc.topk.query_rows import LEAST_BYTES, MOST_BYTES, QueryRows, rows_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 ROW_BYTES = 64
 """What a key or a query takes in a step: a few bounds and positions of 64 bits."""
@@ -29,8 +27,6 @@ def key_ranges(mask: Expr, domain: Domain) -> tuple[Tensor, Tensor] | None:
     The result is the first key and the one after the last, int32 ``[B | 1, H | 1, Q | 1]``; no
     keys are a run too.
     """
-    import torch
-
     lines = QueryRows(domain, mask.deps)
     first, stop = torch.empty((2, len(lines)), dtype=torch.int32, device=domain.device)
     for some in lines.chunks(first.nbytes + stop.nbytes):
@@ -56,8 +52,6 @@ def nth_in_ranges(numbers: Tensor, first: Tensor, stop: Tensor, n: int) -> Tenso
         int32 ``[B | 1, H | 1, Q]``; K for a run of n numbers or fewer.
 
     """
-    import torch
-
     batches, heads = (max(pair) for pair in zip(numbers.shape[:2], first.shape[:2], strict=True))
     queries = first.shape[-1]
     found = torch.empty(batches * heads, queries, dtype=torch.int32, device=numbers.device)
@@ -72,8 +66,6 @@ def nth_in_ranges(numbers: Tensor, first: Tensor, stop: Tensor, n: int) -> Tenso
 
 def _nth(numbers: Tensor, first: Tensor, stop: Tensor, n: int) -> Tensor:
     """Do the same for ``numbers [G, K]`` and runs ``[G, Q]``, one bit of the result at a time."""
-    import torch
-
     keys = numbers.shape[-1]
     short = stop - first <= n
     left = torch.full_like(first, n)
@@ -94,8 +86,6 @@ def _nth(numbers: Tensor, first: Tensor, stop: Tensor, n: int) -> Tensor:
 
 def _sorted_by(ones: Tensor, zeros_before: Tensor, zeros: Tensor, numbers: Tensor) -> Tensor:
     """Move the numbers without the bit to the front and those with it behind them, in order."""
-    import torch
-
     own = torch.arange(numbers.shape[-1], device=numbers.device)
     place = torch.where(ones, zeros + own - zeros_before, zeros_before.long())
     return torch.empty_like(numbers).scatter_(1, place, numbers)

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from maskc.ir.nodes import Expr
 from maskc.ir.types import Dim, Ix
 from maskc.ir.vectorize import At, Domain, vectorize
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 LEAST_BYTES = 2**18
 MOST_BYTES = 2**26
@@ -56,8 +55,6 @@ class QueryRows:
             result_bytes: the size of what all of it is for; scratch memory grows with it.
 
         """
-        import torch
-
         scratch = min(max(result_bytes, LEAST_BYTES), MOST_BYTES)
         numbers = torch.arange(len(self), device=self.domain.device)
         yield from torch.split(numbers, max(1, scratch // (POINT_BYTES * self.keys)))
@@ -76,8 +73,6 @@ class QueryRows:
             keys: the key rows in the order to look at them, ``[lines, K]``; as they come if None.
 
         """
-        import torch
-
         if keys is None:
             keys = torch.arange(self.keys, device=self.domain.device)[None]
         place = dict(zip((ix for _, ix in OUTER), self.places(numbers), strict=True))

@@ -5,7 +5,8 @@ The order is that of ``topk``: larger values first, of equal values the lower in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from maskc.ir.nodes import TRUE, And, Expr, TopK
 from maskc.ir.types import Dim
@@ -14,14 +15,9 @@ from maskc.passes.booleans.flatten import joined
 from maskc.topk.nth_in_range import key_ranges, nth_in_ranges
 from maskc.topk.query_rows import QueryRows, rows_of
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 def picked(term: TopK, domain: Domain) -> Tensor:
     """Return which keys a selection takes: bool ``[B | 1, H | 1, Q | 1, K]``."""
-    import torch
-
     lines = QueryRows(domain, term.deps)
     keep = torch.empty(len(lines), lines.keys, dtype=torch.bool, device=domain.device)
     for some in lines.chunks(keep.numel()):
@@ -40,8 +36,6 @@ def ranked(term: TopK, domain: Domain) -> tuple[Tensor, Tensor]:
 
     Keys that no query may pick come last, so that the others' ranks are ranks among themselves.
     """
-    import torch
-
     always, _ = split(term.where)
     lines = QueryRows(domain, term.value.deps | always.deps)
     size = (len(lines), lines.keys)
@@ -99,8 +93,6 @@ def _order(lines: QueryRows, some: Tensor, value: Expr, allowed: Expr) -> Tensor
 
 def _counted(term: TopK, order: Tensor, lines: QueryRows) -> Tensor:
     """Count the allowed keys in order of rank, for each query, until there are enough."""
-    import torch
-
     last = torch.empty(len(lines), dtype=torch.int32, device=order.device)
     for some in lines.chunks(last.nbytes + order.nbytes):
         batch, head, _ = lines.places(some)

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from maskc.ir.nodes import And, Compare, Expr, Input, Load, TopK, rewrite, walk
 from maskc.ir.operators import CompareOp
@@ -21,9 +23,6 @@ from maskc.ir.rows import BATCH, HEAD, KV_ROW, Q_ROW
 from maskc.ir.types import Dim, Type
 from maskc.ir.vectorize import Domain
 from maskc.topk.ranking import picked, ranked, thresholds
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(slots=True)
@@ -37,8 +36,6 @@ class Resolution:
 
     def resolve(self, expr: Expr) -> Expr:
         """Return a row expression without ``topk``."""
-        import torch
-
         if not _selects(expr):
             return expr
         with torch.no_grad():
