@@ -164,10 +164,10 @@ def _dangers(
     guarded: list[tuple[Expr, tuple[Expr, ...]]]
     match expr:
         case And(args):
-            guarded = [(arg, args[:place]) for place, arg in enumerate(args)]
+            guarded = [(arg, args[:before]) for before, arg in enumerate(args)]
         case Or(args):
             denied = tuple(Not(arg) for arg in args)
-            guarded = [(arg, denied[:place]) for place, arg in enumerate(args)]
+            guarded = [(arg, denied[:before]) for before, arg in enumerate(args)]
         case Where(cond, then, other):
             guarded = [(cond, ()), (then, (cond,)), (other, (Not(cond),))]
         case _:
@@ -229,7 +229,7 @@ def _error(danger: Danger, question: Expr, found: Point, domain: Domain) -> Bind
 
 
 def _extremes(index: Expr, question: Expr, found: Point, domain: Domain) -> tuple[int, int]:
-    """Return the least and the largest subscript that is wrong, of too many that at ``found``."""
+    """Return the smallest and the largest bad subscript; of too many, only that at ``found``."""
     at = everywhere(domain)
     if prod(domain.extent(which) for which in ROW_INDICES if which.dim in question.deps) > FEW:
         point = (found.batch, found.head, found.q_idx, found.kv_idx)

@@ -105,7 +105,7 @@ def _expected(load: Load) -> str:
 
 
 def _has_batch(load: Load) -> bool:
-    """Tell whether the batch is a subscript already, so that there is none in front."""
+    """Tell whether `batch` is an explicit subscript; then there is no batch in front."""
     return any(isinstance(index, Index) and index.which is Ix.BATCH for index in load.indices)
 
 

@@ -137,15 +137,9 @@ def row_program(number: int, shapes: Shapes) -> RowProgram:
     return RowProgram(exprs, dangers, counted(*exprs), selects, facts(*exprs))
 
 
-class _Programs:
-    """Row programs as attributes, ``row_program0`` and on.
+_programs: dict[int, RowProgram] = {}
+"""By location. A trace guards the entry it reads alone: others that come compile nothing again."""
 
-    Dynamo guards an attribute by itself; of a list or a dict it would guard the length or all keys,
-    and compile again with each new row program.
-    """
-
-
-_programs = _Programs()
 _locations: dict[tuple[int, Shapes], int] = {}
 
 
@@ -160,15 +154,14 @@ def traced_row_program() -> Callable[[int, Shapes], RowProgram]:
         program = row_program(number, shapes)
         _refuse_open(program, _signatures[number])
         location = _locations.setdefault((number, shapes), len(_locations))
-        setattr(_programs, f"row_program{location}", program)
+        _programs[location] = program
         return location
 
     constant = torch.compiler.assume_constant_result(locate)  # type: ignore[no-untyped-call]
 
     def traced(number: int, shapes: Shapes) -> RowProgram:
         location = constant(index(number), tuple((name, _fixed(sides)) for name, sides in shapes))
-        program: RowProgram = getattr(_programs, f"row_program{location}")
-        return program
+        return _programs[location]
 
     return traced
 

@@ -82,8 +82,8 @@ def blocks(mask: Expr, device: torch.device, block: tuple[int, int]) -> Blocks:
 def traced_block_mask(blocks: Blocks, domain: Domain) -> BlockMask:
     """Return the block mask of a bound mask in a trace; its tables are never compact."""
     read = [domain.tensors[name] for name in blocks.names]
-    found = blocks.operation(blocks.number, [domain.sizes[size] for size in Sz], read)
-    tables: dict[str, Any] = dict(zip(Tables._fields, found, strict=True))
+    made = blocks.operation(blocks.number, [domain.sizes[size] for size in Sz], read)
+    tables: dict[str, Any] = dict(zip(Tables._fields, made, strict=True))
     tensors, sizes = captured(blocks.code, domain)
     return BlockMask(
         (domain.sizes[Sz.Q_LEN], domain.sizes[Sz.KV_LEN]),
@@ -118,10 +118,10 @@ def _operation() -> Operation:
 
 def _empty_tables(grid: Grid) -> list[Tensor]:
     """Return tensors like the tables, with nothing in them."""
-    found = []
+    tables = []
     for rows, columns in (grid.blocks, grid.blocks[::-1]):
         for _ in ("partial", "full"):
             for shape in ((rows,), (rows, columns)):
                 size = (grid.batch, grid.heads, *shape)
-                found.append(torch.empty(size, dtype=torch.int32, device=grid.device))
-    return found
+                tables.append(torch.empty(size, dtype=torch.int32, device=grid.device))
+    return tables

@@ -201,8 +201,8 @@ def _entries(term: Lookup, domain: Domain) -> Tensor:
 def _one_hot(subscript: Tensor, size: int) -> Tensor:
     """Return ``[B | 1, H | 1, K | 1, size]``: 1 where the subscript, kept inside, is the entry."""
     entry = torch.arange(size, device=subscript.device)
-    place: Tensor = inside(subscript, size)
-    return place.transpose(-1, -2) == entry
+    index: Tensor = inside(subscript, size)
+    return index.transpose(-1, -2) == entry
 
 
 def _parts(x: Tensor, bits: int = SHORT, count: int = SHORT_PARTS) -> list[Tensor]:

@@ -60,8 +60,8 @@ def counted_pairs(
     if plan.facts.is_smooth or not torch.is_grad_enabled():
         return None
     with torch.no_grad():
-        shown = plan.dense(expr, given) != -math.inf
-    return shown if mask is None else shown & mask
+        counts = plan.dense(expr, given) != -math.inf
+    return counts if mask is None else counts & mask
 
 
 def log_sum_exp(scores: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ def versions(tensors: Iterable[Tensor]) -> tuple[int, ...]:
 
 
 def _state(read: Sequence[Tensor]) -> State:
-    """Return what a tensor made of others depends on, beside what it is made by."""
+    """Return the state that validates a cache entry."""
     modes: State = (torch.is_inference_mode_enabled(), torch.get_default_dtype())
     for kind in {tensor.device.type for tensor in read}:
         modes += (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))

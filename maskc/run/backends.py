@@ -46,7 +46,7 @@ BACKENDS: Mapping[str, Backend] = {
 """Every backend by name; nothing else lists them."""
 
 COMPARED = tuple(name for name, backend in BACKENDS.items() if not backend.is_form)
-"""The backends that a comparison runs unless it is told which."""
+"""The backends that a comparison runs unless it names some."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,8 @@ def bind_state(
                 nan_rows = empty
     signature = call_signature(roots, spec, None if mask.expr == TRUE else mask.expr)
     lookup = traced_row_program()
-    late = inputs.missing(roots, given)
-    score = None if late else bind_score(signature, spec, given, mask, lookup)
+    is_complete = not inputs.missing(roots, given)
+    score = bind_score(signature, spec, given, mask, lookup) if is_complete else None
     return State(
         mask=mask,
         blocks=blocks,

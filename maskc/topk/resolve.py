@@ -51,16 +51,16 @@ class Resolution:
             return self._read(f"{name}@keep", picked(term, domain), Type.BOOL)
         order, rank = ranked(term, domain)
         last = thresholds(term, order, rank, domain)
-        place = self._read(f"{name}@rank", rank, Type.INT)
+        own = self._read(f"{name}@rank", rank, Type.INT)
         limit = self._read(f"{name}@last", last, Type.INT)
-        return And((term.where, Compare(CompareOp.LE, place, limit)))
+        return And((term.where, Compare(CompareOp.LE, own, limit)))
 
     def _read(self, name: str, tensor: Tensor, kind: Type) -> Load:
         """Record a tensor ``[B | 1, H | 1, Q | 1, K | 1]`` and return the read of it."""
-        kept = [place for place in range(4) if tensor.shape[place] > 1]
+        dims = [dim for dim in range(4) if tensor.shape[dim] > 1]
         self.tensors[name] = tensor.squeeze()
         indices = (BATCH, HEAD, Q_ROW, KV_ROW)
-        return Load(Input(name, kind), tuple(indices[place] for place in kept))
+        return Load(Input(name, kind), tuple(indices[dim] for dim in dims))
 
 
 @lru_cache(maxsize=4096)
