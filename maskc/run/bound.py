@@ -12,7 +12,7 @@ from torch.nn.attention.flex_attention import BlockMask
 
 from maskc.binding.call import CallSpec, call_spec, device_of
 from maskc.binding.check_qkv import check_qkv, check_tensors
-from maskc.binding.inputs import as_tensors, known, missing, names_of
+from maskc.binding.inputs import as_tensors, known, names_of
 from maskc.binding.relocate import moved, sliced
 from maskc.blocks import traced
 from maskc.blocks.mask_blocks import TileCounts
@@ -63,7 +63,6 @@ class Bound:
     Attributes:
         program: the program.
         spec: sizes, positions, device and block size.
-        call_inputs: names of the inputs left to the call.
 
     """
 
@@ -79,7 +78,6 @@ class Bound:
         self._given = as_tensors(given, spec.device)
         known(given, [declared.name for declared in program.inputs])
         self._state = bind_state(program, spec, self._given, built)
-        self.call_inputs = missing((program.module.score, program.module.out), given)
 
     def __call__(
         self,
@@ -130,6 +128,11 @@ class Bound:
             return out
         assert lse is not None
         return out, lse
+
+    @property
+    def call_inputs(self) -> tuple[str, ...]:
+        """The names of the inputs left to the call."""
+        return self._state.missing
 
     @property
     def mask_mod(self) -> MaskMod:

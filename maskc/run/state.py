@@ -35,6 +35,7 @@ class State:
         nan_rows: those that give NaN; None for none.
         signature: of the score and the epilogue.
         score: both bound; None while some of their inputs are left to the call.
+        missing: the names of those.
         lookup: ``row_program`` as it can be traced; here, so that a trace finds it made.
         traced: the block mask as it can be traced; likewise.
         cache: dense masks, kept from layer to layer.
@@ -47,6 +48,7 @@ class State:
     nan_rows: Tensor | None
     signature: CallSignature
     score: BoundScore | None
+    missing: tuple[str, ...]
     lookup: Lookup
     traced: traced.Blocks
     cache: TensorCache
@@ -97,8 +99,8 @@ def bind_state(
                 nan_rows = empty
     signature = call_signature(roots, spec, None if mask.expr == TRUE else mask.expr)
     lookup = traced_row_program()
-    is_complete = not inputs.missing(roots, given)
-    score = bind_score(signature, spec, given, mask, lookup) if is_complete else None
+    missing = inputs.missing(roots, given)
+    score = None if missing else bind_score(signature, spec, given, mask, lookup)
     return State(
         mask=mask,
         blocks=blocks,
@@ -106,6 +108,7 @@ def bind_state(
         nan_rows=nan_rows,
         signature=signature,
         score=score,
+        missing=missing,
         lookup=lookup,
         traced=traced.blocks(mask.expr, spec.device, spec.block_size or UNSEEN),
         cache=TensorCache(tuple((score or mask).domain.tensors.values())),
