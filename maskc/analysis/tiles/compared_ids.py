@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from maskc.ir.nodes import Compare, Expr, inputs, walk
-from maskc.ir.types import CompareOp, Dim, Type
+from maskc.ir.operators import CompareOp
+from maskc.ir.types import Dim, Type
 
 
 def compares_ids(mask: Expr) -> bool:
