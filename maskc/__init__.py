@@ -19,8 +19,7 @@ from maskc.errors import (
 )
 
 if TYPE_CHECKING:
-    from maskc.pipeline import compile_mask, load
-    from maskc.program import Program
+    from maskc.program import Program, compile_mask, load
     from maskc.run.bound import Bound
 
 __all__ = [
@@ -40,8 +39,8 @@ __all__ = [
 _HOMES = {
     "Bound": "maskc.run.bound",
     "Program": "maskc.program",
-    "compile_mask": "maskc.pipeline",
-    "load": "maskc.pipeline",
+    "compile_mask": "maskc.program",
+    "load": "maskc.program",
 }
 """Where the names are that are imported when they are first used: `maskc check` needs none."""
 
@@ -49,7 +48,6 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import_module("maskc.pipeline")  # which also tells `Program` how to compile what was pickled
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
 

@@ -216,10 +216,8 @@ def show(
 )
 @click.option(
     "--backends",
-    default="flex,sdpa,reference",
-    show_default=True,
     metavar="NAMES",
-    help="Which to run.",
+    help="Which to run, with commas between.  [default: every one but forms of another]",
 )
 @click.option(
     "--tolerance",
@@ -234,7 +232,7 @@ def diff(
     d: int,
     dtype: str,
     device: str,
-    backends: str,
+    backends: str | None,
     tolerance: float | None,
     seed: int,
     q_offset: int,
@@ -251,10 +249,11 @@ def diff(
     from rich.console import Console
 
     from maskc import testing
+    from maskc.run.backends import BACKENDS
     from maskc.view.terminal import print_table
 
     arguments.check_device(device)
-    names = arguments.backends(backends, testing.BACKENDS)
+    names = testing.BACKENDS if backends is None else arguments.backends(backends, [*BACKENDS])
     compiled = _compile(program, constants)
     shape = arguments.call_sizes(**sizes)
     arguments.check_scores(shape)
@@ -348,7 +347,7 @@ def _format(path: Path, only_check: bool) -> bool:
 
 
 def _compile(ref: str, constants: tuple[tuple[str, Any], ...]) -> Program:
-    from maskc.pipeline import load
+    from maskc.program import load
 
     return load(ref, **dict(constants))
 

@@ -1,7 +1,7 @@
 """Where a program's text comes from: the text itself, a ``.mask`` file, or a key of a config file.
 
 Codes: M601 unreadable file, M602 not the format that its name says, M603 missing key, M604 not a
-text, M605 a file that cannot be written.
+text, M605 a file that cannot be written, M606 a package that a file needs.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from maskc.binding.inputs import names
+from maskc.binding.inputs import names_of
 from maskc.errors import DenseScoresWarning, LoweringError
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Call:
     @property
     def _trained(self) -> frozenset[str]:
         module = self.program.module
-        return frozenset(names((module.score, module.out)))
+        return frozenset(names_of((module.score, module.out)))
 
 
 def slopes(out: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:

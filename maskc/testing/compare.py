@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from maskc.errors import BindError
+from maskc.run.backends import COMPARED
 from maskc.testing.call import Call, Outcome
 from maskc.testing.locate import largest_at, locate
 from maskc.testing.plain import NAME, plain_sdpa
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 
     from maskc.program import Program
 
-BACKENDS = ("flex", "sdpa", "reference")
+BACKENDS = COMPARED
+"""The backends that are compared by default; ``sdpa+columns`` is, where it is named."""
 
 NOT_COMPARED = {
     "dropout_p": "what is dropped is random",
     "return_lse": "only outputs and gradients are compared",
-    "fold_bias": "`bound.folding_error(q, k, v)` measures it",
+    "fold_bias": "compare the backend `sdpa+columns`",
 }
 """Keywords of a call that a comparison does not take, and why."""
 

@@ -104,7 +104,7 @@ def _weights(call: Call, backend: str, place: Place) -> Tensor | None:
 def _tokens(call: Call, place: Place) -> dict[str, tuple[Value | None, Value | None]]:
     """Return the ints and bools that a program reads for the query and the key of a place."""
     loads = _token_loads(call, place)
-    request = call.bound().request
+    request = call.bound().spec
     shapes, tensors = inputs.read(loads, call.inputs, request)
     domain = Domain(request.sizes, {**request.tensors, **tensors}, request.device)
     layout, at = _layout(request, shapes), _at(place, domain)

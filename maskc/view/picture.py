@@ -41,7 +41,7 @@ def picture(mask: NDArray[Any], path: str | Path, *, title: str, block: tuple[in
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ModuleNotFoundError:
         message, help = "a picture needs matplotlib", "install it: `pip install 'maskc[view]'`"
-        raise MaskcError("M605", message, help=help) from None
+        raise MaskcError("M606", message, help=help) from None
     kinds = tiles(mask, *block)
     size = _size(mask.shape)
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)

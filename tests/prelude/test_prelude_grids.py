@@ -7,7 +7,7 @@ import torch
 from by_hand import Mask
 
 from maskc.integrations.inputs import tile_order
-from maskc.pipeline import compile_mask
+from maskc.program import compile_mask
 
 Cell = tuple[int, ...]
 
