@@ -24,6 +24,7 @@ from maskc.analysis.key_ranges.ranges import (
     finished,
     intersected,
     joined,
+    number,
     without,
 )
 from maskc.analysis.key_ranges.values import Values
@@ -52,7 +53,7 @@ def key_ranges(mask: Expr, domain: Domain) -> KeyRanges | None:
     """
     batch, heads, q_len, k_len = (domain.extent(which) for which in ROW_INDICES)
     shape = (batch if Dim.BATCH in mask.deps else 1, heads if Dim.HEAD in mask.deps else 1, q_len)
-    if not 0 < np.prod(shape) * k_len or np.prod(shape) > MOST_ROWS or not parts(mask):
+    if not np.prod(shape) * k_len > 0 or np.prod(shape) > MOST_ROWS or not parts(mask):
         return None
     found = _Derivation(domain, k_len).ranges(mask, wanted=True)
     return None if found is None else finished(found, shape, k_len)
@@ -116,7 +117,7 @@ class _Derivation:
     def _ranges(self, expr: Expr, wanted: bool) -> Ranges | None:
         match expr:
             case BoolConst(value):
-                return self._by_row(np.bool_(value is wanted))
+                return self._by_row(np.asarray(value is wanted))
             case Not(arg):
                 return self.ranges(arg, not wanted)
             case And(args) | Or(args):
@@ -142,7 +143,7 @@ class _Derivation:
 
     def _by_row(self, true: Array) -> Ranges:
         """Return all keys for the rows where ``true``, and none for the others."""
-        return (Range(np.int64(0), np.where(true, self.k_len, 0)),)
+        return (Range(number(0), np.where(true, self.k_len, 0)),)
 
     def _by_key(self, expr: Expr, wanted: bool) -> Ranges | None:
         """Return the same keys for every row."""
@@ -168,6 +169,8 @@ class _Derivation:
         key = self.values.total(compared.key)
         if key is None:
             return None
+        key = np.broadcast_to(key, np.broadcast_shapes(key.shape, (1, 1, self.k_len)))
+        query = query.reshape((1,) * (3 - query.ndim) + query.shape)
         if compared.factor == 1:
             return looked_up(compared.relation, key, query)
         return self._scaled(compared.relation, compared.factor, key, query)
@@ -177,17 +180,15 @@ class _Derivation:
         low, past = _ceiling(query, factor), _floor(query, factor) + 1
         match relation:
             case Relation.AT_LEAST:
-                return (Range(low, np.int64(self.k_len)),)
+                return (Range(low, number(self.k_len)),)
             case Relation.AT_MOST:
-                return (Range(np.int64(0), past),)
+                return (Range(number(0), past),)
             case Relation.EQUAL:
                 return (Range(low, past),)
             case Relation.UNEQUAL:
                 return without(Range(low, past), self.k_len)
 
-    def _scaled(
-        self, relation: Relation, factor: int, key: Array, query: Array
-    ) -> Ranges | None:
+    def _scaled(self, relation: Relation, factor: int, key: Array, query: Array) -> Ranges | None:
         """Compare a multiple of the key's side by dividing the query's."""
         match relation:
             case Relation.AT_LEAST:

@@ -55,7 +55,7 @@ class KeyRanges:
     @property
     def has_keys(self) -> Array:
         """Which query rows have a key, bool ``[B | 1, H | 1, Q]``."""
-        found: Array = (self.stop > self.first).any(0)
+        found: Array = np.any(self.stop > self.first, axis=0)
         return found
 
     @property
@@ -65,9 +65,14 @@ class KeyRanges:
         return total
 
 
+def number(value: int) -> Array:
+    """Return an int for all rows."""
+    return np.asarray(value, np.int64)
+
+
 def everything(k_len: int) -> Ranges:
     """Return all keys for each row."""
-    return (Range(np.int64(0), np.int64(k_len)),)
+    return (Range(number(0), number(k_len)),)
 
 
 def intersected(parts: Sequence[Ranges], k_len: int) -> Ranges | None:
@@ -91,7 +96,7 @@ def joined(parts: Sequence[Ranges], k_len: int) -> Ranges | None:
 def without(part: Range, k_len: int) -> Ranges:
     """Return the keys before and after a range; before an empty one are all of them."""
     stop = np.maximum(part.first, part.stop)
-    return Range(np.int64(0), part.first), Range(stop, np.int64(k_len))
+    return Range(number(0), part.first), Range(stop, number(k_len))
 
 
 def tidied(ranges: Ranges, k_len: int) -> list[Range]:
@@ -150,8 +155,14 @@ def _sort(ranges: list[Range]) -> None:
             one, other = ranges[place : place + 2]
             swap = other.first < one.first
             if swap.any():
-                ranges[place] = Range(*(np.where(swap, b, a) for a, b in zip(one, other)))
-                ranges[place + 1] = Range(*(np.where(swap, a, b) for a, b in zip(one, other)))
+                ranges[place] = _chosen(swap, other, one)
+                ranges[place + 1] = _chosen(swap, one, other)
+
+
+def _chosen(where: Array, one: Range, other: Range) -> Range:
+    """Return one range in some rows, the other in the others."""
+    first = np.where(where, one.first, other.first)
+    return Range(first, np.where(where, one.stop, other.stop))
 
 
 def _merge(ranges: list[Range], place: int, k_len: int) -> None:

@@ -64,7 +64,7 @@ class Values:
         parts = [(self._ints(term), factor) for term, factor in form.terms]
         if sum(_reach(x) * abs(factor) for x, factor in parts) + abs(form.constant) > LARGEST:
             return None
-        found: Array = np.int64(form.constant)
+        found: Array = np.asarray(form.constant, np.int64)
         for x, factor in parts:
             found = found + (x if factor == 1 else factor * x)
         return found
@@ -72,11 +72,11 @@ class Values:
     def _of(self, expr: Expr) -> Array:
         match expr:
             case BoolConst(value):
-                return np.bool_(value)
+                return np.asarray(value)
             case IntConst(value):
-                return np.int64(value)
+                return np.asarray(value, np.int64)
             case Size(which):
-                return np.int64(self.domain.sizes[which])
+                return np.asarray(self.domain.sizes[which], np.int64)
             case Index(which):
                 return self._rows(which)
             case Load(_, indices) if expr.type is not Type.FLOAT:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from environments import environments
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from row_programs import dense, domain_of, row_mask, rows_of_case
-from strategies import Words, masks
+from row_programs import dense, rows_of_case
+from strategies import masks
 
 from maskc.analysis.key_ranges.derive import key_ranges
 from maskc.analysis.key_ranges.ranges import MOST, KeyRanges
