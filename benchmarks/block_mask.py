@@ -27,11 +27,12 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 from maskc.analysis.tiles.classify import tile_map
 from maskc.elaborate.module import elaborate
-from maskc.ir.nodes import Expr
+from maskc.ir.nodes import OUT, SCORE, Expr, Module
 from maskc.ir.rows import Layout, Shape, to_rows
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower.flex import block_mask
+from maskc.passes.support.driver import simplify
 from maskc.source import Source
 from maskc.syntax.parse import parse
 
@@ -82,6 +83,11 @@ def documents(length: int, count: int, shuffled: bool) -> Tensors:
     return {"doc": torch.randperm(count, generator=random)[ids] if shuffled else ids}
 
 
+def scattered(length: int, count: int) -> Tensor:
+    """Return the ids of documents whose tokens stand in any order."""
+    return torch.randint(0, count, (length,), generator=torch.Generator().manual_seed(1))
+
+
 def block_table(length: int) -> Tensors:
     """Return a random table of blocks, a fifth of them true."""
     blocks = -(-length // BLOCK)
@@ -118,6 +124,17 @@ def natten_by_hand(length: int, t: Tensors) -> MaskMod:
     def mask_mod(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
         row, column = (q // width).clamp(6, height - 7), (q % width).clamp(6, width - 7)
         return ((row - k // width).abs() <= 6) & ((column - k % width).abs() <= 6)
+
+    return mask_mod
+
+
+def video_by_hand(length: int, t: Tensors) -> MaskMod:
+    """Return neighborhood attention in frames of 48 x 80 tokens."""
+
+    def mask_mod(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        frame = (q // 3840 - k // 3840).abs() <= 2
+        row, column = (q // 80 % 48 - k // 80 % 48).abs() <= 6, (q % 80 - k % 80).abs() <= 6
+        return frame & row & column
 
     return mask_mod
 
@@ -189,6 +206,39 @@ CASES = [
         lambda n, t: lambda b, h, q, k: ((q - k).abs() < 512) & ((q - k) % 4 == 0),
     ),
     Case("NATTEN 2-D", NATTEN, nothing, natten_by_hand),
+    Case(
+        "NATTEN 90 wide",
+        "abs(q // 90 - k // 90) <= 6 & abs(q % 90 - k % 90) <= 6",
+        nothing,
+        lambda n, t: (
+            lambda b, h, q, k: ((q // 90 - k // 90).abs() <= 6) & ((q % 90 - k % 90).abs() <= 6)
+        ),
+    ),
+    Case(
+        "NATTEN of a video",
+        "axis t = {frames}, h = 48, w = 80; abs(q.t - k.t) <= 2 & abs(q.h - k.h) <= 6 "
+        "& abs(q.w - k.w) <= 6",
+        nothing,
+        video_by_hand,
+    ),
+    Case(
+        "shuffled documents",
+        "causal & same_doc",
+        lambda n: {"doc": scattered(n, 9)},
+        lambda n, t: lambda b, h, q, k: (k <= q) & (t["doc"][q] == t["doc"][k]),
+    ),
+    Case(
+        "256 shuffled documents",
+        "causal & same_doc",
+        lambda n: {"doc": scattered(n, 256)},
+        lambda n, t: lambda b, h, q, k: (k <= q) & (t["doc"][q] == t["doc"][k]),
+    ),
+    Case(
+        "EAGLE-3",
+        "causal | (k >= {half} & (k - q) % {half} == 0)",
+        nothing,
+        lambda n, t: lambda b, h, q, k: (k <= q) | ((k >= n // 2) & ((k - q) % (n // 2) == 0)),
+    ),
     Case("block diffusion", DIFFUSION, nothing, diffusion_by_hand),
     Case(
         "block table",
@@ -204,7 +254,10 @@ TABLE_LIMIT = 131072
 def row_program(case: Case, length: int, tensors: Tensors) -> tuple[Expr, Domain]:
     """Return the mask of a case over rows, and its domain."""
     height, width = natten(length)
-    text = case.text.replace("{height}", str(height)).replace("{width}", str(width))
+    numbers = {"height": height, "width": width, "half": length // 2, "frames": -(-length // 3840)}
+    text = case.text
+    for name, number in numbers.items():
+        text = text.replace(f"{{{name}}}", str(number))
     tree, _ = parse(Source(text, case.name))
     elaborated, errors = elaborate(tree, {})
     assert not errors
@@ -215,7 +268,8 @@ def row_program(case: Case, length: int, tensors: Tensors) -> tuple[Expr, Domain
         Sz.KV_LEN: length,
     }
     domain = Domain(sizes, tensors, torch.device("cpu"))
-    return to_rows(elaborated.module.mask, Layout(shapes=shapes)), domain
+    mask = simplify(Module(elaborated.module.mask, SCORE, OUT)).module.mask
+    return to_rows(mask, Layout(shapes=shapes)), domain
 
 
 def contenders(case: Case, length: int) -> dict[str, Callable[[], BlockMask]]:
