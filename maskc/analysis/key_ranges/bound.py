@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from maskc.ir.linear import Linear, linear
 from maskc.ir.nodes import Compare, Expr
-from maskc.ir.types import CompareOp, Dim, Type
+from maskc.ir.operators import CompareOp
+from maskc.ir.types import Dim, Type
 
 
 class Relation(Enum):

@@ -30,8 +30,9 @@ from maskc.analysis.key_ranges.ranges import (
 from maskc.analysis.key_ranges.values import Values
 from maskc.ir.linear import Linear
 from maskc.ir.nodes import And, BoolConst, Call, Compare, Expr, IntConst, Not, Or, Where
+from maskc.ir.operators import CompareOp, Fn
 from maskc.ir.rows import KV_ROW
-from maskc.ir.types import CompareOp, Dim, Fn, Type
+from maskc.ir.types import Dim, Type
 from maskc.ir.vectorize import ROW_INDICES, Domain
 from maskc.passes.booleans.unfold import unfold
 

@@ -30,8 +30,9 @@ from maskc.ir.nodes import (
     Size,
     Where,
 )
-from maskc.ir.types import ArithOp, CompareOp, Dim, Fn, Ix, Type
-from maskc.ir.vectorize import COMPARISONS, Domain, dense
+from maskc.ir.operators import ArithOp, CompareOp, Fn
+from maskc.ir.types import Dim, Ix, Type
+from maskc.ir.vectorize import Domain, dense
 
 LARGEST = 2**62
 """A sum that may leave this is not computed."""
@@ -91,8 +92,8 @@ class Values:
                 return self._compare(op, left, right)
             case Where(cond, then, other) if expr.type is not Type.FLOAT:
                 return np.where(self.of(cond), self.of(then), self.of(other))
-            case Arith(op, left, right) if expr.type is Type.INT and op in _ARITHMETIC:
-                return _ARITHMETIC[op](self._ints(left), self._ints(right))
+            case Arith(op, left, right) if expr.type is Type.INT and op is not ArithOp.POW:
+                return self._arithmetic(op, self._ints(left), self._ints(right))
             case Call(fn, args) if expr.type is Type.INT and fn in _FUNCTIONS:
                 return _FUNCTIONS[fn](*map(self._ints, args))
             case _:
@@ -107,8 +108,15 @@ class Values:
         shape[_DIMENSIONS[which]] = -1
         return np.arange(self.domain.extent(which)).reshape(shape)
 
+    def _arithmetic(self, op: ArithOp, left: Array, right: Array) -> Array:
+        """Return ``left op right``; a divisor of 0 is taken as 1, as ``vectorize`` does."""
+        if op in (ArithOp.FLOORDIV, ArithOp.MOD) and not right.all():
+            right = np.where(right == 0, 1, right)
+        found: Array = op.value.tensor(left, right)
+        return found
+
     def _compare(self, op: CompareOp, left: Expr, right: Expr) -> Array:
-        found: Array = COMPARISONS[op](self.of(left), self.of(right))
+        found: Array = op.value.tensor(self.of(left), self.of(right))
         return found
 
     def _load(self, expr: Load, indices: tuple[Expr, ...]) -> Array:
@@ -152,19 +160,6 @@ def _reach(x: Array) -> int:
     """Return the largest absolute value."""
     return max(-int(x.min()), int(x.max())) if x.size else 0
 
-
-def _floored(op: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
-    """Return a division that takes a divisor of 0 as 1, as ``vectorize`` does."""
-    return lambda left, right: op(left, np.where(right == 0, 1, right) if right.ndim else right)
-
-
-_ARITHMETIC: Mapping[ArithOp, Callable[[Array, Array], Array]] = {
-    ArithOp.ADD: operator.add,
-    ArithOp.SUB: operator.sub,
-    ArithOp.MUL: operator.mul,
-    ArithOp.FLOORDIV: _floored(operator.floordiv),
-    ArithOp.MOD: _floored(operator.mod),
-}
 
 _FUNCTIONS: Mapping[Fn, Callable[..., Array]] = {
     Fn.NEG: operator.neg,

@@ -6,16 +6,16 @@ Compact ones keep only what is read, and share it between rows where that is pos
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
 
 from maskc.analysis.tiles.compact import compact_indices
 from maskc.analysis.tiles.grid import Grid, Pair
 from maskc.analysis.tiles.indices import counts, indices
 from maskc.analysis.tiles.runs import Runs, transposed
 from maskc.analysis.tiles.tile_map import TileMap
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Tables(NamedTuple):
@@ -55,8 +55,6 @@ def block_tables(tile_map: TileMap, compact: bool = False) -> Tables:
 
 def _table(grid: Grid, runs: Runs, blocks: Pair, compact: bool) -> tuple[Tensor, Tensor]:
     """Return the counts and the indices of one table, of ``blocks`` rows and columns."""
-    import torch
-
     shape = grid.batch, grid.heads, *blocks
     count = counts(runs, grid.groups * blocks[0])
     number = torch.from_numpy(count.reshape(shape[:3])).to(grid.device)

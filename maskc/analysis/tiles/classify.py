@@ -23,6 +23,7 @@ from maskc.analysis.tiles.grid import (
     spread,
     sticking_out,
 )
+from maskc.analysis.tiles.id_sets import tiles_of_ids
 from maskc.analysis.tiles.refine import refine, witness
 from maskc.analysis.tiles.tile_map import Found, TileMap
 from maskc.ir.nodes import Expr
@@ -49,7 +50,9 @@ def tile_map(mask: Expr, domain: Domain, block_size: Pair) -> TileMap:
     """
     grid = grid_of(mask, domain, block_size)
     ranges = key_ranges(mask, domain)
-    return searched(mask, domain, grid) if ranges is None else tiles_of_ranges(ranges, grid)
+    if ranges is not None:
+        return tiles_of_ranges(ranges, grid)
+    return tiles_of_ids(mask, domain, grid) or searched(mask, domain, grid)
 
 
 def searched(mask: Expr, domain: Domain, grid: Grid) -> TileMap:

@@ -6,16 +6,14 @@ the same sequence: they read as much of it as their count says.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from maskc.analysis.tiles.indices import indices
 from maskc.analysis.tiles.runs import Array, Runs
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 DECODE_ROWS = 8
 """torch's decode kernels read full tables with the strides of partial ones; they serve at most
@@ -43,8 +41,6 @@ def compact_indices(runs: Runs, count: Array, shape: Shape, device: torch.device
         device: where it is to be.
 
     """
-    import torch
-
     layout = _counting(runs, shape) or _nested(runs, count, shape) or _narrow(runs, count, shape)
     memory = torch.from_numpy(layout.memory.reshape(-1)).to(device)
     strides = shape[1] * layout.group_stride, layout.group_stride, layout.row_stride, 1

@@ -7,7 +7,8 @@ of its row of blocks only.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from maskc.analysis.intervals.evaluate import Cover
 from maskc.analysis.tiles.grid import Tiles, starting_rows
@@ -16,9 +17,6 @@ from maskc.analysis.tiles.runs import spelled_out
 from maskc.analysis.tiles.tile_map import TileMap
 from maskc.ir.nodes import Expr
 from maskc.ir.vectorize import Domain
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def empty_rows(mask: Expr, domain: Domain, tile_map: TileMap) -> Tensor:
@@ -30,8 +28,6 @@ def empty_rows(mask: Expr, domain: Domain, tile_map: TileMap) -> Tensor:
         tile_map: its tiles.
 
     """
-    import torch
-
     grid = tile_map.grid
     if tile_map.ranges is not None:
         return ~torch.from_numpy(tile_map.ranges.has_keys).to(grid.device)
@@ -44,8 +40,6 @@ def empty_rows(mask: Expr, domain: Domain, tile_map: TileMap) -> Tensor:
 
 def _not_covered(tile_map: TileMap) -> Tensor:
     """Return ``[groups, blocks, rows of a block]``, true for rows without a full tile."""
-    import torch
-
     grid = tile_map.grid
     left = torch.ones(grid.groups, grid.blocks[0], dtype=torch.bool, device=grid.device)
     left.view(-1)[torch.from_numpy(tile_map.full.row).to(grid.device)] = False
@@ -54,8 +48,6 @@ def _not_covered(tile_map: TileMap) -> Tensor:
 
 def _try_likely_keys(cover: Cover, tile_map: TileMap, empty: Tensor) -> None:
     """Try the key of the same position, counted from either end, and the first and last key."""
-    import torch
-
     grid = tile_map.grid
     (q_len, k_len), high = grid.lengths, grid.block[0]
     group, block, place = empty.nonzero(as_tuple=True)
@@ -83,8 +75,6 @@ def _look_at_blocks(cover: Cover, tile_map: TileMap, empty: Tensor) -> None:
 
 def _blocks(tile_map: TileMap) -> Tiles:
     """Return the partial blocks one by one."""
-    import torch
-
     grid = tile_map.grid
     row, column = (torch.from_numpy(x).to(grid.device) for x in spelled_out(tile_map.partial))
     return Tiles(row // grid.blocks[0], row % grid.blocks[0], column)

@@ -50,7 +50,9 @@ def _changes(first: Array, stop: Array, grid: Grid) -> tuple[Array, Array, Array
     """
     (q_len, _), (high, wide) = grid.lengths, grid.block
     rows, columns = grid.blocks
-    low, past = (_halves(end.reshape(grid.groups, q_len), wide) for end in (first, stop))
+    shape = grid.batch, grid.heads, q_len
+    low, past = (_halves(np.broadcast_to(end, shape), wide) for end in (first, stop))
+    low, past = low.reshape(grid.groups, q_len), past.reshape(grid.groups, q_len)
     begins = np.empty(low.shape, np.bool_)
     begins[:, 1:] = (low[:, 1:] != low[:, :-1]) | (past[:, 1:] != past[:, :-1])
     begins[:, ::high] = True

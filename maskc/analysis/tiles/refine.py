@@ -7,7 +7,8 @@ the others are evaluated, in chunks of bounded memory.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from maskc.analysis.intervals.domain import Bounds
 from maskc.analysis.intervals.evaluate import Cover
@@ -22,9 +23,6 @@ from maskc.analysis.tiles.grid import (
 )
 from maskc.analysis.tiles.tile_map import Found, Step
 from maskc.ir.vectorize import At, vectorize
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 PARTS = 8
 """A block is cut into at most this many parts a side."""
@@ -50,8 +48,6 @@ def _witness(
     cover: Cover, found: Found, blocks: Tiles, q_rows: list[int], k_rows: list[int]
 ) -> Tiles:
     """Try some rows and keys of each block."""
-    import torch
-
     starts = starting_rows(found.grid, blocks)
     q, k = (
         start[:, None] + torch.tensor(rows, device=start.device)
@@ -109,8 +105,6 @@ def _refine(cover: Cover, found: Found, blocks: Tiles) -> None:
 
 def _parts(found: Found, blocks: Tiles) -> tuple[Bounds, Bounds]:
     """Return the rows ``[T, parts, 1]`` and keys ``[T, 1, parts]`` of the parts of blocks."""
-    import torch
-
     sides = []
     for start, size, length in zip(
         starting_rows(found.grid, blocks), found.grid.block, found.grid.lengths, strict=True
@@ -128,8 +122,6 @@ def _parts(found: Found, blocks: Tiles) -> tuple[Bounds, Bounds]:
 
 def _within(first: Tensor, last: Tensor, size: int) -> Tensor:
     """Return all rows from ``first`` to ``last``; the last is repeated in shorter parts."""
-    import torch
-
     return torch.minimum(each(first, -(-size // PARTS)), last[:, None])
 
 
@@ -147,8 +139,6 @@ def _lattice(size: int) -> list[int]:
 
 def each(start: Tensor, size: int) -> Tensor:
     """Return all of the ``size`` rows from ``start``."""
-    import torch
-
     return start[:, None] + torch.arange(size, device=start.device)
 
 

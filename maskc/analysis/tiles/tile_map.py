@@ -17,6 +17,7 @@ class Step(Enum):
     """What decided a tile."""
 
     KEY_RANGES = "ranges of keys by row"
+    ID_SETS = "the ids of its queries and its keys"
     RANGES = "ranges over the tile"
     WITNESS = "a true and a false point"
     PARTS = "ranges over its parts"
