@@ -22,32 +22,35 @@ class Tables(NamedTuple):
     """The tables of ``torch.nn.attention.flex_attention.BlockMask``, by its constructor's names.
 
     Counts are ``[B, H, rows]``, indices ``[B, H, rows, columns]``, both int32. Entries of a row
-    past its count mean nothing.
+    past its count mean nothing. Only the backward pass reads the ``q`` tables.
     """
 
     kv_num_blocks: Tensor
     kv_indices: Tensor
     full_kv_num_blocks: Tensor
     full_kv_indices: Tensor
-    q_num_blocks: Tensor
-    q_indices: Tensor
-    full_q_num_blocks: Tensor
-    full_q_indices: Tensor
+    q_num_blocks: Tensor | None = None
+    q_indices: Tensor | None = None
+    full_q_num_blocks: Tensor | None = None
+    full_q_indices: Tensor | None = None
 
 
-def block_tables(tile_map: TileMap, compact: bool = False) -> Tables:
-    """Write the eight tables.
+def block_tables(tile_map: TileMap, compact: bool = False, backward: bool = True) -> Tables:
+    """Write the eight tables, or the four by query.
 
     Args:
         tile_map: the tiles of the mask.
         compact: let rows of indices overlap in memory, each only as far from the next as the
             longest row needs; rows that share a sequence of columns are stored as that one.
+        backward: whether to write those by key.
 
     """
-    grid, by_q = tile_map.grid, (tile_map.partial, tile_map.full)
-    by_kv = [transposed(runs, grid.blocks) for runs in by_q]
+    grid, by_q = tile_map.grid, [tile_map.partial, tile_map.full]
+    sides = [(by_q, grid.blocks)]
+    if backward:
+        sides.append(([transposed(runs, grid.blocks) for runs in by_q], grid.blocks[::-1]))
     tables: list[Tensor] = []
-    for lists, blocks in ((by_q, grid.blocks), (by_kv, grid.blocks[::-1])):
+    for lists, blocks in sides:
         for runs in lists:
             tables += _table(grid, runs, blocks, compact)
     return Tables(*tables)
