@@ -1,4 +1,4 @@
-"""Faults planted in ranges, runs, tables and sets of ids, each seen by the property that guards it."""
+"""Faults planted in ranges, runs, tables and sets of ids: each is seen by what guards it."""
 
 from __future__ import annotations
 
