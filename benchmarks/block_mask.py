@@ -90,7 +90,7 @@ def row_program(case: Case, length: int, tensors: Tensors) -> tuple[Expr, Domain
 
 
 def forget() -> None:
-    """Drop the tiles and block masks that maskc keeps from call to call, but not what it defines."""
+    """Drop the tiles and block masks that maskc keeps from call to call."""
     for name, module in list(sys.modules.items()):
         if name.startswith("maskc.blocks") and name != "maskc.blocks.traced":
             for kept in vars(module).values():

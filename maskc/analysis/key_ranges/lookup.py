@@ -75,9 +75,11 @@ def _is_same(a: Array, b: Array) -> bool:
 def _equal(keys: Runs, wanted: Array) -> Ranges | None:
     """Return up to four runs of keys with the wanted values."""
     values, begins = keys
+    ascends = bool((values[1:] > values[:-1]).all())
+    if ascends and wanted is values:
+        return (Range(begins[:-1], begins[1:]),)
     if len(values) > MOST * (int(values.max()) - int(values.min()) + 1):
         return None  # some value has more runs: no need to sort them
-    ascends = bool((values[1:] > values[:-1]).all())
     order = None if ascends else values.argsort(kind="stable")
     ordered = values if order is None else values[order]
     low = np.searchsorted(ordered, wanted, "left")

@@ -77,8 +77,8 @@ def everything(k_len: int) -> Ranges:
 
 def intersected(parts: Sequence[Ranges], k_len: int) -> Ranges | None:
     """Return the keys that lie in all of ``parts``, None if they take too many ranges."""
-    found = everything(k_len)
-    for part in parts:
+    found, *others = parts or [everything(k_len)]
+    for part in others:
         pairs = [_overlap(one, other) for one in found for other in part]
         kept = pairs if len(pairs) == 1 else [pair for pair in pairs if not pair.is_empty()]
         few = _few(tuple(kept), k_len)
@@ -102,13 +102,13 @@ def without(part: Range, k_len: int) -> Ranges:
 def tidied(ranges: Ranges, k_len: int) -> list[Range]:
     """Return ranges within the keys that ascend and neither overlap nor touch.
 
-    One that a row does not have is ``[k_len, k_len)``; one that no row has is left out.
+    One that a row does not have is ``[k_len, k_len)``; of several one that no row has is left out.
     """
     found = [_cropped(one, k_len) for one in ranges]
     _sort(found)
     for place in range(1, len(found)):
         _merge(found, place, k_len)
-    return [one for one in found if not one.is_empty()]
+    return found if len(found) == 1 else [one for one in found if not one.is_empty()]
 
 
 def finished(ranges: Ranges, shape: tuple[int, int, int], k_len: int) -> KeyRanges | None:

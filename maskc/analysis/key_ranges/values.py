@@ -63,7 +63,8 @@ class Values:
             case Linear(((term, 1),), 0):
                 return self.of(term)
         parts = [(self._ints(term), factor) for term, factor in form.terms]
-        if sum(_reach(x) * abs(factor) for x, factor in parts) + abs(form.constant) > LARGEST:
+        reaches = (self._reach(term) * abs(factor) for term, factor in form.terms)
+        if sum(reaches) + abs(form.constant) > LARGEST:
             return None
         found: Array = np.asarray(form.constant, np.int64)
         for x, factor in parts:
@@ -102,6 +103,13 @@ class Values:
     def _ints(self, expr: Expr) -> Array:
         """Return values of 64 bits, so that no sum of narrow inputs leaves their type."""
         return self.of(expr).astype(np.int64, copy=False)
+
+    def _reach(self, expr: Expr) -> int:
+        """Return the largest absolute value."""
+        if isinstance(expr, Index):
+            return self.domain.extent(expr.which)
+        x = self.of(expr)
+        return max(-int(x.min()), int(x.max())) if x.size else 0
 
     def _rows(self, which: Ix) -> Array:
         shape = [1, 1, 1]
@@ -154,11 +162,6 @@ class Values:
         side = 2 if Dim.K in expr.deps else 3
         values: Array = found.squeeze(side).numpy(force=True)
         return values
-
-
-def _reach(x: Array) -> int:
-    """Return the largest absolute value."""
-    return max(-int(x.min()), int(x.max())) if x.size else 0
 
 
 _FUNCTIONS: Mapping[Fn, Callable[..., Array]] = {
