@@ -25,6 +25,7 @@ from maskc.analysis.key_ranges.ranges import (
     intersected,
     joined,
     number,
+    spread,
     without,
 )
 from maskc.analysis.key_ranges.values import Values
@@ -170,8 +171,8 @@ class _Derivation:
         key = self.values.total(compared.key)
         if key is None:
             return None
-        key = np.broadcast_to(key, np.broadcast_shapes(key.shape, (1, 1, self.k_len)))
-        query = query.reshape((1,) * (3 - query.ndim) + query.shape)
+        key, query = (x.reshape((1,) * (3 - x.ndim) + x.shape) for x in (key, query))
+        key = spread(key, (*key.shape[:2], self.k_len))
         if compared.factor == 1:
             return looked_up(compared.relation, key, query)
         return self._scaled(compared.relation, compared.factor, key, query)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maskc.analysis.key_ranges.bound import Relation
-from maskc.analysis.key_ranges.ranges import MOST, Array, Range, Ranges
+from maskc.analysis.key_ranges.ranges import MOST, Array, Range, Ranges, spread
 
 
 class Runs(NamedTuple):
@@ -35,9 +35,10 @@ def looked_up(relation: Relation, keys: Array, queries: Array) -> Ranges | None:
         Ranges, or None if some row takes more than four, or values are in no order.
 
     """
-    lead = np.broadcast_shapes(keys.shape[:-1], queries.shape[:-1])
-    k_rows = np.broadcast_to(keys, (*lead, keys.shape[-1])).reshape(-1, keys.shape[-1])
-    q_rows = np.broadcast_to(queries, (*lead, queries.shape[-1])).reshape(-1, queries.shape[-1])
+    k_lead, q_lead = keys.shape[:-1], queries.shape[:-1]
+    lead = k_lead if k_lead == q_lead else np.broadcast_shapes(k_lead, q_lead)
+    k_rows = spread(keys, (*lead, keys.shape[-1])).reshape(-1, keys.shape[-1])
+    q_rows = spread(queries, (*lead, queries.shape[-1])).reshape(-1, queries.shape[-1])
     found: list[Ranges] = []
     for k_values, q_values in zip(k_rows, q_rows, strict=True):
         ranges = _of_group(relation, k_values, q_values)

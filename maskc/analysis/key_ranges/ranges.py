@@ -70,6 +70,11 @@ def number(value: int) -> Array:
     return np.asarray(value, np.int64)
 
 
+def spread(x: Array, shape: tuple[int, ...]) -> Array:
+    """Return an array in a shape that it broadcasts to; numpy takes its time even for its own."""
+    return x if x.shape == shape else np.broadcast_to(x, shape)
+
+
 def everything(k_len: int) -> Ranges:
     """Return all keys for each row."""
     return (Range(number(0), number(k_len)),)

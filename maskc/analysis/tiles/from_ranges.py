@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskc.analysis.key_ranges.ranges import Array, KeyRanges
+from maskc.analysis.key_ranges.ranges import Array, KeyRanges, spread
 from maskc.analysis.tiles.grid import Grid
 from maskc.analysis.tiles.runs import Runs, merged
 from maskc.analysis.tiles.tile_map import Step, TileMap
@@ -51,13 +51,13 @@ def _changes(first: Array, stop: Array, grid: Grid) -> tuple[Array, Array, Array
     (q_len, _), (high, wide) = grid.lengths, grid.block
     rows, columns = grid.blocks
     shape = grid.batch, grid.heads, q_len
-    low, past = (_halves(np.broadcast_to(end, shape), wide) for end in (first, stop))
-    low, past = low.reshape(grid.groups, q_len), past.reshape(grid.groups, q_len)
+    first, stop = (spread(end, shape).reshape(grid.groups, q_len) for end in (first, stop))
+    low, past = _halves(first, wide), _halves(stop, wide)
     begins = np.empty(low.shape, np.bool_)
     begins[:, 1:] = (low[:, 1:] != low[:, :-1]) | (past[:, 1:] != past[:, :-1])
     begins[:, ::high] = True
     at = np.flatnonzero(begins)
-    weight = np.diff(at, append=low.size)
+    weight = np.concatenate([at[1:], [low.size]]) - at
     group, row = np.divmod(at, q_len)
     line = (group * rows + row // high) * columns
     low, past = low.reshape(-1)[at].astype(np.int64), past.reshape(-1)[at].astype(np.int64)
