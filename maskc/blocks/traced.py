@@ -99,7 +99,8 @@ def _operation() -> Operation:
 
     def tables(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:
         known = _made[number]
-        return list(block_tables(tile_map(known.mask, known.domain(sizes, tensors), known.block)))
+        found = tile_map(known.mask, known.domain(sizes, tensors), known.block)
+        return [table for table in block_tables(found) if table is not None]
 
     def shapes(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:
         known = _made[number]

@@ -61,7 +61,9 @@ def _score_mod(plan: Plan) -> Callable[..., Any] | None:
     return score_mod(plan.facts.score, plan.domain)
 
 
-def block_mask(mask: Expr, domain: Domain, tiles: TileMap, compact: bool) -> BlockMask:
+def block_mask(
+    mask: Expr, domain: Domain, tiles: TileMap, compact: bool, backward: bool = True
+) -> BlockMask:
     """Return the block mask of a mask over rows, from its tiles.
 
     Args:
@@ -69,11 +71,12 @@ def block_mask(mask: Expr, domain: Domain, tiles: TileMap, compact: bool) -> Blo
         domain: what it runs over.
         tiles: its full and partial tiles; B and H are 1 where the mask does not depend on them.
         compact: let the rows of a table overlap where their entries are unused.
+        backward: whether to make the tables that the backward pass reads.
 
     """
     return BlockMask(
         (domain.sizes[Sz.Q_LEN], domain.sizes[Sz.KV_LEN]),
-        **block_tables(tiles, compact)._asdict(),
+        **block_tables(tiles, compact, backward)._asdict(),
         BLOCK_SIZE=tiles.grid.block,
         mask_mod=mask_mod(mask, domain),
     )
