@@ -1,6 +1,7 @@
 """What a user sees when something is wrong; the only place that renders an error.
 
-Codes: M1xx syntax, M2xx types, M3xx names and constants, M4xx binding, M5xx lowering.
+Codes: M1xx syntax, M2xx types, M3xx names and constants, M4xx binding, M5xx lowering, M6xx files,
+M7xx what is legal and almost surely wrong.
 """
 
 from __future__ import annotations
@@ -88,6 +89,12 @@ class LoweringError(MaskcError):
     kind = "lowering"
 
 
+class LoadError(MaskcError):
+    """A file that cannot be read or written, or a key that holds no program."""
+
+    kind = "load"
+
+
 class DenseScoresWarning(UserWarning):
     """FlexAttention keeps the scores of all pairs, where a compiled kernel would keep none."""
 
@@ -100,13 +107,18 @@ def render(error: MaskcError) -> str:
     lines += [f"    = note: {_cut(note)}" for note in error.notes]
     if error.help is not None:
         lines.append(f"    = help: {_cut(error.help)}")
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """Return "did you mean ...?" for the known name closest to ``name``, or None."""
     close = difflib.get_close_matches(name, list(islice(known, _MOST_NAMES)), n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else None
+
+
+def printable(text: str) -> str:
+    """Return a text that can be encoded; a path may hold bytes that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 _WIDEST_LINE = 120

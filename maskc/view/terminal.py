@@ -1,12 +1,82 @@
-"""What the command prints: tables, and errors in colour."""
+"""What the command prints: text, tables, and errors in colour.
+
+Output that cannot be written, to a full disk or to a pipe that nobody reads, is an error as any.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+from maskc.errors import LoadError, MaskcError, printable, render
+from maskc.files.read import reason
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def say(text: str, nl: bool = True) -> None:
+    """Print a text.
+
+    Raises:
+        LoadError: the output cannot be written.
+
+    """
+    from click import echo
+
+    with _output():
+        echo(printable(text), nl=nl)
+
+
+def report(error: MaskcError, gap: bool = False) -> None:
+    """Print an error where errors go, with a ``gap`` before what follows.
+
+    Nobody can be told where that fails.
+    """
+    from click import echo
+
+    with suppress(OSError):
+        echo(coloured(render(error)) + "\n" * gap, err=True)
+
+
+@contextmanager
+def console() -> Iterator[Console]:
+    """Give the console for tables and colours.
+
+    Raises:
+        LoadError: the output cannot be written.
+
+    """
+    from rich.console import Console
+
+    class Strict(Console):
+        """A console that says when nobody reads."""
+
+        def on_broken_pipe(self) -> None:
+            raise
+
+    with _output():
+        yield Strict()
+
+
+@contextmanager
+def _output() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        _discard_output()
+        raise LoadError("M605", f"cannot write the output: {reason(error)}") from None
+
+
+def _discard_output() -> None:
+    """Drop what is still to be written, or the interpreter tries again when it ends."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def print_table(
