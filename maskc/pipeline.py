@@ -54,7 +54,7 @@ def compile_recipe(recipe: Recipe) -> Program:
     tree, errors = parse(recipe.source)
     is_open = open_layer(tree, recipe.values)
     constants = recipe.values if is_open is None else {**recipe.values, LAYER: 0}
-    elaborated, more = elaborate(tree, constants, recipe.libraries)
+    elaborated, more = elaborate(tree, constants, recipe.libraries, assumed=is_open is not None)
     raise_first([*errors, *more])
     laws = AT_EVERY_PAIR if recipe.empty_rows == "all" else WHOLE
     simplified = simplify(elaborated.module, laws=laws)

@@ -63,6 +63,7 @@ def elaborate(
     constants: Mapping[str, Constant],
     libraries: Sequence[Source] = (),
     placeholders: bool = False,
+    assumed: bool = False,
 ) -> tuple[Elaborated, list[MaskcError]]:
     """Give a program its meaning.
 
@@ -71,6 +72,7 @@ def elaborate(
         constants: values of its params and sizes of its axes.
         libraries: definitions to use beside the prelude's, later ones over earlier ones.
         placeholders: take 1 for a param without a value instead of reporting it.
+        assumed: some of the constants are placeholders.
 
     Returns:
         The module, and an error for every statement that has none.
@@ -79,6 +81,7 @@ def elaborate(
     outer = scope_of(tuple(libraries))
     report = Report(tree.lost)
     declarations = Declarations(Scope("program", outer), report, constants, placeholders)
+    declarations.expander.assumed = assumed
     work = _Statements(declarations, report)
     declarations.declare(tree.statements)
     for statement in tree.statements:

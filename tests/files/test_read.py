@@ -39,7 +39,7 @@ print(json.dumps([told, seconds, peak / 1024]))
 HOSTILE = {
     "merges.yaml": (MERGES + "mask: causal\n", "merges copy more than 10000 keys"),
     "self.yaml": ("a: &a {<<: *a}\n", "nested too deeply"),
-    "deep.yaml": ("mask: " + "[" * 50_000, "nested too deeply\n --> deep.yaml:1:108"),
+    "deep.yaml": ("mask: " + "[" * 50_000, "nested too deeply\n --> deep.yaml:1:107"),
     "timestamp.yaml": ("mask: !!timestamp foo\n", "no `timestamp`\n --> timestamp.yaml:1:7"),
     "bool.yaml": ("mask: !!bool foo\n", "the value is no `bool`\n --> bool.yaml:1:7"),
     "int.yaml": ("mask: !!int ''\n", "the value is no `int`\n --> int.yaml:1:7"),
