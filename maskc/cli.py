@@ -23,7 +23,7 @@ try:
     import click
 
     from maskc import arguments
-    from maskc.view.terminal import console, report, say
+    from maskc.view.terminal import console, report, say, warnings_reported
 except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
 
@@ -37,7 +37,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with warnings_reported():
+                return super().invoke(ctx)
         except MaskcError as error:
             report(error)
             ctx.exit(1)
@@ -64,12 +65,13 @@ def main() -> None:
     show_default=True,
     help="A key whose text is a program, where a whole config file is checked.",
 )
-def check(programs: tuple[str, ...], keys: tuple[str, ...]) -> None:
-    """Print every error of the programs.
+@click.option("--strict", is_flag=True, help="Exit with 1 for a warning too.")
+def check(programs: tuple[str, ...], keys: tuple[str, ...], strict: bool) -> None:
+    """Print every error and warning of the programs.
 
     A folder stands for all programs in it, and a config file for its texts under the keys.
     """
-    results = [fine for program in programs for fine in _check_all(program, keys)]
+    results = [fine for program in programs for fine in _check_all(program, keys, strict)]
     if not all(results):
         if len(results) > 1:
             wrong = results.count(False)
@@ -302,28 +304,32 @@ def emit(
     say(f"wrote {output}")
 
 
-def _check_all(ref: str, keys: tuple[str, ...]) -> list[bool]:
+def _check_all(ref: str, keys: tuple[str, ...], strict: bool) -> list[bool]:
     """Check what a reference stands for; tell of each program whether it is fine."""
     found = list(programs_of(ref, keys))
     if not found:
         say(f"{ref}: no program under {' or '.join(keys)}")
-    return [_fails(one) if isinstance(one, MaskcError) else _check(one) for one in found]
+    return [_fails(one) if isinstance(one, MaskcError) else _check(one, strict) for one in found]
 
 
-def _check(ref: str) -> bool:
-    """Print the errors of one program, or that it is fine."""
+def _check(ref: str, strict: bool) -> bool:
+    """Print the errors and the warnings of one program, or that it is fine."""
     from maskc.checking import check as errors_of
+    from maskc.mistakes import mistakes_of
 
     try:
         located = read(ref)
         errors = errors_of(located.source, located.libraries)
+        warned = [] if errors else mistakes_of(located.source, located.libraries)
     except MaskcError as unreadable:
-        errors = [unreadable]
+        errors, warned = [unreadable], []
     for error in errors:
         report(error, gap=True)
-    if not errors:
+    for mistake in warned:
+        report(mistake, gap=True)
+    if not errors and not warned:
         say(f"{ref}: fine")
-    return not errors
+    return not errors and not (strict and warned)
 
 
 def _format(path: Path, only_check: bool) -> bool:

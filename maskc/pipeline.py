@@ -11,9 +11,10 @@ from maskc.checking import raise_first
 from maskc.compiled import Recipe, keyed
 from maskc.elaborate.module import Constant, elaborate
 from maskc.elaborate.open_layer import LAYER, open_layer
-from maskc.errors import LoweringError, MaskNameError, MaskSyntaxError, did_you_mean
+from maskc.errors import LoweringError, MaskNameError, MaskSyntaxError, did_you_mean, warn
 from maskc.ir.nodes import Expr
 from maskc.loading import Paths, read, read_libraries
+from maskc.mistakes import mistakes
 from maskc.passes.support.driver import AT_EVERY_PAIR, WHOLE, simplify
 from maskc.program import Program
 from maskc.source import Source
@@ -59,6 +60,8 @@ def compile_recipe(recipe: Recipe) -> Program:
     laws = AT_EVERY_PAIR if recipe.empty_rows == "all" else WHOLE
     simplified = simplify(elaborated.module, laws=laws)
     _check_hidden(simplified.module.score, recipe.empty_rows)
+    for mistake in mistakes(elaborated, simplified.module):
+        warn(mistake)
     return Program(elaborated, simplified, recipe, is_open)
 
 

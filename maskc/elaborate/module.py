@@ -49,13 +49,15 @@ class Elaborated:
     """A typed module and what was declared on the way.
 
     ``inputs`` are those that the module reads or its text declares; ``params`` the compile-time
-    constants and axis sizes in use; ``hidden`` tells which prelude names the text hides.
+    constants and axis sizes in use; ``hidden`` tells which prelude names the text hides;
+    ``assumed`` whether some constants are placeholders.
     """
 
     module: Module
     inputs: tuple[DeclaredInput, ...]
     params: Mapping[str, Constant]
     hidden: tuple[str, ...]
+    assumed: bool = False
 
 
 def elaborate(
@@ -122,7 +124,8 @@ class _Statements:
             if name not in read
         ]
         params, hidden = self.declarations.params, self.declarations.hidden
-        return Elaborated(module, tuple(listed), dict(params), tuple(hidden))
+        assumed = self.declarations.expander.assumed
+        return Elaborated(module, tuple(listed), dict(params), tuple(hidden), assumed)
 
     def _assign(self, target: ast.Identifier, node: ast.Expr) -> None:
         expr = self.declarations.expander.expr(node, self.declarations.scope)

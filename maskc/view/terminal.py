@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from maskc.errors import LoadError, MaskcError, printable, render
+from maskc.errors import LoadError, MaskcError, MaskcWarning, printable, render
 from maskc.files.read import reason
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def say(text: str, nl: bool = True) -> None:
         echo(printable(text), nl=nl)
 
 
-def report(error: MaskcError, gap: bool = False) -> None:
+def report(error: MaskcError | MaskcWarning, gap: bool = False) -> None:
     """Print an error where errors go, with a ``gap`` before what follows.
 
     Nobody can be told where that fails.
@@ -40,6 +41,22 @@ def report(error: MaskcError, gap: bool = False) -> None:
 
     with suppress(OSError):
         echo(coloured(render(error)) + "\n" * gap, err=True)
+
+
+@contextmanager
+def warnings_reported() -> Iterator[None]:
+    """Print maskc's warnings as its errors are printed."""
+    show = warnings.showwarning
+
+    def report_or_show(message: Warning | str, *place: Any, **more: Any) -> None:
+        if isinstance(message, MaskcWarning):
+            report(message, gap=True)
+        else:
+            show(message, *place, **more)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = report_or_show
+        yield
 
 
 @contextmanager
@@ -100,10 +117,11 @@ def coloured(rendered: str) -> str:
 
     head, *rest = rendered.splitlines()
     code, colon, message = head.partition(":")
-    lines = [style(code, fg="red", bold=True) + style(colon + message, bold=True)]
+    colour = "yellow" if code.startswith("warning") else "red"
+    lines = [style(code, fg=colour, bold=True) + style(colon + message, bold=True)]
     for line in rest:
         if set(line.partition("|")[2].strip()) == {"^"}:
-            lines.append(style(line, fg="red"))
+            lines.append(style(line, fg=colour))
         elif line.lstrip().startswith("= help:"):
             lines.append(style(line, fg="cyan"))
         else:
