@@ -315,6 +315,7 @@ def _check_all(ref: str, keys: tuple[str, ...], strict: bool) -> list[bool]:
 def _check(ref: str, strict: bool) -> bool:
     """Print the errors and the warnings of one program, or that it is fine."""
     from maskc.checking import check as errors_of
+    from maskc.libraries import naming_library
     from maskc.mistakes import mistakes_of
 
     try:
@@ -324,7 +325,7 @@ def _check(ref: str, strict: bool) -> bool:
     except MaskcError as unreadable:
         errors, warned = [unreadable], []
     for error in errors:
-        report(error, gap=True)
+        report(naming_library(error), gap=True)
     for mistake in warned:
         report(mistake, gap=True)
     if not errors and not warned:

@@ -156,8 +156,13 @@ def render(error: MaskcError | MaskcWarning) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """Return "did you mean ...?" for the known name closest to ``name``, or None."""
-    close = difflib.get_close_matches(name, list(islice(known, _MOST_NAMES)), n=1, cutoff=0.6)
+    """Return "did you mean ...?" for the known name closest to ``name``, or None.
+
+    That is one spelled alike, or one of several words of which ``name`` is one.
+    """
+    names = list(islice(known, _MOST_NAMES))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    close = close or sorted((one for one in names if name in one.split("_")), key=len)
     return f"did you mean `{close[0]}`?" if close else None
 
 

@@ -13,6 +13,7 @@ from maskc.elaborate.module import Constant, elaborate
 from maskc.elaborate.open_layer import LAYER, open_layer
 from maskc.errors import LoweringError, MaskNameError, MaskSyntaxError, did_you_mean, warn
 from maskc.ir.nodes import Expr
+from maskc.libraries import naming_library
 from maskc.loading import Paths, read, read_libraries
 from maskc.mistakes import mistakes
 from maskc.passes.support.driver import AT_EVERY_PAIR, WHOLE, simplify
@@ -92,7 +93,10 @@ def load(
     """
     located = read(str(ref))
     libraries = (*located.libraries, *read_libraries(library))
-    return compile_recipe(Recipe(located.source, keyed(constants), empty_rows, libraries))
+    try:
+        return compile_recipe(Recipe(located.source, keyed(constants), empty_rows, libraries))
+    except MaskNameError as error:
+        raise naming_library(error) from None
 
 
 def _check_policy(empty_rows: str) -> None:

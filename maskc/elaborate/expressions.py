@@ -90,7 +90,7 @@ class Expander:
                 return  # it takes names of axes, and says so itself
             case ast.Call(function):
                 if scope.find(function.text) is None and function.text not in names.LANGUAGE:
-                    yield unknown_function(function, scope)
+                    yield unknown_function(node, scope)
             case ast.Subscript(base):
                 if scope.find(base.text) is None and base.text not in names.LANGUAGE:
                     yield unknown_name(base.text, base.span, scope)
@@ -268,7 +268,7 @@ class Expander:
                 positional, named = self._arguments(node, scope)
                 return self._function(name, positional, named, node)
             case None if name not in names.LANGUAGE:
-                raise unknown_function(node.function, scope)
+                raise unknown_function(node, scope)
             case _:
                 help = f"it takes no arguments: write `{name}`"
                 raise MaskTypeError("M213", f"`{name}` is not a function", node.span, help)
