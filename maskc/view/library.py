@@ -52,7 +52,7 @@ def entries() -> list[Entry]:
 def functions() -> list[Entry]:
     """Return the functions of the language, in the order of their table."""
     listed = [fn.value for fn in FUNCTIONS.values()]
-    return [Entry("Functions", entry.name, entry.form, "", entry.doc) for entry in listed]
+    return [Entry("Functions", one.name, one.form, one.form, "", one.doc) for one in listed]
 
 
 def print_library(console: Console, names: tuple[str, ...] = ()) -> None:
