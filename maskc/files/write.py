@@ -38,21 +38,21 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     """
     try:
-        target = Path(os.path.realpath(path))
-        before = _found(target)
+        before = _found(path)
         if before is None or stat.S_ISREG(before.st_mode):
-            _replace(target, data, before)
+            _replace(Path(os.path.realpath(path)), data, before)
         else:
-            _stream(target, data)
+            _stream(path, data)
     except (OSError, ValueError) as error:
         help = None if path.parent.is_dir() else f"make the folder first: `{path.parent}`"
         message = f"cannot write `{path}`: {reason(error)}"
         raise LoadError("M605", message, help=help) from None
 
 
-def _found(target: Path) -> os.stat_result | None:
+def _found(path: Path) -> os.stat_result | None:
+    """Return what a path leads to, None if there is nothing."""
     try:
-        return os.stat(target)
+        return os.stat(path)
     except FileNotFoundError:
         return None
 
