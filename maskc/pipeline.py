@@ -9,8 +9,9 @@ from maskc.checking import raise_first
 from maskc.compiled import EMPTY_ROWS, Compiled, Recipe
 from maskc.elaborate.module import elaborate
 from maskc.elaborate.open_layer import LAYER, open_layer
-from maskc.errors import LoweringError, MaskNameError, did_you_mean
+from maskc.errors import LoweringError, MaskNameError, did_you_mean, warn
 from maskc.ir.nodes import Expr
+from maskc.mistakes import mistakes
 from maskc.passes.support.driver import AT_EVERY_PAIR, WHOLE, simplify
 from maskc.syntax.parse import parse
 
@@ -26,11 +27,13 @@ def compile_recipe(recipe: Recipe) -> Compiled:
     tree, errors = parse(recipe.source)
     is_open = open_layer(tree, recipe.values)
     constants = recipe.values if is_open is None else {**recipe.values, LAYER: 0}
-    typed, more = elaborate(tree, constants, recipe.libraries)
+    typed, more = elaborate(tree, constants, recipe.libraries, assumed=is_open is not None)
     raise_first([*errors, *more])
     laws = AT_EVERY_PAIR if recipe.empty_rows == "all" else WHOLE
     simple = simplify(typed.module, laws=laws)
     _check_hidden(simple.module.score, recipe.empty_rows)
+    for mistake in mistakes(typed, simple.module):
+        warn(mistake)
     params = MappingProxyType(dict(typed.params))
     return Compiled(
         recipe=recipe,

@@ -11,7 +11,8 @@ from weakref import WeakValueDictionary
 from maskc.compiled import Compiled, Recipe, keyed
 from maskc.elaborate.module import Constant
 from maskc.elaborate.open_layer import LAYER
-from maskc.errors import MaskSyntaxError
+from maskc.errors import MaskNameError, MaskSyntaxError
+from maskc.libraries import naming_library
 from maskc.loading import Paths, read, read_libraries
 from maskc.pipeline import compile_recipe
 from maskc.source import Source
@@ -78,7 +79,10 @@ def load(
     """
     located = read(str(ref))
     libraries = (*located.libraries, *read_libraries(library))
-    return from_recipe(Recipe(located.source, keyed(constants), empty_rows, libraries))
+    try:
+        return from_recipe(Recipe(located.source, keyed(constants), empty_rows, libraries))
+    except MaskNameError as error:
+        raise naming_library(error) from None
 
 
 @lru_cache(maxsize=1024)

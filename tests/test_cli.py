@@ -118,7 +118,12 @@ def test_equiv_exits_with_0_only_if_it_is_proved(second: str, code: int, told: s
 def test_list_prints_the_standard_library() -> None:
     result = run("list")
     assert result.exit_code == 0
-    for text in ("causal = k <= q", "window(n) = abs(q - k) < n", "doc: int", "relpos(h, w, ...)"):
+    for text in (
+        "causal = k <= q",
+        "window(n: int >= 1) = abs(q - k) < n",
+        "doc: int",
+        "relpos(h, w, ...)",
+    ):
         assert text in result.stdout
     some = run("list", "window").stdout
     assert some.count("window(") == 2
