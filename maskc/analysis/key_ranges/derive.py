@@ -28,7 +28,7 @@ from maskc.analysis.key_ranges.ranges import (
     spread,
     without,
 )
-from maskc.analysis.key_ranges.values import Values
+from maskc.analysis.key_ranges.values import LARGEST, Values
 from maskc.ir.linear import Linear
 from maskc.ir.nodes import And, BoolConst, Call, Compare, Expr, IntConst, Not, Or, Where
 from maskc.ir.operators import CompareOp, Fn
@@ -138,10 +138,34 @@ class _Derivation:
         found = []
         for arg in args:
             ranges = self.ranges(arg, wanted)
+            if ranges is None and all_must:
+                ranges = self._equal_where(self._alive(args, wanted), arg, wanted)
             if ranges is None:
                 return None
             found.append(ranges)
         return (intersected if all_must else joined)(found, self.k_len)
+
+    def _alive(self, args: tuple[Expr, ...], wanted: bool) -> Array:
+        """Return which rows have a key as far as those of ``args`` tell that do not read it."""
+        alive = np.ones((1, 1, 1), np.bool_)
+        for arg in args:
+            if Dim.K not in arg.deps:
+                alive = alive & (self.values.of(arg) == wanted)
+        return alive
+
+    def _equal_where(self, alive: Array, arg: Expr, wanted: bool) -> Ranges | None:
+        """Return the keys with the ids of the rows that are alive, none for the others.
+
+        An id that stands for none may lie all over the keys: ``image[q] == image[k]`` is a range
+        only where ``image[q] >= 0``.
+        """
+        compared = bound(arg, wanted) if Dim.Q | Dim.K in arg.deps else None
+        if compared is None or compared.relation is not Relation.EQUAL or alive.all():
+            return None
+        query, key = self.values.total(compared.query), self.values.total(compared.key)
+        if query is None or key is None or compared.factor != 1 or key.max() >= LARGEST:
+            return None
+        return self._found(Relation.EQUAL, key, np.where(alive, query, key.max() + np.int64(1)))
 
     def _by_row(self, true: Array) -> Ranges:
         """Return all keys for the rows where ``true``, and none for the others."""
@@ -171,10 +195,8 @@ class _Derivation:
         key = self.values.total(compared.key)
         if key is None:
             return None
-        key, query = (x.reshape((1,) * (3 - x.ndim) + x.shape) for x in (key, query))
-        key = spread(key, (*key.shape[:2], self.k_len))
         if compared.factor == 1:
-            return looked_up(compared.relation, key, query)
+            return self._found(compared.relation, key, query)
         return self._scaled(compared.relation, compared.factor, key, query)
 
     def _affine(self, relation: Relation, factor: int, query: Array) -> Ranges:
@@ -194,16 +216,21 @@ class _Derivation:
         """Compare a multiple of the key's side by dividing the query's."""
         match relation:
             case Relation.AT_LEAST:
-                return looked_up(relation, key, _ceiling(query, factor))
+                return self._found(relation, key, _ceiling(query, factor))
             case Relation.AT_MOST:
-                return looked_up(relation, key, _floor(query, factor))
+                return self._found(relation, key, _floor(query, factor))
             case Relation.EQUAL | Relation.UNEQUAL:
                 quotient = _floor(query, factor)
-                found = looked_up(relation, key, quotient)
+                found = self._found(relation, key, quotient)
                 whole = self._by_row(quotient * factor == query)
                 if found is None or relation is Relation.EQUAL:
                     return None if found is None else intersected([found, whole], self.k_len)
                 return joined([found, self._by_row(quotient * factor != query)], self.k_len)
+
+    def _found(self, relation: Relation, key: Array, query: Array) -> Ranges | None:
+        """Look up the keys that stand in a relation to each query row."""
+        key, query = (x.reshape((1,) * (3 - x.ndim) + x.shape) for x in (key, query))
+        return looked_up(relation, spread(key, (*key.shape[:2], self.k_len)), query)
 
 
 def _floor(x: Array, divisor: int) -> Array:

@@ -16,7 +16,7 @@ from maskc.analysis.tiles.runs import Runs, merged
 class Step(Enum):
     """What decided a tile."""
 
-    KEY_RANGES = "ranges of keys by row"
+    KEY_RANGES = "the ranges of keys of its rows"
     ID_SETS = "the ids of its queries and its keys"
     RANGES = "ranges over the tile"
     WITNESS = "a true and a false point"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from profiles import examples
 
 from maskc.analysis.key_ranges.bound import Relation
 from maskc.analysis.key_ranges.lookup import looked_up
@@ -42,7 +43,7 @@ def key_values(draw: DrawFn, length: int) -> list[int]:
             return values
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.data(), st.sampled_from(Relation), st.integers(1, 3), st.integers(1, 12), st.integers(1, 8)
 )

@@ -9,6 +9,7 @@ import torch
 from environments import Case, environments
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from row_programs import domain_of, row_mask, rows_of_case
 from strategies import masks
 from test_block_tables import assert_same, expected
@@ -37,7 +38,7 @@ def assert_tiles(mask: Expr, domain: Domain, block: tuple[int, int]) -> bool:
     return True
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.data(), masks(depth=1), st.tuples(*[st.sampled_from([1, 2, 3, 5])] * 2), st.booleans())
 def test_beside_any_mask(
     data: st.DataObject, mask: Expr, block: tuple[int, int], positions: bool

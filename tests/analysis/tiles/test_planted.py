@@ -19,7 +19,7 @@ from maskc.analysis.key_ranges.ranges import Range
 from maskc.analysis.tiles import compact, from_ranges, id_sets, runs
 
 sys.path.append(str(Path(__file__).parents[1] / "key_ranges"))
-import test_key_ranges
+import test_derive
 import test_lookup
 
 pytestmark = pytest.mark.planted
@@ -47,34 +47,34 @@ def any_rows_are_nested(runs: Any, count: Any, shape: Any) -> Any:
 
 
 FAULTS: list[tuple[str, Any, str, Any, Callable[[], None]]] = [
-    ("a bound off by one", derive, "bound", off_by_one, test_key_ranges.test_drawn),
+    ("a bound off by one", derive, "bound", off_by_one, test_derive.test_drawn),
     (
         "an and that forgets where one ends",
         ranges,
         "_overlap",
         lambda one, other: Range(np.maximum(one.first, other.first), one.stop),
-        test_key_ranges.test_drawn,
+        test_derive.test_drawn,
     ),
     (
         "ranges that overlap stay",
         ranges,
         "_merge",
         lambda found, place, k_len: None,
-        test_key_ranges.test_drawn,
+        test_derive.test_drawn,
     ),
     (
         "ranges in any order",
         ranges,
         "_sort",
         lambda found: None,
-        test_key_ranges.test_drawn,
+        test_derive.test_drawn,
     ),
     (
         "ranges beyond the keys",
         ranges,
         "_cropped",
         lambda one, k_len: one,
-        test_key_ranges.test_drawn,
+        test_derive.test_drawn,
     ),
     (
         "the first equal key alone",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from environments import environments
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from row_programs import dense, rows_of_case
+from profiles import examples
+from row_programs import dense, domain_of, row_mask, rows_of_case
 from strategies import masks
 
 from maskc.analysis.key_ranges.derive import key_ranges
@@ -47,7 +49,7 @@ def assert_tidy(found: KeyRanges) -> None:
             assert (found.stop[before][both] < found.first[place][both]).all()
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.data(), st.one_of(masks(depth=1), masks(depth=2), masks()), st.booleans())
 def test_drawn(data: st.DataObject, mask: Expr, positions: bool) -> None:
     case = data.draw(environments(mask, positions=positions, pairs=True))
@@ -58,3 +60,41 @@ def test_drawn(data: st.DataObject, mask: Expr, positions: bool) -> None:
     if found is not None:
         matrix = case.matrix(mask)
         assert torch.equal(spelled_out(found).expand_as(matrix), matrix)
+
+
+RANGES = [
+    ("causal & (sinks(3) | window(9))", 2),
+    ("!causal | same_doc", 2),
+    ("k % 50 < 20 & causal", 4),
+    ("k % 50 // 10 == q % 50 // 10 & k < 100", 2),
+    ("causal & same_doc == (k < 30)", 3),
+    ("3 * k <= 2 * q + 5 & 2 * k != q", 2),
+    ("where(q < 60, chunked(16), k // 7 > q // 9)", 1),
+    ("causal | (image[q] == image[k] & image[q] >= 0)", 2),
+]
+
+
+@pytest.mark.parametrize(("text", "most"), RANGES)
+def test_what_has_ranges(text: str, most: int) -> None:
+    """That there are ranges matters: an analysis that finds none would be right as well."""
+    row = torch.arange(170)
+    image = torch.where(row % 40 < 13, row // 40, -1)
+    domain = domain_of(170, 150, doc=(row // 30 - 2) ** 3 * -1, image=image)
+    mask = row_mask("input image: int; " * ("image" in text) + text, domain)
+    found = key_ranges(mask, domain)
+    assert found is not None
+    assert len(found.first) <= most
+    assert assert_ranges(mask, domain)
+
+
+@pytest.mark.parametrize("text", ["(q - k) % 3 == 0", "causal & k % 7 == 0", "q * k < 90"])
+def test_what_has_none(text: str) -> None:
+    domain = domain_of(170, 150)
+    assert key_ranges(row_mask(text, domain), domain) is None
+
+
+def test_sums_that_64_bits_may_not_hold() -> None:
+    far = torch.tensor([2**62, -(2**62), 5])
+    domain = domain_of(3, 3, far=far)
+    mask = row_mask("input far: int; 4 * k + far[q] + far[q] < far[k] + far[k]", domain)
+    assert key_ranges(mask, domain) is None
