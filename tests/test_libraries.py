@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from maskc.errors import MaskcError
-from maskc.pipeline import load
+from maskc.program import load
 
 click_testing = pytest.importorskip("click.testing")
 main = pytest.importorskip("maskc.cli").main

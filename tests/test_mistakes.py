@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from maskc.errors import MaskcWarning
 from maskc.loading import read
 from maskc.mistakes import mistakes_of
-from maskc.pipeline import compile_mask, compile_recipe
+from maskc.program import compile_mask, from_recipe
 from maskc.source import Source
 from maskc.view.library import entries
 
@@ -53,7 +53,7 @@ def run(*arguments: str) -> click_testing.Result:
 
 @pytest.fixture(autouse=True)
 def _cold() -> None:
-    compile_recipe.cache_clear()
+    from_recipe.cache_clear()
 
 
 @pytest.mark.parametrize(("text", "rendered"), WRONG.items())

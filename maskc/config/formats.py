@@ -10,14 +10,12 @@ import re
 import tomllib
 from typing import Any
 
+from maskc.config.malformed import MOST_LEVELS, malformed, place_of, sign
 from maskc.config.strings import JSON, TOML
 from maskc.errors import LoadError
 from maskc.source import Source, Span
 
 SUFFIXES = ("toml", "yaml", "yml", "json")
-
-MOST_LEVELS = 100
-"""Of tables and lists within each other, and parts of a dotted key."""
 
 
 def parse(source: Source, suffix: str) -> Any:
@@ -72,28 +70,11 @@ def _yaml(source: Source) -> Any:
     return yaml_loader.load(source)
 
 
-def malformed(language: str, reason: str, place: Span | None) -> LoadError:
-    """Return the error of a file that is not of its format."""
-    reason = reason[:1].lower() + reason[1:]
-    return LoadError("M602", f"the file is not {language}: {reason}", place)
-
-
-def place_of(source: Source, line: int, column: int) -> Span:
-    """Return the character at a line and a column, both from 1."""
-    lines = source.text.split("\n")
-    return _sign(source, sum(len(before) + 1 for before in lines[: line - 1]) + column - 1)
-
-
-def _sign(source: Source, start: int) -> Span:
-    start = min(start, len(source.text))
-    return Span(source, start, start + 1)
-
-
 def _check_keys(source: Source) -> None:
     """Refuse a key of very many parts, which the parser of TOML reads in quadratic time."""
     if (found := _LONG_KEY.search(_blanked(source, TOML))) is not None:
         reason = f"a key has more than {MOST_LEVELS} parts"
-        raise malformed("TOML", reason, _sign(source, found.start()))
+        raise malformed("TOML", reason, sign(source, found.start()))
 
 
 def _excessive(
@@ -105,7 +86,7 @@ def _excessive(
         return malformed(language, "nested too deeply", _deep(source, text))
     long = _LONG_INT.search(text)
     reason = str(error) if long is None else f"an int has {len(long[0])} digits"
-    return malformed(language, reason, None if long is None else _sign(source, long.start()))
+    return malformed(language, reason, None if long is None else sign(source, long.start()))
 
 
 def _blanked(source: Source, strings: re.Pattern[str]) -> str:
@@ -119,7 +100,7 @@ def _deep(source: Source, text: str) -> Span | None:
     for found in _BRACKET.finditer(text):
         level += 1 if found[0] in "[{" else -1
         if level > MOST_LEVELS:
-            return _sign(source, found.start())
+            return sign(source, found.start())
     return None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from maskc.config.formats import MOST_LEVELS, malformed, place_of
+from maskc.config.malformed import MOST_LEVELS, malformed, place_of
 from maskc.source import Source, Span
 
 MOST_MERGED = 10_000

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from maskc.checking import check
 from maskc.elaborate.module import prelude
 from maskc.elaborate.scope import Macro, Overloads
-from maskc.pipeline import compile_mask
+from maskc.program import compile_mask
 from maskc.source import Source
 
 COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
