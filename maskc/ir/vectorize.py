@@ -230,6 +230,8 @@ def function(fn: Fn, args: Sequence[Operand]) -> Operand:
         case _ if fn.value.gives is Gives.ROUNDED:
             is_float = first.is_floating_point()
             return to_int(_on_tensors(fn)(first)) if is_float else first.to(torch.int64)
+        case _ if fn.value.gives is Gives.FLOAT:
+            return _on_tensors(fn)(*map(to_float, args))
         case _:
             return _on_tensors(fn)(*args)
 
