@@ -286,6 +286,14 @@ class Fn(Named):
         shape=Rises(),
         tame_from=EVERYWHERE,
     )
+    SOFTPLUS = Function(
+        "softplus",
+        "log(1 + exp(x)), exact for large x; -softplus(-x) is log(sigmoid(x))",
+        lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x))),
+        tensor="torch.nn.functional.softplus({0})",
+        shape=Rises(),
+        tame_from=EVERYWHERE,
+    )
     ERF = Function(
         "erf",
         "the error function, 2 / sqrt(pi) times the integral of exp(-t * t) from 0 to x",
