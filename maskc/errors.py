@@ -177,7 +177,7 @@ _MOST_NAMES = 300
 
 
 def _cut(sentence: str) -> str:
-    """Return a sentence in which nothing that is quoted is very long, such as a huge number."""
+    """Truncate long backticked quotes, such as a huge number."""
     return _LONG_QUOTE.sub(lambda quote: f"{quote[0][:81]}...`", sentence)
 
 

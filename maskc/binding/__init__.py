@@ -1,1 +1,1 @@
-"""A program and a call to row expressions over checked tensors."""
+"""Turn a program and a call into row expressions over checked tensors."""

@@ -146,7 +146,7 @@ def _index(which: Ix, at: Point, env: Env) -> int:
 
 
 def _side(array: Any, indices: Sequence[Expr]) -> Any:
-    """Of a pair of arrays take the one for keys if a subscript depends on k."""
+    """Return the array of a pair that is read: the one for keys if a subscript depends on k."""
     if not isinstance(array, tuple):
         return array
     return array[any(Dim.K in index.deps for index in indices)]

@@ -41,7 +41,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """What all nodes share: the place they come from, and what was worked out once."""
+    """What all nodes share: their span, and properties computed once."""
 
     span: Span | None = field(default=None, kw_only=True, repr=False)
     type: Type = field(init=False, repr=False)
@@ -260,7 +260,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Same:
-    """A term as a key of a cache whose results carry places: equal to itself only.
+    """A term as a key of a cache whose results carry spans: equal only to itself.
 
     Equal terms of two programs stand at different places, and an error must show its own.
     """

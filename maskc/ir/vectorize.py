@@ -263,14 +263,14 @@ def choose(cond: Operand, then: Operand, other: Operand) -> Operand:
 
 
 def inside(index: Operand, size: int) -> Operand:
-    """Return a subscript kept within a dimension of ``size``."""
+    """Clamp a subscript to a dimension of ``size``."""
     if isinstance(index, int):
         return min(max(index, 0), size - 1)
     return index.clamp(0, size - 1)
 
 
 def to_float(x: Operand) -> Operand:
-    """Return a number as a float: what is no float becomes torch's default dtype."""
+    """Return a number as a float, in torch's default dtype unless it is a float already."""
     if not isinstance(x, Tensor):
         return float(x)
     return x if x.is_floating_point() else x.to(torch.get_default_dtype())

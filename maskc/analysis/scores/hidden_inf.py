@@ -1,7 +1,7 @@
-"""Scores that are -inf by a rule of their own, which no mask shows.
+"""Scores that evaluate to -inf by themselves, where no mask says so.
 
-``where(k <= q, score, -inf)`` is a mask, and is made one. ``where(score > 0, score, -inf)`` is
-none: which keys a query has is known only once q and k are.
+``where(k <= q, score, -inf)`` becomes a mask. ``where(score > 0, score, -inf)`` cannot: which keys a
+query has is known only once q and k are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MOST_ARGUMENTS = 6
 
 
 def hidden_inf(score: Expr, sign: float = -1.0) -> Expr | None:
-    """Return the infinity in the text that a simplified score may turn out to be, or None.
+    """Return the literal infinity the score may evaluate to, or None.
 
     Args:
         score: the score.

@@ -13,7 +13,7 @@ from maskc.passes.support.facts import NOTHING, facts
 
 
 def assume(expr: Expr) -> Expr | None:
-    """Return ``expr`` with what is known where an operand is evaluated put in."""
+    """Return ``expr`` with each operand simplified by what guards it."""
     match expr:
         case Where(cond, then, other):
             sides = apply_facts(then, facts(cond, True)), apply_facts(other, facts(cond, False))

@@ -21,7 +21,7 @@ DEEP = 24
 
 
 def choose(expr: Expr) -> Expr | None:
-    """Return ``expr`` with less to choose, or None."""
+    """Return a simpler choice, or None."""
     match expr:
         case Where():
             laws = (_same, _turned, _nested, _boolean)
@@ -41,7 +41,7 @@ def _same(expr: Where) -> Expr | None:
 
 
 def _turned(expr: Where) -> Expr | None:
-    """Choose by what is tested, not by its negation."""
+    """Swap the arms of a choice whose condition is negated."""
     match expr:
         case Where(Not(test), then, other):
             return Where(test, other, then)

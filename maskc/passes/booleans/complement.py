@@ -10,7 +10,7 @@ from maskc.passes.booleans.negate import negated
 
 
 def complement(expr: Expr) -> Expr | None:
-    """Return the constant that an operand and its negation leave."""
+    """Return the constant that an operand and its negation make."""
     match expr:
         case And(args):
             result = FALSE

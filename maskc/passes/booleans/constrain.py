@@ -103,7 +103,7 @@ def _two_bounds(first: Constraint, second: Constraint) -> Pair | None:
 
 
 def _with_equality(first: Constraint, second: Constraint) -> Pair | None:
-    """Use that ``first.form`` is 0."""
+    """Substitute ``first.form == 0``."""
     forms = (first.form, -first.form)
     match second.kind:
         case Kind.GE:
@@ -125,7 +125,7 @@ def _with_equality(first: Constraint, second: Constraint) -> Pair | None:
 
 
 def _with_gap(first: Constraint, second: Constraint) -> Pair | None:
-    """Use that ``second.form`` is not 0: at its edge a bound moves, beyond it the gap is idle."""
+    """Apply ``second.form != 0``: it tightens a bound at its edge and drops out beyond it."""
     if second.form in (first.form, -first.form):
         return _simplest(Constraint(Kind.GE, first.form.shifted(-1))), None
     if _apart(first.form, second.form):

@@ -18,7 +18,7 @@ def negate(expr: Expr) -> Expr | None:
 
 
 def negated(arg: Expr) -> Expr | None:
-    """Return what ``!arg`` is without its ``!``, or None where the ``!`` has to stay."""
+    """Return an expression equal to ``!arg`` without the ``!``, or None if there is none."""
     match arg:
         case BoolConst(value):
             return BoolConst(not value)

@@ -86,7 +86,7 @@ def _block(form: Linear, n: int, low: Lowest) -> int | None:
 
 
 def _unwrapped(form: Linear, n: int) -> Linear:
-    """Take x for ``x % m`` where n divides ``m`` times its coefficient."""
+    """Replace ``x % m`` by x where n divides ``m`` times its coefficient."""
     for term, factor in form.terms:
         match term:
             case Arith(ArithOp.MOD, value, IntConst(m)) if m > 0 and m * factor % n == 0:

@@ -14,7 +14,7 @@ from maskc.ir.types import Type
 
 
 def drop_conversions(expr: Expr) -> Expr | None:
-    """Return ``expr`` without what does nothing."""
+    """Return ``expr`` without a conversion or an operand that has no effect."""
     match expr:
         case Call(Fn.BOOL, (arg,)):
             return arg if arg.type is Type.BOOL else Compare(CompareOp.NE, arg, IntConst(0))

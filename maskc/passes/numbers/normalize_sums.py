@@ -25,7 +25,7 @@ def normalize_sums(expr: Expr) -> Expr | None:
 
 
 def rejoined(form: Linear) -> Linear:
-    """Use ``x == n * (x // n) + x % n`` wherever it leaves less to compute."""
+    """Apply ``x == n * (x // n) + x % n`` wherever that saves an operation."""
     for term, factor in form.terms:
         match term:
             case Arith(ArithOp.FLOORDIV, value, IntConst(n)) if n > 0 and factor % n == 0:

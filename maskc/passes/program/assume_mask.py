@@ -14,6 +14,6 @@ from maskc.passes.support.facts import facts
 
 
 def assume_mask(module: Module) -> Module | None:
-    """Return the module with what its mask says put into its score."""
+    """Return the module with its score simplified by its mask."""
     score = apply_facts(module.score, facts(module.mask, True))
     return None if score == module.score else Module(module.mask, score, module.out)

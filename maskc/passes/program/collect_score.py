@@ -1,6 +1,6 @@
-"""The score as a line: ``(score + a) * c - score * b`` becomes ``score * (c - b) + a * c``.
+"""The score in linear form: ``(score + a) * c - score * b`` becomes ``score * (c - b) + a * c``.
 
-A line that reads the score once folds into ``scale``, q and k, and needs no score_mod. The factor
+A linear score that reads the old one once folds into ``scale``, q and k, and needs no score_mod. The factor
 is split where it is a product of one of q and one of k: ``score * (1 + f[q] + g[k] + f[q] * g[k])``
 becomes ``score * (1 + f[q]) * (1 + g[k])``. The one door to sympy, whose import (0.3 s) only a
 program pays that reads its score twice, or multiplies it by a sum over both q and k.
@@ -43,7 +43,7 @@ _SUMS = (ArithOp.ADD, ArithOp.SUB)
 
 
 def collect_score(module: Module) -> Module | None:
-    """Return the module with its score as a line, None if it is one already or none at all."""
+    """Return the module with its score in linear form; None if it is linear already or cannot be."""
     score = module.score
     if score.weight > MAX_WEIGHT:
         return None
@@ -58,13 +58,13 @@ def collect_score(module: Module) -> Module | None:
 
 @dataclass(slots=True)
 class _Use:
-    """How often a line reads the score, and what it multiplies it by."""
+    """How often a linear form reads the score, and what it multiplies it by."""
 
     count: int = 0
     factors: list[Expr] = field(default_factory=list)
 
     def visit(self, expr: Expr) -> bool:
-        """Read a term; False if it is no line in the score."""
+        """Read a term; False if it is not linear in the score."""
         match expr:
             case _ if expr == SCORE:
                 self.count += 1
@@ -115,7 +115,7 @@ def _collected(score: Expr) -> Expr | None:
 
 
 def _factors(slope: Expr) -> list[Expr]:
-    """Return the factors of the slope, each of q or of k alone if there are such."""
+    """Return the factors of the slope, each of q or of k alone where it separates."""
     if BOTH not in slope.deps:
         return [slope]
     polynomials = _Polynomials.of(slope, _is_open)
@@ -129,7 +129,7 @@ def _factors(slope: Expr) -> list[Expr]:
 
 
 def _is_open(term: Expr) -> bool:
-    """Tell whether a factor is looked into at this term."""
+    """Tell whether a factor's parts count, rather than the term as a whole."""
     match term:
         case Arith(ArithOp.ADD | ArithOp.SUB | ArithOp.MUL) | Call(Fn.NEG):
             return term.type is Type.FLOAT
@@ -141,7 +141,7 @@ def _is_open(term: Expr) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Polynomials:
-    """Polynomials over the rationals, whose variables are the terms that are not looked into."""
+    """Polynomials over the rationals; opaque terms are the variables."""
 
     atoms: tuple[Expr, ...]
     is_open: Callable[[Expr], bool]
@@ -202,7 +202,7 @@ class _Polynomials:
 
 
 def _atoms(expr: Expr, is_open: Callable[[Expr], bool]) -> list[Expr]:
-    """Return the terms that are not looked into, in the order of the text."""
+    """Return the opaque terms, in the order of the text."""
     if _value(expr) is not None:
         return []
     if not is_open(expr):
@@ -230,7 +230,7 @@ def _product(first: Expr, factors: list[Expr]) -> Expr:
 
 
 def _is_infinite(expr: Expr) -> bool:
-    """Tell whether a term is written as no finite number; it must not cancel."""
+    """Tell whether a term is a literal infinity or NaN, which must not cancel."""
     return isinstance(expr, FloatConst) and not math.isfinite(expr.value)
 
 

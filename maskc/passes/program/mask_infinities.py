@@ -41,7 +41,7 @@ class Split(NamedTuple):
 
 
 def mask_infinities(module: Module) -> Module | None:
-    """Return the module with what its score hides in its mask, None if it hides nothing."""
+    """Move -inf branches of the score into the mask; None if there are none."""
     split = _split(module.score)
     if split is None:
         score = _unshifted(module.score)

@@ -31,12 +31,12 @@ from maskc.passes.support.ranges import range_of
 
 
 def apply_facts(expr: Expr, facts: Facts) -> Expr:
-    """Return ``expr`` with what the facts say put in."""
+    """Return ``expr`` simplified by the facts."""
     return expr if facts == NOTHING else _put(expr, facts, is_free=False)
 
 
 def _put(expr: Expr, facts: Facts, is_free: bool) -> Expr:
-    """Put the facts in; ``is_free`` where a term has no slope, as an int and all below it."""
+    """Apply the facts; ``is_free`` where a term has no slope: an int, and all below it."""
     is_free = is_free or expr.type is not Type.FLOAT
     if expr.type is Type.BOOL and (known := facts.value(expr)) is not None:
         return known
@@ -77,7 +77,7 @@ def _narrowed(expr: Expr, facts: Facts) -> Expr:
 
 
 def _reads_no_more(expr: Expr, rebuilt: Expr) -> bool:
-    """Tell whether a subscript is as surely inside as it was, wherever a kernel evaluates it.
+    """Tell whether a subscript stays within its former range, wherever a kernel evaluates it.
 
     Nor may it become a plain index, which an input has to cover from end to end.
     """

@@ -39,7 +39,7 @@ class Facts:
         return Facts({**self.values, **other.values}, bounds[:MOST])
 
     def lowest(self, form: Linear) -> int | None:
-        """Return a number that the form is never below here, None if there is none.
+        """Return a lower bound of the form here, None if there is none.
 
         Where ``g >= 0``, ``f`` is at least the lowest value of ``f - n * g`` for any ``n > 0``.
         """
@@ -48,7 +48,7 @@ class Facts:
         return max(found, default=None)
 
     def value(self, cond: Expr) -> BoolConst | None:
-        """Return what a condition is here, None if that is not known."""
+        """Return the value of a condition here, None if it is unknown."""
         if cond in self.values:
             return self.values[cond]
         found = constraint(cond) if self.bounds else None
@@ -107,7 +107,7 @@ def _bounds(cond: Expr, value: bool) -> tuple[Linear, ...]:
 
 
 def _multiples(form: Linear, bound: Linear) -> set[int]:
-    """Return how often a bound may be taken out of a form, so that a variable is gone."""
+    """Return the multiples of a bound that cancel a variable of the form."""
     factors = dict(bound.terms)
     shared = ((factor, factors[term]) for term, factor in form.terms if term in factors)
     return {a // b for a, b in shared if a % b == 0 and a // b > 0}

@@ -1,4 +1,4 @@
-"""What an operator keeps when its operands are written in a simpler way."""
+"""Whether an operator still means the same with simpler operands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from maskc.passes.numbers.fold_constants import fold_constants
 
 
 def keeps_meaning(term: Expr, rebuilt: Expr) -> bool:
-    """Tell whether simpler operands leave an operator what it was.
+    """Tell whether new operands preserve the operator's meaning.
 
     ``2 ** n`` is an int only if n is an int constant when it is written; of a pair of tensors a
     subscript takes the one for q or for k by which of them it mentions; and the text of a constant

@@ -45,7 +45,7 @@ _LARGEST = {
 
 
 def lowest(form: Linear) -> int | None:
-    """Return a number that the form is never below, None if there is none."""
+    """Return a lower bound of the form, None if there is none."""
     for term, factor in form.terms:
         if factor < 0 and term in _LARGEST:
             return lowest(form.without(term).plus(_LARGEST[term], factor))
@@ -60,7 +60,7 @@ def lowest(form: Linear) -> int | None:
 
 
 def highest(form: Linear) -> int | None:
-    """Return a number that the form is never above, None if there is none."""
+    """Return an upper bound of the form, None if there is none."""
     low = lowest(-form)
     return None if low is None else -low
 
@@ -73,7 +73,7 @@ def range_of(expr: Expr) -> Range:
 
 @lru_cache(maxsize=8192)
 def known(term: Expr) -> Range:
-    """Return the range of an int term that is no sum."""
+    """Return the range of an int term other than a sum."""
     match term:
         case IntConst(value):
             return value, value
