@@ -79,7 +79,7 @@ def _axes(module: Module) -> str:
 
 
 def _grid(axes: list[Axis], taken: set[str]) -> list[tuple[str, int]]:
-    """Return name and size of every axis of the grid; an axis that nothing reads gets a free name."""
+    """Return name and size of every axis of the grid; one that nothing reads gets a free name."""
     free = (name for name in map("axis{}".format, count()) if name not in taken)
     listed: list[tuple[str, int]] = []
     remaining = axes[0].count

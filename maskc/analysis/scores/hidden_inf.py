@@ -1,7 +1,7 @@
 """Scores that evaluate to -inf by themselves, where no mask says so.
 
-``where(k <= q, score, -inf)`` becomes a mask. ``where(score > 0, score, -inf)`` cannot: which keys a
-query has is known only once q and k are.
+``where(k <= q, score, -inf)`` becomes a mask. ``where(score > 0, score, -inf)`` cannot: which keys
+a query has is known only once q and k are.
 """
 
 from __future__ import annotations

@@ -251,7 +251,7 @@ class _Writer:
         return self._names[expr]
 
     def _line(self, text: str, asked: str | None = None) -> str:
-        """Write a line that names a text, as it asks to be named if that is free and short."""
+        """Emit ``name = text``, with the requested name if it is free and short."""
         text = bare(text)
         if asked is None or len(asked) + len(text) > WIDTH:
             self._steps += 1

@@ -1,9 +1,10 @@
 """The score in linear form: ``(score + a) * c - score * b`` becomes ``score * (c - b) + a * c``.
 
-A linear score that reads the old one once folds into ``scale``, q and k, and needs no score_mod. The factor
-is split where it is a product of one of q and one of k: ``score * (1 + f[q] + g[k] + f[q] * g[k])``
-becomes ``score * (1 + f[q]) * (1 + g[k])``. The one door to sympy, whose import (0.3 s) only a
-program pays that reads its score twice, or multiplies it by a sum over both q and k.
+A linear score that reads the old one once folds into ``scale``, q and k, and needs no score_mod. The
+factor is split where it is a product of one of q and one of k:
+``score * (1 + f[q] + g[k] + f[q] * g[k])`` becomes ``score * (1 + f[q]) * (1 + g[k])``. The one door
+to sympy, whose import (0.3 s) is paid only by a program that reads its score twice, or multiplies it
+by a sum over both q and k.
 
 Exact over the reals, for terms that are finite; constants are summed exactly and rounded once. In
 floats each side is within a few units in the last place of the sum of its terms' magnitudes, as
@@ -43,7 +44,7 @@ _SUMS = (ArithOp.ADD, ArithOp.SUB)
 
 
 def collect_score(module: Module) -> Module | None:
-    """Return the module with its score in linear form; None if it is linear already or cannot be."""
+    """Return the module with its score in linear form; None if it is already, or cannot be."""
     score = module.score
     if score.weight > MAX_WEIGHT:
         return None

@@ -22,7 +22,7 @@ MOST = 24
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known at a place.
+    """What is known where a term is evaluated.
 
     Attributes:
         values: the value of each condition that is known.
