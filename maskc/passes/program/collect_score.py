@@ -1,10 +1,10 @@
 """The score in linear form: ``(score + a) * c - score * b`` becomes ``score * (c - b) + a * c``.
 
-A linear score that reads the old one once folds into ``scale``, q and k, and needs no score_mod. The
-factor is split where it is a product of one of q and one of k:
-``score * (1 + f[q] + g[k] + f[q] * g[k])`` becomes ``score * (1 + f[q]) * (1 + g[k])``. The one door
-to sympy, whose import (0.3 s) is paid only by a program that reads its score twice, or multiplies it
-by a sum over both q and k.
+A linear score that reads the old one once folds into ``scale``, q and k, and needs no score_mod.
+The factor is split where it is a product of one of q and one of k:
+``score * (1 + f[q] + g[k] + f[q] * g[k])`` becomes ``score * (1 + f[q]) * (1 + g[k])``. The one
+door to sympy, whose import (0.3 s) is paid only by a program that reads its score twice, or
+multiplies it by a sum over both q and k.
 
 Exact over the reals, for terms that are finite; constants are summed exactly and rounded once. In
 floats each side is within a few units in the last place of the sum of its terms' magnitudes, as
