@@ -16,12 +16,15 @@ from maskc.errors import (
     MaskNameError,
     MaskSyntaxError,
     MaskTypeError,
+    TraceError,
+    TracingWarning,
 )
 
 if TYPE_CHECKING:
     from maskc.pipeline import compile_mask, load
     from maskc.program import Program
     from maskc.run.bound import Bound
+    from maskc.tracing import Traced, create_block_mask, trace
 
 __all__ = [
     "BindError",
@@ -33,15 +36,23 @@ __all__ = [
     "MaskTypeError",
     "MaskcError",
     "Program",
+    "TraceError",
+    "Traced",
+    "TracingWarning",
     "compile_mask",
+    "create_block_mask",
     "load",
+    "trace",
 ]
 
 _HOMES = {
     "Bound": "maskc.run.bound",
     "Program": "maskc.program",
+    "Traced": "maskc.tracing",
     "compile_mask": "maskc.pipeline",
+    "create_block_mask": "maskc.tracing",
     "load": "maskc.pipeline",
+    "trace": "maskc.tracing",
 }
 """Where the names are that are imported when they are first used: `maskc check` needs none."""
 

@@ -1,6 +1,7 @@
 """What a user sees when something is wrong; the only place that renders an error.
 
-Codes: M1xx syntax, M2xx types, M3xx names and constants, M4xx binding, M5xx lowering.
+Codes: M1xx syntax, M2xx types, M3xx names and constants, M4xx binding, M5xx lowering,
+M6xx files, M7xx tracing of callables.
 """
 
 from __future__ import annotations
@@ -86,6 +87,16 @@ class LoweringError(MaskcError):
     """The program is right, but this backend cannot run it; the help names one that can."""
 
     kind = "lowering"
+
+
+class TraceError(MaskcError):
+    """A callable does what no program says; the error shows its file and line."""
+
+    kind = "trace"
+
+
+class TracingWarning(UserWarning):
+    """A callable could not be traced, so torch evaluates it at every pair of tokens."""
 
 
 class DenseScoresWarning(UserWarning):

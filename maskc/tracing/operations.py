@@ -1,0 +1,237 @@
+"""What torch's elementwise operations mean: one entry each, from aten's name to a term.
+
+A builder gets the type that torch gives the result, and the operands as terms. A function that the
+language has under torch's name needs no entry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+
+from maskc.ir.nodes import (
+    FALSE,
+    TRUE,
+    Arith,
+    BoolConst,
+    Call,
+    Compare,
+    Expr,
+    FloatConst,
+    IntConst,
+    Where,
+    walk,
+)
+from maskc.ir.types import ArithOp, CompareOp, Fn, Type
+from maskc.tracing.bits import BITWISE
+from maskc.tracing.refuse import refusal
+from maskc.tracing.terms import (
+    Number,
+    as_type,
+    conjunction,
+    constant,
+    disjunction,
+    negation,
+    number,
+    truth,
+)
+
+Builder = Callable[..., Expr]
+
+ZERO, ONE = FloatConst(0.0), FloatConst(1.0)
+
+
+def _arith(op: ArithOp) -> Builder:
+    def build(kind: Type, left: Expr, right: Expr, alpha: Number = 1) -> Expr:
+        if kind is Type.BOOL:  # torch adds and multiplies booleans as `|` and `&`
+            return (disjunction if op is ArithOp.ADD else conjunction)((left, right))
+        scaled = number(right)
+        if alpha != 1:
+            scaled = Arith(ArithOp.MUL, constant(alpha), scaled)
+        return Arith(op, _widened(number(left), scaled, kind), scaled)
+
+    return build
+
+
+def _widened(left: Expr, right: Expr, kind: Type) -> Expr:
+    """Return ``left`` as a float where torch computes with floats and both operands are ints."""
+    both = left.type is Type.INT and right.type is Type.INT
+    return as_type(left, Type.FLOAT) if kind is Type.FLOAT and both else left
+
+
+def _compare(op: CompareOp, flip: bool = False) -> Builder:
+    def build(kind: Type, left: Expr, right: Expr) -> Expr:
+        if flip:
+            left, right = right, left
+        known = _known_truth(left, right) if op in (CompareOp.EQ, CompareOp.NE) else None
+        if known is not None:
+            term, same = known
+            return term if same is (op is CompareOp.EQ) else negation(term)
+        if not (left.type is right.type is Type.BOOL and op in (CompareOp.EQ, CompareOp.NE)):
+            left, right = number(left), number(right)
+        return Compare(op, left, right)
+
+    return build
+
+
+def _known_truth(left: Expr, right: Expr) -> tuple[Expr, bool] | None:
+    """Return a boolean and the constant 0 or 1 that it is compared with, None for others."""
+    for term, value in ((left, right), (right, left)):
+        constant = isinstance(value, BoolConst | IntConst | FloatConst)
+        if term.type is Type.BOOL and constant and value.value in (0, 1):
+            return term, bool(value.value)
+    return None
+
+
+def _call(fn: Fn) -> Builder:
+    def build(kind: Type, *args: Expr) -> Expr:
+        numbers = [number(arg) for arg in args]
+        if kind is Type.FLOAT and all(arg.type is Type.INT for arg in numbers):
+            numbers[0] = as_type(numbers[0], Type.FLOAT)
+        return Call(fn, tuple(numbers))
+
+    return build
+
+
+def _rounded(fn: Fn) -> Builder:
+    """Return what rounds: to ints in the language, to floats in torch."""
+
+    def build(kind: Type, arg: Expr, decimals: int = 0) -> Expr:
+        if decimals:
+            raise refusal("M707", "`round` to decimals has no translation", "scale before and after")
+        if any(isinstance(term, FloatConst) and math.isinf(term.value) for term in walk(arg)):
+            help = "round first, then choose the infinity"
+            raise refusal("M707", "an infinity cannot be rounded to an int", help)
+        return arg if arg.type is Type.INT else Call(Fn.FLOAT, (Call(fn, (number(arg),)),))
+
+    return build
+
+
+def _divide(kind: Type, left: Expr, right: Expr, rounding_mode: str | None = None) -> Expr:
+    match rounding_mode:
+        case None:
+            return Arith(ArithOp.DIV, number(left), number(right))
+        case "floor":
+            return Arith(ArithOp.FLOORDIV, number(left), number(right))
+        case _:
+            raise refusal("M707", "division that truncates has no translation", "use `//`")
+
+
+def _power(kind: Type, base: Expr, exponent: Expr) -> Expr:
+    power = Arith(ArithOp.POW, number(base), number(exponent))
+    if kind is Type.INT and power.type is not Type.INT:
+        help = "make the base a float: `2.0 ** x`"
+        raise refusal("M707", "an int to a power that is no constant has no translation", help)
+    return power
+
+
+def _clamp(kind: Type, arg: Expr, least: Expr | None = None, most: Expr | None = None) -> Expr:
+    value = as_type(number(arg), kind)
+    match least, most:
+        case None, None:
+            return value
+        case None, bound:
+            return Call(Fn.MIN, (value, number(bound)))
+        case bound, None:
+            return Call(Fn.MAX, (value, number(bound)))
+        case _:
+            return Call(Fn.CLAMP, (value, number(least), number(most)))
+
+
+def _where(kind: Type, cond: Expr, then: Expr, other: Expr) -> Expr:
+    cond = truth(cond)
+    if isinstance(cond, BoolConst):
+        return as_type(then if cond.value else other, kind)
+    if kind is Type.BOOL and other == FALSE:
+        return conjunction((cond, then))
+    if kind is Type.BOOL and then == TRUE:
+        return disjunction((cond, other))
+    if kind is not Type.FLOAT:
+        return Where(cond, as_type(then, kind), as_type(other, kind))
+    return Where(cond, _widened(number(then), number(other), kind), number(other))
+
+
+def _log1p(term: Expr) -> Expr:
+    return Call(Fn.LOG, (Arith(ArithOp.ADD, ONE, term),))
+
+
+def _log_sigmoid(term: Expr) -> Expr:
+    """Return log(sigmoid(x)) = min(x, 0) - log(1 + exp(-abs(x))), which does not overflow."""
+    size = Call(Fn.NEG, (Call(Fn.ABS, (term,)),))
+    return Arith(ArithOp.SUB, Call(Fn.MIN, (term, ZERO)), _log1p(Call(Fn.EXP, (size,))))
+
+
+def _softplus(kind: Type, arg: Expr, *scaling: Expr) -> Expr:
+    if scaling:
+        raise refusal("M707", "`softplus` with beta or a threshold has no translation")
+    return Call(Fn.NEG, (_log_sigmoid(Call(Fn.NEG, (number(arg),))),))
+
+
+def _sign(kind: Type, arg: Expr) -> Expr:
+    value, zero = number(arg), IntConst(0)
+    above = number(Compare(CompareOp.LT, zero, value))
+    return as_type(Arith(ArithOp.SUB, above, number(Compare(CompareOp.LT, value, zero))), kind)
+
+
+def _formula(build: Callable[[Expr], Expr]) -> Builder:
+    """Return the builder of a function of one float."""
+    return lambda kind, arg: build(number(arg))
+
+
+_FORMULAS: Mapping[str, Builder] = {
+    "exp2": _formula(lambda x: Arith(ArithOp.POW, FloatConst(2.0), x)),
+    "log1p": _formula(_log1p),
+    "expm1": _formula(lambda x: Arith(ArithOp.SUB, Call(Fn.EXP, (x,)), ONE)),
+    "tan": _formula(lambda x: Arith(ArithOp.DIV, Call(Fn.SIN, (x,)), Call(Fn.COS, (x,)))),
+    "relu": lambda kind, arg: Call(Fn.MAX, (number(arg), IntConst(0))),
+    "sign": _sign,
+}
+"""Functions that the language may lack; its own, where it has them, come before these."""
+
+_OWN: Mapping[str, Builder] = {
+    fn.value: _call(fn) for fn in Fn if hasattr(torch.ops.aten, fn.value)
+}
+"""The functions that torch and the language have under one name."""
+
+ELEMENTWISE: Mapping[str, Builder] = {
+    **_FORMULAS,
+    **_OWN,
+    **BITWISE,
+    "add": _arith(ArithOp.ADD),
+    "sub": _arith(ArithOp.SUB),
+    "mul": _arith(ArithOp.MUL),
+    "rsub": lambda kind, a, b, alpha=1: _arith(ArithOp.SUB)(kind, b, a, alpha),
+    "div": _divide,
+    "floor_divide": lambda kind, a, b: _divide(kind, a, b, "floor"),
+    "remainder": lambda kind, a, b: Arith(ArithOp.MOD, number(a), number(b)),
+    "pow": _power,
+    "neg": _call(Fn.NEG),
+    "minimum": _call(Fn.MIN),
+    "maximum": _call(Fn.MAX),
+    "floor": _rounded(Fn.FLOOR),
+    "ceil": _rounded(Fn.CEIL),
+    "round": _rounded(Fn.ROUND),
+    "eq": _compare(CompareOp.EQ),
+    "ne": _compare(CompareOp.NE),
+    "lt": _compare(CompareOp.LT),
+    "le": _compare(CompareOp.LE),
+    "gt": _compare(CompareOp.LT, flip=True),
+    "ge": _compare(CompareOp.LE, flip=True),
+    "logical_and": lambda kind, a, b: conjunction((truth(a), truth(b))),
+    "logical_or": lambda kind, a, b: disjunction((truth(a), truth(b))),
+    "logical_xor": lambda kind, a, b: Compare(CompareOp.NE, truth(a), truth(b)),
+    "logical_not": lambda kind, a: negation(truth(a)),
+    "where": _where,
+    "masked_fill": lambda kind, x, mask, value: _where(kind, mask, value, x),
+    "clamp": _clamp,
+    "clamp_min": _clamp,
+    "clamp_max": lambda kind, x, most: _clamp(kind, x, None, most),
+    "reciprocal": _formula(lambda x: Arith(ArithOp.DIV, ONE, x)),
+    "square": lambda kind, x: Arith(ArithOp.MUL, number(x), number(x)),
+    "silu": _formula(lambda x: Arith(ArithOp.MUL, x, Call(Fn.SIGMOID, (x,)))),
+    "log_sigmoid_forward": _formula(_log_sigmoid),
+    "softplus": _softplus,
+    "isneginf": lambda kind, x: Compare(CompareOp.EQ, number(x), FloatConst(-math.inf)),
+}
