@@ -14,7 +14,18 @@ from maskc.tracing.terms import as_type, conjunction, disjunction, number, total
 
 VIEWS = frozenset(
     {"unsqueeze", "squeeze", "view", "_unsafe_view", "reshape", "expand", "permute", "transpose"}
-    | {"t", "flatten", "select", "slice", "unbind", "flip", "clone", "detach", "alias", "contiguous"}
+    | {
+        "t",
+        "flatten",
+        "select",
+        "slice",
+        "unbind",
+        "flip",
+        "clone",
+        "detach",
+        "alias",
+        "contiguous",
+    }
     | {"lift_fresh", "lift_fresh_copy", "positive", "view_as", "unfold", "diagonal", "split"}
 )
 """Operations that move elements and compute nothing."""
@@ -33,7 +44,9 @@ FILLS: Mapping[str, int | None] = {
 """Operations that look at shape and dtype only, and the value they fill in (None: an argument)."""
 
 
-def spread(nodes: tuple[Expr, ...], shape: Sequence[int], wanted: Sequence[int]) -> tuple[Expr, ...]:
+def spread(
+    nodes: tuple[Expr, ...], shape: Sequence[int], wanted: Sequence[int]
+) -> tuple[Expr, ...]:
     """Return the elements of an array that is broadcast to another shape."""
     if tuple(shape) == tuple(wanted):
         return nodes
@@ -42,7 +55,11 @@ def spread(nodes: tuple[Expr, ...], shape: Sequence[int], wanted: Sequence[int])
 
 
 def moved(
-    function: Callable[..., Any], nodes: tuple[Expr, ...], shape: Sequence[int], *args: Any, **kw: Any
+    function: Callable[..., Any],
+    nodes: tuple[Expr, ...],
+    shape: Sequence[int],
+    *args: Any,
+    **kw: Any,
 ) -> list[tuple[tuple[Expr, ...], tuple[int, ...]]]:
     """Return what a view gives: the elements and the shape of each result."""
     found = function(torch.arange(len(nodes)).view(tuple(shape)), *args, **kw)

@@ -55,13 +55,19 @@ class Captured:
 
     def holds(self, tensor: Tensor) -> bool:
         """Tell whether a tensor is captured, or a view of one that is."""
-        return id(tensor) in self._names or self._base(tensor) is not None
+        return id(tensor) in self._names or self.base(tensor) is not None
+
+    def base(self, tensor: Tensor) -> Tensor | None:
+        """Return the captured tensor that a tensor is, or is a view of; None for others."""
+        entry = self._entry(tensor)
+        return None if entry is None else entry[1]
 
     def name(self, tensor: Tensor) -> str:
         """Return the name of the input that a tensor is, making it one."""
         if id(tensor) not in self._names:
-            wanted = self._base(tensor) or _local_name(tensor) or "table"
-            self._names[id(tensor)] = self._free(wanted)
+            entry = self._entry(tensor)
+            wanted = entry[0] if entry is not None else _local_name(tensor) or "table"
+            self._names[id(tensor)] = free_name(wanted, self.inputs)
             self.inputs[self._names[id(tensor)]] = tensor
         return self._names[id(tensor)]
 
@@ -69,18 +75,15 @@ class Captured:
         """Let a tensor that the callable does not hold be an input."""
         self.found[id(tensor)] = (name, tensor)
 
-    def _base(self, tensor: Tensor) -> str | None:
-        """Return the name of the captured tensor that has the same storage."""
+    def _entry(self, tensor: Tensor) -> tuple[str, Tensor] | None:
+        """Return the captured tensor with the storage of this one, and its name."""
         if id(tensor) in self.found:
-            return self.found[id(tensor)][0]
+            return self.found[id(tensor)]
         storage = tensor.untyped_storage()._cdata
         for name, other in self.found.values():
-            if other.untyped_storage()._cdata == storage:
-                return name
+            if other.untyped_storage()._cdata == storage and other.device == tensor.device:
+                return name, other
         return None
-
-    def _free(self, wanted: str) -> str:
-        return free_name(wanted, self.inputs)
 
 
 def free_name(wanted: str, taken: Mapping[str, Any]) -> str:

@@ -12,9 +12,7 @@ from torch import Tensor
 from maskc.ir.types import Type
 from maskc.tracing.refuse import refusal
 
-WRAPS = frozenset(
-    {torch.int8, torch.uint8, torch.int16, torch.uint16, torch.uint32, torch.uint64}
-)
+WRAPS = frozenset({torch.int8, torch.uint8, torch.int16, torch.uint16, torch.uint32, torch.uint64})
 ROUNDS = frozenset({torch.float16, torch.bfloat16, torch.float64})
 """Floats in which a comparison can come out otherwise than in float32."""
 
@@ -79,4 +77,3 @@ def _check_scalars(name: str, dtypes: set[torch.dtype], parts: list[Any]) -> Non
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-

@@ -17,8 +17,18 @@ from torch import Tensor
 
 from maskc.errors import TraceError
 from maskc.ir.nodes import Expr, IntConst
-from maskc.ir.types import ArithOp, Type
-from maskc.tracing.arrays import FILLS, JOINS, REDUCTIONS, VIEWS, groups, is_in, moved, ranks, spread
+from maskc.ir.types import ArithOp
+from maskc.tracing.arrays import (
+    FILLS,
+    JOINS,
+    REDUCTIONS,
+    VIEWS,
+    groups,
+    is_in,
+    moved,
+    ranks,
+    spread,
+)
 from maskc.tracing.dtypes import check_conversion, check_dtype, type_of
 from maskc.tracing.operations import ELEMENTWISE
 from maskc.tracing.refuse import asks_for_value, refusal
@@ -156,9 +166,7 @@ def _viewed(operation: Operation) -> Any:
         return symbol(tracer, source.nodes, tuple(source.shape), source.dtype)
     parts = [
         symbol(tracer, nodes, shape, source.dtype)
-        for nodes, shape in moved(
-            operation.function, source.nodes, source.shape, *rest, **keywords
-        )
+        for nodes, shape in moved(operation.function, source.nodes, source.shape, *rest, **keywords)
     ]
     return parts if operation.name in ("unbind", "split") else parts[0]
 

@@ -1,1 +1,2 @@
-def named_text(*a): raise NotImplementedError
+def named_text(*a):
+    raise NotImplementedError

@@ -100,7 +100,9 @@ def _rounded(fn: Fn) -> Builder:
 
     def build(kind: Type, arg: Expr, decimals: int = 0) -> Expr:
         if decimals:
-            raise refusal("M707", "`round` to decimals has no translation", "scale before and after")
+            raise refusal(
+                "M707", "`round` to decimals has no translation", "scale before and after"
+            )
         if any(isinstance(term, FloatConst) and math.isinf(term.value) for term in walk(arg)):
             help = "round first, then choose the infinity"
             raise refusal("M707", "an infinity cannot be rounded to an int", help)

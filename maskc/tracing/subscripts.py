@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +88,7 @@ def subscripted(tracer: Tracer, source: Tensor, indices: tuple[Any, ...]) -> Sym
         None if isinstance(part, slice) else _index(tracer, part, size)
         for part, size in zip(parts, source.shape, strict=True)
     )
-    return row_symbol(tracer, _row(source).narrowed(at))
+    return row_symbol(tracer, _row(tracer, source).narrowed(at))
 
 
 def _full(indices: tuple[Any, ...], rank: int) -> list[Any]:
@@ -123,10 +122,10 @@ def _check(part: Any) -> None:
         raise refusal("M704", "a list in a subscript has no translation", "make it a tensor before")
 
 
-def _row(source: Tensor) -> Row:
-    """Return a tensor as a row that is whole, or refuse a row that was computed."""
+def _row(tracer: Tracer, source: Tensor) -> Row:
+    """Return a tensor as a row, or refuse a row that was computed."""
     if not isinstance(source, Symbol):
-        return Row(source, (None,) * source.dim())
+        return tracer.row_of(source)
     if source.row is None:
         help = "choose with `torch.where`, or compute the row before, from tensors alone"
         raise refusal("M704", "a computed row is subscripted by an index", help)
@@ -149,7 +148,7 @@ def _gathered(tracer: Tracer, source: Tensor, parts: list[Any]) -> Symbol:
     shape = torch.broadcast_shapes(*(part.shape for part in tensors))
     check_few(prod(shape), "a subscript")
     columns = [spread(tracer.nodes(part), part.shape, shape) for part in tensors]
-    row = _row(source)
+    row = _row(tracer, source)
     nodes = tuple(
         tracer.load(row.base, row.narrowed(tuple(_wrapped(column, source.shape))).at)
         for column in zip(*columns, strict=True)
@@ -162,5 +161,3 @@ def _wrapped(indices: tuple[Expr, ...], shape: torch.Size) -> list[Expr]:
         IntConst(index.value % size) if isinstance(index, IntConst) else number(index)
         for index, size in zip(indices, shape, strict=True)
     ]
-
-

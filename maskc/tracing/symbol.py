@@ -128,9 +128,7 @@ def row_symbol(tracer: Tracer, row: Row) -> Symbol:
 
     def make() -> tuple[Expr, ...]:
         check_few(prod(shape), tracer.name_of(row.base))
-        return tuple(
-            tracer.load(row.base, row.narrowed(place).at) for place in places(shape)
-        )
+        return tuple(tracer.load(row.base, row.narrowed(place).at) for place in places(shape))
 
     return Symbol(tracer, make, shape, row.base.dtype, row)
 

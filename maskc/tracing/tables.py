@@ -8,6 +8,7 @@ the program subscripts by the index.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +25,27 @@ if TYPE_CHECKING:
 
 SIZE_OF = {Ix.BATCH: "batch_size", Ix.HEAD: "num_heads", Ix.Q: "q_len", Ix.K: "kv_len"}
 """The size of the call that says how many rows an index has."""
+
+
+_TORCH_ERRORS = (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """A table whose values are still to come.
+
+    Attributes:
+        name: what it is called if nothing else is.
+        empty: a tensor of its shape and dtype.
+        step: what it is made by.
+        refusal: what to raise if it cannot be made.
+
+    """
+
+    name: str
+    empty: Tensor
+    step: Step
+    refusal: TraceError
 
 
 def remember(
@@ -46,7 +68,7 @@ def table_instead(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> Symbol:
-    """Return the table of an operation without a translation.
+    """Return the table of an operation without a translation; its values come after the run.
 
     Raises:
         TraceError: ``error``, where a table cannot stand for it.
@@ -60,15 +82,44 @@ def table_instead(
     if count is None:
         raise error.noting(f"with `sizes=` given, it would be a table over `{which.value}`")
     step = Step(along, function, args, kwargs)
-    values = _values(step, which, count, tracer)
-    if values is None:
+    first = _first(step, tracer.device)
+    if first is None:
         raise error
+    empty = torch.empty((count, *first.shape), dtype=first.dtype, device="meta")
     name = getattr(getattr(function, "overloadpacket", function), "__name__", "table").strip("_")
-    tracer.add_table(values, f"{name}_{which.value}")
-    row = Row(values, (Index(which), *[None] * (values.dim() - 1)))
-    found = row_symbol(tracer, row)
+    tracer.add_table(Table(f"{name}_{which.value}", empty, step, error))
+    found = row_symbol(tracer, Row(empty, (Index(which), *[None] * first.dim())))
     found.step = step
     return found
+
+
+def values_of(table: Table, device: torch.device) -> Tensor:
+    """Return the values of a table.
+
+    Torch cannot vectorise while it dispatches an operation, so this waits until the run is over.
+
+    Raises:
+        TraceError: torch cannot vectorise the steps that lead there.
+
+    """
+    from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex
+
+    rows = torch.arange(table.empty.shape[0], device=device)
+    try:
+        with TransformGetItemToIndex():
+            found: Tensor = torch.vmap(lambda row: _replayed(table.step, row, {}))(rows)
+    except _TORCH_ERRORS as error:
+        raise table.refusal from error
+    return found
+
+
+def _first(step: Step, device: torch.device) -> Tensor | None:
+    """Return a step's value at row 0, or None where it has none that is a tensor."""
+    try:
+        found = _replayed(step, torch.zeros((), dtype=torch.int64, device=device), {})
+    except _TORCH_ERRORS:
+        return None
+    return found if isinstance(found, Tensor) else None
 
 
 def _along(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> frozenset[Ix] | None:
@@ -83,19 +134,6 @@ def _along(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> frozenset[Ix] | 
 
 def _part(function: Callable[..., Any], place: int) -> Callable[..., Any]:
     return lambda *args, **kwargs: function(*args, **kwargs)[place]
-
-
-def _values(step: Step, which: Ix, count: int, tracer: Tracer) -> Tensor | None:
-    """Return a step's values at all rows of an index; None where torch cannot vectorise it."""
-    from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex
-
-    rows = torch.arange(count, device=tracer.device)
-    try:
-        with TransformGetItemToIndex():
-            found = torch.vmap(lambda row: _replayed(step, row, {}))(rows)
-    except (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError):
-        return None
-    return found if isinstance(found, Tensor) and not isinstance(found, Symbol) else None
 
 
 def _replayed(step: Step, row: Tensor, memo: dict[Step, Any]) -> Any:

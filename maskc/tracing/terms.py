@@ -107,8 +107,7 @@ def total(parts: Iterable[Expr], op: ArithOp) -> Expr:
         return IntConst(0 if op is ArithOp.ADD else 1)
     while len(terms) > 1:
         pairs: list[Expr] = [
-            Arith(op, first, second)
-            for first, second in zip(terms[::2], terms[1::2], strict=False)
+            Arith(op, first, second) for first, second in zip(terms[::2], terms[1::2], strict=False)
         ]
         terms = pairs + terms[len(pairs) * 2 :]
     return terms[0]

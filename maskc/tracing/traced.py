@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +13,12 @@ from maskc.errors import BindError, TraceError
 from maskc.ir.nodes import OUT, SCORE, TRUE, Module
 from maskc.ir.nodes import inputs as inputs_of
 from maskc.ir.text import to_text
+from maskc.ir.types import Ix
 from maskc.pipeline import compile_recipe
 from maskc.program import Program
 from maskc.run.bound import Bound
 from maskc.source import Source
-from maskc.tracing.at_sizes import narrowed, with_wrapped_subscripts
+from maskc.tracing.at_sizes import narrowed, with_wrapped_subscripts, without
 from maskc.tracing.captured import Captured
 from maskc.tracing.named_text import named_text
 from maskc.tracing.tracer import Tracer, check_arguments
@@ -95,28 +96,9 @@ class Traced:
             BindError: the captured tensors do not fit these sizes.
 
         """
-        given = narrowed(self.module, self.inputs, batch_size, num_heads)
-        given |= {name: keywords.pop(name) for name in self.inputs if name in keywords}
-
-        def bind(module: Module) -> Bound:
-            program = compiled(module)
-            live = {declared.name for declared in program.inputs}
-            return program.bind(
-                q_len=q_len,
-                kv_len=kv_len,
-                batch_size=batch_size,
-                num_heads=num_heads,
-                **keywords,
-                **{name: value for name, value in given.items() if name in live},
-            )
-
-        try:
-            return bind(self.module)
-        except BindError as error:
-            wrapped = with_wrapped_subscripts(self.module, given)
-            if error.code != OUTSIDE or wrapped == self.module:
-                raise
-        return bind(wrapped)
+        sizes = {"q_len": q_len, "kv_len": q_len if kv_len is None else kv_len}
+        sizes |= {"batch_size": batch_size, "num_heads": num_heads}
+        return bind_module(self, (), **sizes, **keywords)
 
 
 def trace(
@@ -145,20 +127,56 @@ def trace(
         raise TraceError("M709", message, help="pass `mask_mod=...`, `score_mod=...` or both")
     known = checked_sizes(sizes or {})
     captured = Captured.of(*(mod for mod in (mask_mod, score_mod) if mod is not None))
-    tables: list[str] = []
+    tables: dict[str, Tensor] = {}
     mask, score = TRUE, SCORE
     if mask_mod is not None:
         check_arguments(mask_mod, 4, "mask_mod", "mask_mod(b, h, q_idx, kv_idx)")
         tracer = Tracer(captured, known, is_mask=True)
-        mask, tables = tracer.run(mask_mod), tables + tracer.tables
+        mask = tracer.run(mask_mod)
+        tables |= tracer.tables()
     if score_mod is not None:
         check_arguments(score_mod, 5, "score_mod", "score_mod(score, b, h, q_idx, kv_idx)")
         tracer = Tracer(captured, known, is_mask=False)
-        score, tables = tracer.run(score_mod), tables + tracer.tables
+        score = tracer.run(score_mod)
+        tables |= tracer.tables()
     module = Module(mask, score, OUT)
     read = {source.name for source in inputs_of(*module.roots)}
-    inputs = {name: tensor for name, tensor in captured.inputs.items() if name in read}
+    given = captured.inputs | tables
+    inputs = {name: tensor for name, tensor in given.items() if name in read}
     return Traced(module, inputs, tuple(tables), mask_mod, score_mod, known)
+
+
+def bind_module(
+    traced: Traced,
+    missing: Iterable[Ix],
+    *,
+    batch_size: int,
+    num_heads: int,
+    **keywords: Any,
+) -> Bound:
+    """Bind what was traced to the sizes of a call; ``missing`` indices are 0.
+
+    Raises:
+        BindError: the captured tensors do not fit these sizes.
+
+    """
+    module = without(traced.module, *missing)
+    given = narrowed(module, traced.inputs, batch_size, num_heads)
+    given |= {name: keywords.pop(name) for name in traced.inputs if name in keywords}
+
+    def bind(module: Module) -> Bound:
+        program = compiled(module)
+        live = {declared.name for declared in program.inputs}
+        inputs = {name: value for name, value in given.items() if name in live}
+        return program.bind(batch_size=batch_size, num_heads=num_heads, **keywords, **inputs)
+
+    try:
+        return bind(module)
+    except BindError as error:
+        wrapped = with_wrapped_subscripts(module, given)
+        if error.code != OUTSIDE or wrapped == module:
+            raise
+    return bind(wrapped)
 
 
 def compiled(module: Module) -> Program:

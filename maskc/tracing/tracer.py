@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maskc.errors import MaskcError, TraceError
-from maskc.ir.nodes import SCORE, Expr, Index, Input, Load
+from maskc.ir.nodes import SCORE, Expr, Index, Input, IntConst, Load
 from maskc.ir.types import Ix, Type
 from maskc.source import Span
 from maskc.tracing.captured import Captured
@@ -18,9 +18,10 @@ from maskc.tracing.dtypes import short_float, type_of
 from maskc.tracing.place import function_span, raised_at
 from maskc.tracing.refuse import refusal
 from maskc.tracing.subscripts import Subscripts
-from maskc.tracing.symbol import Step, Symbol, check_few, symbol
-from maskc.tracing.symbol import places as all_places
+from maskc.tracing.symbol import Row, Step, Symbol, check_few, row_symbol, symbol
+from maskc.tracing.tables import Table, values_of
 from maskc.tracing.terms import as_type, constant
+from maskc.tracing.views import selected
 
 INDICES = (Ix.BATCH, Ix.HEAD, Ix.Q, Ix.K)
 """What a callable is given, after the score."""
@@ -34,7 +35,6 @@ class Tracer:
             ``kv_len``.
         device: of the captured tensors.
         is_mask: whether a mask is traced; scores may round.
-        tables: what has no translation and became a table, for a note.
 
     """
 
@@ -43,7 +43,7 @@ class Tracer:
         self.sizes = sizes
         self.device = captured.device
         self.is_mask = is_mask
-        self.tables: list[str] = []
+        self._tables: list[Table] = []
 
     def run(self, callable: Callable[..., Any]) -> Expr:
         """Return what a ``mask_mod`` or a ``score_mod`` computes.
@@ -66,10 +66,17 @@ class Tracer:
         if isinstance(tensor, Symbol):
             return tensor.nodes
         if self._captured.holds(tensor):
-            check_few(tensor.numel(), self.name_of(tensor))
-            return tuple(self.load(tensor, place) for place in all_places(tuple(tensor.shape)))
+            return row_symbol(self, self.row_of(tensor)).nodes
         check_few(tensor.numel(), "a tensor")
         return tuple(_constant(value, tensor.dtype) for value in tensor.flatten().tolist())
+
+    def row_of(self, tensor: Tensor) -> Row:
+        """Return a tensor with data as a part of the captured tensor that it is a view of."""
+        base = self._captured.base(tensor)
+        at = None if base is None else selected(tensor, base)
+        if base is None or at is None:
+            return Row(tensor, (None,) * tensor.dim())
+        return Row(base, tuple(None if index is None else IntConst(index) for index in at))
 
     def load(self, base: Tensor, at: tuple[Expr | None, ...]) -> Load:
         """Return an element of a tensor with data."""
@@ -80,10 +87,14 @@ class Tracer:
         """Return the name of the input that a tensor is."""
         return self._captured.name(tensor)
 
-    def add_table(self, values: Tensor, name: str) -> None:
+    def add_table(self, table: Table) -> None:
         """Take a table in the place of what has no translation."""
-        self._captured.add(values, name)
-        self.tables.append(name)
+        self._captured.add(table.empty, table.name)
+        self._tables.append(table)
+
+    def tables(self) -> dict[str, Tensor]:
+        """Return the values of the tables, by their names in the program."""
+        return {self.name_of(one.empty): values_of(one, self.device) for one in self._tables}
 
     def _arguments(self) -> list[Symbol]:
         found = []
@@ -146,4 +157,3 @@ def _raised(error: Exception, callable: Callable[..., Any]) -> TraceError:
     help = "it is run once on tensors without data; call it with numbers to see whether that works"
     span = raised_at(error) or function_span(getattr(callable, "__code__", None))
     return TraceError("M710", message, span, help)
-
