@@ -9,21 +9,24 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
+from maskc import compose
 from maskc.binding.call import call_spec, find_device
 from maskc.binding.check_qkv import check_tensors
 from maskc.compiled import Recipe
 from maskc.elaborate.module import Constant, Elaborated
 from maskc.elaborate.open_layer import LAYER
 from maskc.errors import BindError
+from maskc.ir.nodes import Module
 from maskc.ir.text import to_text
 from maskc.passes.support.driver import Simplified
 from maskc.run.bound import Bound
-from maskc.source import Span
+from maskc.source import Source, Span
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from maskc.analysis.distance import Distance
     from maskc.analysis.equiv.result import Different, Equal, Unknown
 
 CALL = ("backend", "scale", "dropout_p", "return_lse", "fold_bias")
@@ -242,22 +245,73 @@ class Program:
 
         return explain(self)
 
-    def equivalent(self, other: Program) -> Equal | Different | Unknown:
+    def equivalent(
+        self, other: Program, *, sizes: Mapping[str, int] | None = None
+    ) -> Equal | Different | Unknown:
         """Tell whether another program gives the same attention in every call.
 
         Equal programs need no proof; others are given to z3 (the extra ``prove``), then compared
         at small and critical positions. Their ``empty_rows`` are not compared.
+
+        Args:
+            other: the other program.
+            sizes: compare calls of these sizes only, as for ``bind``: at every pair, where the
+                programs read no input.
 
         Returns:
             ``Equal``, ``Different`` with the smallest counterexample found, or ``Unknown`` with how
             far it looked; ``.equal`` is True, False or None, and printing it tells the rest.
 
         """
+        from maskc.analysis.equiv.at_sizes import call_sizes, compare_at
         from maskc.analysis.equiv.compare import compare_programs
 
         for program in (self, other):
             program._refuse_open()
+        if sizes is not None:
+            return compare_at(self.module, other.module, call_sizes(sizes))
         return compare_programs(self.module, other.module)
+
+    def max_distance(self) -> Distance:
+        """Return how many tokens the furthest key can be behind and ahead of its query.
+
+        None stands for no bound: ``causal & window(8)`` gives (7, 0), ``causal`` (None, 0).
+        """
+        from maskc.analysis.distance import max_distance
+
+        self._refuse_open()
+        return max_distance(self.module.mask)
+
+    def masked_by(self, mask: Program | str) -> Program:
+        """Return the program with another mask besides its own.
+
+        Args:
+            mask: a program that is a mask, or its text.
+
+        Raises:
+            MaskcError: it is more than a mask, or declares a name in another way.
+
+        """
+        if isinstance(mask, str):
+            mask = type(self).compiler(Recipe(Source(mask), empty_rows=self.empty_rows))
+        return self._composed(compose.masked_by(self.module, mask.module), mask)
+
+    def __and__(self, other: Program) -> Program:
+        return self._composed(compose.both(self.module, other.module), other)
+
+    def __or__(self, other: Program) -> Program:
+        return self._composed(compose.either(self.module, other.module), other)
+
+    def __invert__(self) -> Program:
+        return self._composed(compose.opposite(self.module), self)
+
+    def _composed(self, module: Module, other: Program) -> Program:
+        """Return the program of a module made of this and another."""
+        for program in (self, other):
+            program._refuse_open()
+        compose.check_empty_rows(self.empty_rows, other.empty_rows)
+        text = Source(to_text(module), "<composed>")
+        return type(self).compiler(Recipe(text, empty_rows=self.empty_rows))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Program):

@@ -1,4 +1,4 @@
-"""Bitwise operations: of booleans, of ints with constants, and the language's own where it has them."""
+"""Bitwise operations: of booleans, of ints with constants, and what the language has itself."""
 
 from __future__ import annotations
 

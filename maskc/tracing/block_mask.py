@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
@@ -17,13 +18,22 @@ from torch.nn.attention import flex_attention as flex
 from torch.nn.attention.flex_attention import BlockMask
 
 from maskc.errors import MaskcError, MaskNameError, TracingWarning, did_you_mean
+from maskc.ir.nodes import Module
 from maskc.ir.types import Ix
 from maskc.run.bound import Bound
 from maskc.tracing.tiles import all_full, expanded, joined
-from maskc.tracing.traced import Mod, bind_module, trace
+from maskc.tracing.traced import SIZES, Mod, Traced, bind_module, trace
 from maskc.tracing.verify import verify_mask
 
 FALLBACKS = ("warn", "error", "silent")
+
+FEW = 2**20
+"""Pairs of a mask that torch evaluates while a program is compiled."""
+
+MOST_MET = 4096
+
+_met: set[Module] = set()
+"""The programs that were met."""
 
 _warned: set[Any] = set()
 """The code objects that were warned about."""
@@ -90,9 +100,14 @@ def create_block_mask(
     if torch.compiler.is_compiling():
         return by_torch()
     place = torch.device(device or torch.accelerator.current_accelerator() or "cpu")
+    sizes = (B or 1, H or 1, Q_LEN, KV_LEN)
     try:
-        bound = _bound(mask_mod, B, H, Q_LEN, KV_LEN, place, BLOCK_SIZE)
-        tables = _tables(bound, (B or 1, H or 1, Q_LEN, KV_LEN), BLOCK_SIZE)
+        traced = trace(mask_mod, sizes=dict(zip(SIZES, sizes, strict=True)))
+        if fallback != "error" and not verify and prod(sizes) <= FEW and _is_new(traced):
+            return by_torch()
+        missing = [which for which, size in ((Ix.BATCH, B), (Ix.HEAD, H)) if size is None]
+        bound = bind_module(traced, missing, **traced.sizes, device=place, block_size=BLOCK_SIZE)
+        tables = _tables(bound, sizes, BLOCK_SIZE, place)
     except MaskcError as error:
         if fallback == "error":
             raise
@@ -100,7 +115,7 @@ def create_block_mask(
             _warn(mask_mod, error)
         return by_torch()
     if verify:
-        verify_mask(mask_mod, bound.mask_mod, (B or 1, H or 1, Q_LEN, KV_LEN), place)
+        verify_mask(mask_mod, bound.mask_mod, sizes, place)
     if not separate_full_blocks:
         tables = joined(tables)
     found = _with_mod(tables, mask_mod)
@@ -109,29 +124,30 @@ def create_block_mask(
     return found
 
 
-def _bound(
-    mask_mod: Mod,
-    batch: int | None,
-    heads: int | None,
-    q_len: int,
-    kv_len: int,
-    device: torch.device,
-    block_size: int | tuple[int, int],
-) -> Bound:
-    """Return the traced program, bound to the sizes of the call."""
-    sizes = {"batch_size": batch or 1, "num_heads": heads or 1, "q_len": q_len, "kv_len": kv_len}
-    traced = trace(mask_mod, sizes=sizes)
-    missing = [which for which, size in ((Ix.BATCH, batch), (Ix.HEAD, heads)) if size is None]
-    return bind_module(traced, missing, **sizes, device=device, block_size=block_size)
+def _is_new(traced: Traced) -> bool:
+    """Tell whether a program is met for the first time.
+
+    To compile it takes a few milliseconds, in which torch evaluates a small mask. The second call
+    for the same program compiles it, and those after take less than a millisecond.
+    """
+    if traced.module in _met:
+        return False
+    if len(_met) == MOST_MET:
+        _met.clear()
+    _met.add(traced.module)
+    return True
 
 
 def _tables(
-    bound: Bound, sizes: tuple[int, int, int, int], block_size: int | tuple[int, int]
+    bound: Bound,
+    sizes: tuple[int, int, int, int],
+    block_size: int | tuple[int, int],
+    device: torch.device,
 ) -> BlockMask:
     found = bound.block_mask
     blocks = (block_size, block_size) if isinstance(block_size, int) else block_size
     if found is None:
-        return all_full(sizes, blocks, bound.request.device)
+        return all_full(sizes, blocks, device)
     return expanded(found, sizes[:2])
 
 
@@ -143,7 +159,7 @@ def _with_mod(tables: BlockMask, mask_mod: Mod) -> BlockMask:
 def _add_write_order(found: BlockMask, kv_order: bool) -> None:
     """Add what torch works out for a deterministic backward pass."""
     order: Callable[..., tuple[Tensor, Tensor | None]]
-    order = flex._compute_dq_write_order_from_block_mask  # type: ignore[attr-defined]
+    order = flex._compute_dq_write_order_from_block_mask
     found.dq_write_order, found.dq_write_order_full = order(found, dq_kv_order=kv_order)
     found.dq_kv_order = None
     found.dq_kv_order_spt = kv_order

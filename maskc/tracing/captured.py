@@ -168,6 +168,6 @@ def _of_object(value: Any) -> Iterator[tuple[str, Any]]:
     for slot in getattr(type(value), "__slots__", ()):
         if slot[:1] != "_" and hasattr(value, slot):
             yield slot, getattr(value, slot)
-    call = getattr(type(value), "__call__", None)
+    call = type(value).__call__ if callable(value) else None
     if isinstance(call, FunctionType):
         yield "call", call

@@ -176,7 +176,7 @@ def _joined(operation: Operation) -> Symbol:
     kind, parts = type_of(result.dtype), operation.args[0]
     check_few(prod(result.shape), operation.name)
     nodes = [as_type(node, kind) for part in parts for node in tracer.nodes(part)]
-    numbers = torch.arange(len(nodes)).split([part.numel() for part in parts])
+    numbers = torch.split_with_sizes(torch.arange(len(nodes)), [part.numel() for part in parts])
     shaped = [part.view(like.shape) for part, like in zip(numbers, parts, strict=True)]
     order = operation.function(shaped, *operation.args[1:], **operation.kwargs)
     ordered = tuple(nodes[place] for place in order.flatten().tolist())

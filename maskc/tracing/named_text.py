@@ -68,7 +68,10 @@ def named_text(
     """Return the program of callables with the names that they have for its parts."""
     captured = Captured.of(*(mod for mod in (mask_mod, score_mod) if mod is not None))
     taken: dict[str, Any] = {}
-    statements, found, lets, roots = [], [], [], []
+    found: list[Param] = []
+    statements: list[str] = []
+    lets: list[str] = []
+    roots: list[Expr] = []
     for mod, is_mask, start in ((mask_mod, True, ""), (score_mod, False, "score = ")):
         if mod is None:
             continue

@@ -79,9 +79,11 @@ def _compare(op: CompareOp, flip: bool = False) -> Builder:
 def _known_truth(left: Expr, right: Expr) -> tuple[Expr, bool] | None:
     """Return a boolean and the constant 0 or 1 that it is compared with, None for others."""
     for term, value in ((left, right), (right, left)):
-        constant = isinstance(value, BoolConst | IntConst | FloatConst)
-        if term.type is Type.BOOL and constant and value.value in (0, 1):
-            return term, bool(value.value)
+        match value:
+            case BoolConst(0 | 1 as known) | IntConst(0 | 1 as known) if term.type is Type.BOOL:
+                return term, bool(known)
+            case _:
+                pass
     return None
 
 
@@ -131,15 +133,11 @@ def _power(kind: Type, base: Expr, exponent: Expr) -> Expr:
 
 def _clamp(kind: Type, arg: Expr, least: Expr | None = None, most: Expr | None = None) -> Expr:
     value = as_type(number(arg), kind)
-    match least, most:
-        case None, None:
-            return value
-        case None, bound:
-            return Call(Fn.MIN, (value, number(bound)))
-        case bound, None:
-            return Call(Fn.MAX, (value, number(bound)))
-        case _:
-            return Call(Fn.CLAMP, (value, number(least), number(most)))
+    if least is not None and most is not None:
+        return Call(Fn.CLAMP, (value, number(least), number(most)))
+    if least is not None:
+        return Call(Fn.MAX, (value, number(least)))
+    return value if most is None else Call(Fn.MIN, (value, number(most)))
 
 
 def _where(kind: Type, cond: Expr, then: Expr, other: Expr) -> Expr:

@@ -7,6 +7,7 @@ anything otherwise (``n // 2``, the length of a loop) stays what it is.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -99,9 +100,7 @@ def _uses(
     return found
 
 
-def _use(
-    held: Held, value: int | float, moved: list[int | float]
-) -> Callable[[str], Expr] | None:
+def _use(held: Held, value: int | float, moved: list[int | float]) -> Callable[[str], Expr] | None:
     """Return how a constant is written with the number, None where it does not move with it."""
     for sign in (1, -1):
         rest = value - sign * held.value
@@ -110,11 +109,11 @@ def _use(
             for other, step in zip(moved, STEPS, strict=True)
         ]
         if all(follows) and isinstance(value, int) is isinstance(held.value, int):
-            return lambda name, sign=sign, rest=rest: _written(name, held.value, sign, rest)
+            return functools.partial(_written, held.value, sign, rest)
     return None
 
 
-def _written(name: str, value: int | float, sign: int, rest: int | float) -> Expr:
+def _written(value: int | float, sign: int, rest: int | float, name: str) -> Expr:
     named: Expr = Load(Input(name, Type.INT if isinstance(value, int) else Type.FLOAT), ())
     if sign < 0 and rest:
         return Arith(ArithOp.SUB, constant(rest), named)

@@ -37,7 +37,7 @@ class Subscripts(TorchFunctionMode):
     """Takes what the callable does with symbols before torch asks them for their numbers."""
 
     def __init__(self, tracer: Tracer) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._tracer = tracer
 
     def __torch_function__(
@@ -145,7 +145,8 @@ def _gathered(tracer: Tracer, source: Tensor, parts: list[Any]) -> Symbol:
     if any(isinstance(part, slice) for part in parts):
         raise refusal("M704", "rows of indices beside a whole dimension have no translation")
     tensors = [part if isinstance(part, Tensor) else torch.tensor(part) for part in parts]
-    shape = torch.broadcast_shapes(*(part.shape for part in tensors))
+    shapes = (part.shape for part in tensors)
+    shape = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
     check_few(prod(shape), "a subscript")
     columns = [spread(tracer.nodes(part), part.shape, shape) for part in tensors]
     row = _row(tracer, source)

@@ -79,14 +79,15 @@ class Symbol(Tensor):
 
     @staticmethod
     def __new__(
-        cls,
+        cls: type[Symbol],
         tracer: Tracer,
         make: Callable[[], tuple[Expr, ...]],
         shape: tuple[int, ...],
         dtype: torch.dtype,
         row: Row | None = None,
     ) -> Symbol:
-        self: Symbol = Tensor._make_wrapper_subclass(cls, shape, dtype=dtype, device=tracer.device)  # type: ignore[attr-defined]
+        """Return a tensor of this shape and dtype, and no data."""
+        self: Symbol = Tensor._make_wrapper_subclass(cls, shape, dtype=dtype, device=tracer.device)
         self.tracer = tracer
         self.step = Step(None)
         self.row = row
@@ -97,7 +98,7 @@ class Symbol(Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         from maskc.tracing.interpret import interpret  # which makes symbols

@@ -1,4 +1,4 @@
-"""Terms as a person would write them: no ``true & x``, no nested ``&``, no conversion of a constant.
+"""Terms as a person would write them: no ``true & x``, no nested ``&``, no converted constant.
 
 Conversions are torch's: ``True + True`` is 2, and a number as a boolean is ``x != 0``.
 """

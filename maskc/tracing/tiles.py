@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
-TABLES = ("kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices")
-TABLES_BY_KEY = ("q_num_blocks", "q_indices", "full_q_num_blocks", "full_q_indices")
+TABLES = (
+    *("kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices"),
+    *("q_num_blocks", "q_indices", "full_q_num_blocks", "full_q_indices"),
+)
 
 
 def expanded(found: BlockMask, sizes: tuple[int, int]) -> BlockMask:
     """Return a block mask with tables for so many batches and heads, none of them copied."""
-    tables = (getattr(found, name) for name in (*TABLES, *TABLES_BY_KEY))
-    return BlockMask(
-        found.seq_lengths,
-        *(None if table is None else table.expand(*sizes, *table.shape[2:]) for table in tables),
-        found.BLOCK_SIZE,
-    )
+    tables: dict[str, Any] = {name: getattr(found, name) for name in TABLES}
+    for name, table in tables.items():
+        tables[name] = None if table is None else table.expand(*sizes, *table.shape[2:])
+    return BlockMask(seq_lengths=found.seq_lengths, BLOCK_SIZE=found.BLOCK_SIZE, **tables)
 
 
 def all_full(
@@ -63,9 +65,8 @@ def _listed(dense: Tensor) -> tuple[Tensor, Tensor]:
 def _block_mask(
     partial: Tensor, full: Tensor | None, lengths: tuple[int, int], blocks: tuple[int, int]
 ) -> BlockMask:
+    counts, indices = _listed(partial)
+    full_counts, full_indices = (None, None) if full is None else _listed(full)
     return BlockMask.from_kv_blocks(
-        *_listed(partial),
-        *(_listed(full) if full is not None else (None, None)),
-        BLOCK_SIZE=blocks,
-        seq_lengths=lengths,
+        counts, indices, full_counts, full_indices, BLOCK_SIZE=blocks, seq_lengths=lengths
     )

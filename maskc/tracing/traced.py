@@ -8,13 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
-from maskc.compiled import Recipe
+import maskc
 from maskc.errors import BindError, TraceError
-from maskc.ir.nodes import OUT, SCORE, TRUE, Module
+from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Module
 from maskc.ir.nodes import inputs as inputs_of
 from maskc.ir.text import to_text
 from maskc.ir.types import Ix
-from maskc.pipeline import compile_recipe
 from maskc.program import Program
 from maskc.run.bound import Bound
 from maskc.source import Source
@@ -128,7 +127,8 @@ def trace(
     known = checked_sizes(sizes or {})
     captured = Captured.of(*(mod for mod in (mask_mod, score_mod) if mod is not None))
     tables: dict[str, Tensor] = {}
-    mask, score = TRUE, SCORE
+    mask: Expr = TRUE
+    score: Expr = SCORE
     if mask_mod is not None:
         check_arguments(mask_mod, 4, "mask_mod", "mask_mod(b, h, q_idx, kv_idx)")
         tracer = Tracer(captured, known, is_mask=True)
@@ -167,7 +167,7 @@ def bind_module(
     def bind(module: Module) -> Bound:
         program = compiled(module)
         live = {declared.name for declared in program.inputs}
-        inputs = {name: value for name, value in given.items() if name in live}
+        inputs: dict[str, Any] = {name: value for name, value in given.items() if name in live}
         return program.bind(batch_size=batch_size, num_heads=num_heads, **keywords, **inputs)
 
     try:
@@ -181,7 +181,7 @@ def bind_module(
 
 def compiled(module: Module) -> Program:
     """Return the program of a module; equal modules share one."""
-    return compile_recipe(Recipe(Source(to_text(module), "<traced>")))
+    return maskc.compile_mask(Source(to_text(module), "<traced>"))
 
 
 def checked_sizes(sizes: Mapping[str, int]) -> dict[str, int]:

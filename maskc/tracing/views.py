@@ -16,7 +16,7 @@ def selected(view: Tensor, base: Tensor) -> tuple[int | None, ...] | None:
     if view.dtype is not base.dtype or not base.is_contiguous():
         return None
     kept = list(zip(view.shape, view.stride(), strict=True))
-    offset = view.storage_offset() - base.storage_offset()
+    offset = int(view.storage_offset()) - int(base.storage_offset())
     at: list[int | None] = []
     for size, stride in zip(base.shape, base.stride(), strict=True):
         index, rest = divmod(offset, stride)
