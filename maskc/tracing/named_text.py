@@ -35,8 +35,8 @@ class _Writer:
         if path and term in self.made:
             return self.made[term]
         kids = tuple(self.write(kid, (*path, at)) for at, kid in enumerate(children(term)))
-        written = self._joined(term, kids) if isinstance(term, And | Or) else None
-        written = written or with_children(term, kids)
+        joined = self._joined(term, kids) if isinstance(term, And | Or) else None
+        written = with_children(term, kids) if joined is None else joined
         name = self.names.get(term) if path and term.weight >= SMALLEST else None
         return written if name is None else self._let(term, name, written)
 
@@ -55,7 +55,8 @@ class _Writer:
                 name = self.names.get(part)
                 if name is not None:
                     written = type(term)(kids[first : first + count])
-                    joined = self.made.get(part) or self._let(part, name, written)
+                    known = self.made.get(part)
+                    joined = self._let(part, name, written) if known is None else known
                     return type(term)((*kids[:first], joined, *kids[first + count :]))
         return None
 

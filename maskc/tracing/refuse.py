@@ -8,6 +8,13 @@ from maskc.tracing.place import span_of, user_frame
 TABLE_CODES = frozenset({"M704", "M705", "M707"})
 """Refusals of what could still be evaluated at every row of one index."""
 
+_FIXES = {
+    "M704": "subscript by one index at a time, each a tensor of one value",
+    "M706": "convert the tensor before it is captured",
+    "M707": "compute it before, into a tensor, and subscript that by the indices",
+}
+"""What helps in general."""
+
 ELEMENTWISE = "use `torch.where`, `&`, `|` and `~`, which work for every pair at once"
 
 
@@ -17,7 +24,7 @@ def refusal(code: str, message: str, help: str | None = None) -> TraceError:
     Codes: M701 the value of an index, M702 random numbers, M703 writes, M704 subscripts,
     M705 whole tensors, M706 dtypes, M707 operations without a translation, M708 results.
     """
-    return TraceError(code, message, span_of(user_frame()), help)
+    return TraceError(code, message, span_of(user_frame()), help or _FIXES.get(code))
 
 
 def asks_for_value(how: str) -> TraceError:
