@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from maskc.arity import takes_score
 from maskc.ir.nodes import SCORE
 
 if TYPE_CHECKING:
@@ -68,19 +69,6 @@ def matches(
     found = bound.dense_mask()
     wanted = other if isinstance(other, torch.Tensor) else dense_mask(other, shape, found.device)
     return _first_difference(found.expand(shape), wanted.expand(shape), "mask")
-
-
-def takes_score(mod: Callable[..., Any]) -> bool:
-    """Tell a ``score_mod`` from a ``mask_mod`` by its arguments, as torch does."""
-    from inspect import Parameter, signature
-
-    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [
-        one
-        for one in signature(mod).parameters.values()
-        if one.kind in positional and one.default is Parameter.empty
-    ]
-    return len(needed) == 5
 
 
 def dense_mask(

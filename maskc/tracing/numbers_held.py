@@ -1,4 +1,4 @@
-"""The numbers that a callable closes over, each with a way to put another in its place."""
+"""The numbers that a callable holds, each with a way to put another in its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEEPEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A number that a callable closes over.
+    """A number that a callable holds: in its closure, its module, or a ``partial``.
 
     Attributes:
         name: of the variable or the keyword.
@@ -28,14 +28,15 @@ class Held:
 
 
 def numbers_held(callable: Any, depth: int = 0) -> Iterator[Held]:
-    """Yield the ints and floats of closures and of keywords of a ``partial``, inner ones too."""
+    """Yield the ints and floats of closures, modules and ``partial``s, inner ones too."""
     if depth > DEEPEST:
         return
     match callable:
         case functools.partial():
             yield from _of_partial(callable, depth)
-        case FunctionType(__closure__=tuple()):
+        case FunctionType():
             yield from _of_closure(callable, depth)
+            yield from _of_globals(callable)
         case tuple() | list():
             for place, part in enumerate(callable):
                 yield from _inside(part, _item_setter(callable, place), depth)
@@ -63,18 +64,28 @@ def _of_closure(function: FunctionType, depth: int) -> Iterator[Held]:
         def put(new: Any, place: int = place) -> FunctionType:
             cells = list(function.__closure__ or ())
             cells[place] = CellType(new)
-            return _copy(function, tuple(cells))
+            return _copy(function, function.__globals__, tuple(cells))
 
         yield from _named(name, cell.cell_contents, put, depth)
 
 
-def _copy(function: FunctionType, closure: tuple[CellType, ...]) -> FunctionType:
+def _of_globals(function: FunctionType) -> Iterator[Held]:
+    """Yield the numbers of the module that the function names."""
+    for name in function.__code__.co_names:
+        value: Any = function.__globals__.get(name)
+        if type(value) in (int, float):
+
+            def put(new: int | float, name: str = name) -> FunctionType:
+                return _copy(function, {**function.__globals__, name: new}, function.__closure__)
+
+            yield Held(name, value, put)
+
+
+def _copy(
+    function: FunctionType, variables: dict[str, Any], closure: tuple[CellType, ...] | None
+) -> FunctionType:
     copy = FunctionType(
-        function.__code__,
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        closure,
+        function.__code__, variables, function.__name__, function.__defaults__, closure
     )
     copy.__kwdefaults__ = function.__kwdefaults__
     return copy

@@ -50,7 +50,10 @@ def _arith(op: ArithOp) -> Builder:
         scaled = number(right)
         if alpha != 1:
             scaled = Arith(ArithOp.MUL, constant(alpha), scaled)
-        return Arith(op, _widened(number(left), scaled, kind), scaled)
+        widened = _widened(number(left), scaled, kind)
+        if op is ArithOp.MUL and kind is Type.FLOAT and isinstance(scaled, IntConst | FloatConst):
+            return Arith(op, scaled, widened)  # as a person writes it: `cap * tanh(...)`
+        return Arith(op, widened, scaled)
 
     return build
 
