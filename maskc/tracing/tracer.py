@@ -12,7 +12,6 @@ from torch import Tensor
 from maskc.errors import MaskcError, TraceError
 from maskc.ir.nodes import SCORE, Expr, Index, Input, IntConst, Load
 from maskc.ir.types import Ix, Type
-from maskc.source import Span
 from maskc.tracing.captured import Captured
 from maskc.tracing.dtypes import short_float, type_of
 from maskc.tracing.place import function_span, raised_at
@@ -59,7 +58,7 @@ class Tracer:
                 raise
             except Exception as error:
                 raise _raised(error, callable) from error
-        return self._result(found, function_span(getattr(callable, "__code__", None)))
+        return self._result(found, callable)
 
     def nodes(self, tensor: Tensor) -> tuple[Expr, ...]:
         """Return the elements of a symbol, or of a small tensor with data."""
@@ -106,21 +105,25 @@ class Tracer:
             found.insert(0, symbol(self, (SCORE,), (), torch.float32))
         return found
 
-    def _result(self, found: Any, span: Span | None) -> Expr:
+    def _result(self, found: Any, callable: Callable[..., Any]) -> Expr:
         what = "mask_mod" if self.is_mask else "score_mod"
+
+        def refused(message: str, help: str) -> TraceError:
+            span = function_span(getattr(callable, "__code__", None))
+            return TraceError("M708", f"the {what} returned {message}", span, help)
+
         if not isinstance(found, Tensor | bool | float | int):
-            message = f"the {what} returned {type(found).__name__}, expected a tensor"
-            raise TraceError("M708", message, span, "return what it computes")
+            name = type(found).__name__
+            raise refused(f"{name}, expected a tensor", "return what it computes")
         if isinstance(found, Tensor) and found.dim():
-            message = f"the {what} returned a tensor {list(found.shape)}, expected one value"
-            raise TraceError("M708", message, span, "subscript it, or reduce it by `.any(-1)`")
+            shape = list(found.shape)
+            help = "subscript it, or reduce it by `.any(-1)`"
+            raise refused(f"a tensor {shape}, expected one value", help)
         node = self.nodes(found)[0] if isinstance(found, Tensor) else constant(found)
         if self.is_mask and node.type is not Type.BOOL:
-            message = f"the mask_mod returned {node.type.article}, expected a bool"
-            raise TraceError("M708", message, span, "compare it: `x != 0`")
+            raise refused(f"{node.type.article}, expected a bool", "compare it: `x != 0`")
         if not self.is_mask and node.type is Type.BOOL:
-            message = "the score_mod returned a bool, expected a score"
-            raise TraceError("M708", message, span, "pass it as `mask_mod`")
+            raise refused("a bool, expected a score", "pass it as `mask_mod`")
         return node if self.is_mask else as_type(node, Type.FLOAT)
 
 
