@@ -78,8 +78,8 @@ def check_empty_rows(first: str, second: str) -> None:
 def _refuse_scores(operation: str, *modules: Module) -> None:
     for module in modules:
         if module.score != SCORE or module.out != OUT:
-            what = "score" if module.score != SCORE else "epilogue"
-            message = f"`{operation}` takes masks, found a program with a {what}"
+            what = "a score" if module.score != SCORE else "an epilogue"
+            message = f"`{operation}` takes masks, found a program with {what}"
             help = "`program.masked_by(mask)` keeps the score and the epilogue of `program`"
             raise MaskTypeError("M231", message, help=help)
 
