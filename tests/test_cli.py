@@ -55,7 +55,7 @@ def test_trace_prints_the_program_of_a_function() -> None:
     assert run("trace", "my_masks_to_trace:near").stdout == (
         "param AHEAD: int = 3\nk - q <= AHEAD\n"
     )
-    assert run("trace", "my_masks_to_trace:near", "--plain").stdout == "-3 <= q - k\n"
+    assert run("trace", "my_masks_to_trace:near", "--plain").stdout == "-4 < q - k\n"
     assert run("trace", "my_masks_to_trace:half").stdout == "score = score / 2\n"
     refused = run("trace", "my_masks_to_trace:bad", "--q", "8")
     assert refused.exit_code == 1
