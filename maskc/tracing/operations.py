@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from maskc.ir.evaluate import LARGEST_INT
 from maskc.ir.nodes import (
     FALSE,
     TRUE,
@@ -22,10 +23,10 @@ from maskc.ir.nodes import (
     FloatConst,
     IntConst,
     Where,
-    walk,
 )
 from maskc.ir.types import ArithOp, CompareOp, Fn, Type
 from maskc.tracing.bits import BITWISE
+from maskc.tracing.magnitude import largest
 from maskc.tracing.refuse import refusal
 from maskc.tracing.terms import (
     Number,
@@ -105,15 +106,36 @@ def _rounded(fn: Fn) -> Builder:
 
     def build(kind: Type, arg: Expr, decimals: int = 0) -> Expr:
         if decimals:
-            raise refusal(
-                "M707", "`round` to decimals has no translation", "scale before and after"
-            )
-        if any(isinstance(term, FloatConst) and math.isinf(term.value) for term in walk(arg)):
-            help = "round first, then choose the infinity"
-            raise refusal("M707", "an infinity cannot be rounded to an int", help)
-        return arg if arg.type is Type.INT else Call(Fn.FLOAT, (Call(fn, (number(arg),)),))
+            help = "scale before and after"
+            raise refusal("M707", "`round` to decimals has no translation", help)
+        if arg.type is Type.INT:
+            return arg
+        whole = Call(Fn.FLOAT, (Call(fn, (number(arg),)),))
+        if largest(arg) <= LARGEST_INT:
+            return whole
+        # What no int holds has no fraction in float32, and stays: it may be infinite, or no number.
+        small = Compare(CompareOp.LT, Call(Fn.ABS, (arg,)), FloatConst(float(LARGEST_INT)))
+        return Where(small, whole, arg)
 
     return build
+
+
+def _nan_to_num(
+    kind: Type,
+    arg: Expr,
+    nan: Expr | None = None,
+    most: Expr | None = None,
+    least: Expr | None = None,
+) -> Expr:
+    if most is None or least is None:
+        help = "name both: `torch.nan_to_num(x, 0.0, posinf, neginf)`"
+        raise refusal("M707", "`nan_to_num` without bounds takes those of the dtype", help)
+    value = as_type(arg, Type.FLOAT)
+    for bound, infinity in ((most, math.inf), (least, -math.inf)):
+        is_infinite = Compare(CompareOp.EQ, arg, FloatConst(infinity))
+        value = Where(is_infinite, as_type(bound, Type.FLOAT), value)
+    zero = ZERO if nan is None else as_type(nan, Type.FLOAT)
+    return Where(Compare(CompareOp.NE, arg, arg), zero, value)
 
 
 def _divide(kind: Type, left: Expr, right: Expr, rounding_mode: str | None = None) -> Expr:
@@ -236,5 +258,6 @@ ELEMENTWISE: Mapping[str, Builder] = {
     "silu": _formula(lambda x: Arith(ArithOp.MUL, x, Call(Fn.SIGMOID, (x,)))),
     "log_sigmoid_forward": _formula(_log_sigmoid),
     "softplus": _softplus,
+    "nan_to_num": _nan_to_num,
     "isneginf": lambda kind, x: Compare(CompareOp.EQ, number(x), FloatConst(-math.inf)),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import pickle
 
 import pytest
@@ -244,3 +245,15 @@ def test_programs_of_equal_traces_are_one_object() -> None:
     first, second = (maskc.trace(window(5, doc)).program for _ in range(2))
     assert first is second
     assert pickle.loads(pickle.dumps(first)) == first
+
+
+def test_rounding_of_what_may_be_no_number() -> None:
+    odd = torch.tensor([math.nan, math.inf, -math.inf, 5e9, -2.5, 3.5, 2.0**24 + 2, -0.25])
+    for rounding in (torch.floor, torch.ceil, torch.round):
+        mod = lambda s, b, h, q, k, f=rounding: s * 0 + f(odd[k])  # noqa: E731
+        program = maskc.trace(score_mod=mod).program
+        assert matches(program, mod, q_len=8, odd=odd) is None
+    clean = lambda b, h, q, k: torch.nan_to_num(odd[k], 1.0, 2.0, 3.0) == q  # noqa: E731
+    assert matches(maskc.trace(clean).program, clean, q_len=8, odd=odd) is None
+    fast = lambda s, b, h, q, k: s + torch.floor(q * 1e9)  # noqa: E731
+    assert matches(maskc.trace(score_mod=fast).program, fast, q_len=8) is None
