@@ -27,7 +27,8 @@ from maskc.ir.nodes import (
     Or,
     Where,
 )
-from maskc.ir.types import ArithOp, CompareOp, Fn, Ix, Type
+from maskc.ir.operators import ArithOp, CompareOp, Fn
+from maskc.ir.types import Ix, Type
 
 
 class Distance(NamedTuple):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from maskc.ir.nodes import Call, Compare, Expr, IntConst
-from maskc.ir.types import ArithOp, CompareOp, Fn, Type
+from maskc.ir.operators import ArithOp, CompareOp, Fn
+from maskc.ir.types import Type
 from maskc.tracing.terms import as_type, conjunction, disjunction, number, total, truth
 
 VIEWS = frozenset(

@@ -18,7 +18,8 @@ from maskc.ir.nodes import (
     rewrite,
     walk,
 )
-from maskc.ir.types import ArithOp, CompareOp, Ix
+from maskc.ir.operators import ArithOp, CompareOp
+from maskc.ir.types import Ix
 
 
 def narrowed(

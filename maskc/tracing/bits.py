@@ -1,40 +1,37 @@
-"""Bitwise operations: of booleans, of ints with constants, and what the language has itself."""
+"""Bitwise operations of booleans and ints; with a constant they are written by ``//`` and ``%``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from maskc.ir.nodes import Arith, Call, Compare, Expr, IntConst
-from maskc.ir.types import ArithOp, CompareOp, Fn, Type
-from maskc.tracing.refuse import refusal
-from maskc.tracing.terms import conjunction, disjunction, negation, number, total
+from maskc.ir.operators import ArithOp, CompareOp, Fn
+from maskc.ir.types import Type
+from maskc.tracing.terms import conjunction, disjunction, negation, number
 
 Builder = Callable[..., Expr]
-
-MOST_FIELDS = 2
-"""Runs of ones in a constant mask that are written out by ``//`` and ``%``."""
 
 
 def _and(kind: Type, left: Expr, right: Expr) -> Expr:
     if kind is Type.BOOL:
         return conjunction((left, right))
     for term, mask in ((left, right), (right, left)):
-        fields = list(_fields(mask.value)) if isinstance(mask, IntConst) else []
-        if fields and len(fields) <= MOST_FIELDS:
-            return total((_field(number(term), *field) for field in fields), ArithOp.ADD)
-    return _own("bitand", "&", left, right)
+        field = _run_of_ones(mask.value) if isinstance(mask, IntConst) else None
+        if field is not None:
+            return _field(number(term), *field)
+    return Call(Fn.BITAND, (number(left), number(right)))
 
 
-def _fields(mask: int) -> Iterator[tuple[int, int]]:
-    """Yield the runs of ones of a mask, as their first bit and how many there are."""
-    bit = 0
-    while mask > 0 and mask >> bit:
-        first = bit
-        while mask >> bit & 1:
-            bit += 1
-        if bit > first:
-            yield first, bit - first
-        bit += 1
+def _run_of_ones(mask: int) -> tuple[int, int] | None:
+    """Return the first bit and the length of the one run of ones that a mask is, None for others.
+
+    The simplifier and the bounds know ``//`` and ``%`` better than they know bits.
+    """
+    if mask <= 0:
+        return None
+    first = (mask & -mask).bit_length() - 1
+    width = (mask >> first).bit_length()
+    return (first, width) if mask >> first == 2**width - 1 else None
 
 
 def _field(term: Expr, first: int, width: int) -> Expr:
@@ -49,13 +46,13 @@ def _field(term: Expr, first: int, width: int) -> Expr:
 def _or(kind: Type, left: Expr, right: Expr) -> Expr:
     if kind is Type.BOOL:
         return disjunction((left, right))
-    return _own("bitor", "|", left, right)
+    return Call(Fn.BITOR, (number(left), number(right)))
 
 
 def _xor(kind: Type, left: Expr, right: Expr) -> Expr:
     if kind is Type.BOOL:
         return Compare(CompareOp.NE, left, right)
-    return _own("bitxor", "^", left, right)
+    return Call(Fn.BITXOR, (number(left), number(right)))
 
 
 def _not(kind: Type, arg: Expr) -> Expr:
@@ -64,21 +61,13 @@ def _not(kind: Type, arg: Expr) -> Expr:
     return Arith(ArithOp.SUB, IntConst(-1), number(arg))
 
 
-def _shift(op: ArithOp, own: str, sign: str) -> Builder:
+def _shift(op: ArithOp, own: Fn) -> Builder:
     def build(kind: Type, arg: Expr, by: Expr) -> Expr:
         if isinstance(by, IntConst) and 0 <= by.value < 32:
             return Arith(op, number(arg), IntConst(2**by.value))
-        return _own(own, sign, arg, by)
+        return Call(own, (number(arg), number(by)))
 
     return build
-
-
-def _own(name: str, sign: str, left: Expr, right: Expr) -> Expr:
-    """Return the language's own operation on bits, or refuse where it has none."""
-    for fn in Fn:
-        if fn.value == name:
-            return Call(fn, (number(left), number(right)))
-    raise refusal("M707", f"`{sign}` on the bits of two ints has no translation")
 
 
 BITWISE: Mapping[str, Builder] = {
@@ -89,8 +78,8 @@ BITWISE: Mapping[str, Builder] = {
     "__and__": _and,
     "__or__": _or,
     "__xor__": _xor,
-    "bitwise_left_shift": _shift(ArithOp.MUL, "shl", "<<"),
-    "bitwise_right_shift": _shift(ArithOp.FLOORDIV, "shr", ">>"),
-    "__lshift__": _shift(ArithOp.MUL, "shl", "<<"),
-    "__rshift__": _shift(ArithOp.FLOORDIV, "shr", ">>"),
+    "bitwise_left_shift": _shift(ArithOp.MUL, Fn.SHL),
+    "bitwise_right_shift": _shift(ArithOp.FLOORDIV, Fn.SHR),
+    "__lshift__": _shift(ArithOp.MUL, Fn.SHL),
+    "__rshift__": _shift(ArithOp.FLOORDIV, Fn.SHR),
 }

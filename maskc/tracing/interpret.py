@@ -17,7 +17,7 @@ from torch import Tensor
 
 from maskc.errors import TraceError
 from maskc.ir.nodes import Expr, IntConst
-from maskc.ir.types import ArithOp
+from maskc.ir.operators import ArithOp
 from maskc.tracing.arrays import (
     FILLS,
     JOINS,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from maskc.ir.evaluate import LARGEST_INT
 from maskc.ir.nodes import Arith, Call, Expr, FloatConst, IntConst
-from maskc.ir.types import ArithOp, Fn, Type
+from maskc.ir.operators import ArithOp, Fn
+from maskc.ir.types import Type
+from maskc.limits import MAX_ROUNDED
 
 
 def largest(term: Expr) -> float:
@@ -18,7 +19,7 @@ def largest(term: Expr) -> float:
         case IntConst(value) | FloatConst(value):
             return math.inf if math.isnan(value) else abs(value)
         case _ if term.type is Type.INT:
-            return LARGEST_INT
+            return MAX_ROUNDED
         case Arith(ArithOp.ADD | ArithOp.SUB, left, right):
             return largest(left) + largest(right)
         case Arith(ArithOp.MUL, left, right):

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from maskc.ir.evaluate import LARGEST_INT
 from maskc.ir.nodes import (
     FALSE,
     TRUE,
@@ -24,7 +23,9 @@ from maskc.ir.nodes import (
     IntConst,
     Where,
 )
-from maskc.ir.types import ArithOp, CompareOp, Fn, Type
+from maskc.ir.operators import ArithOp, CompareOp, Fn, Gives
+from maskc.ir.types import Type
+from maskc.limits import MAX_ROUNDED
 from maskc.tracing.bits import BITWISE
 from maskc.tracing.magnitude import largest
 from maskc.tracing.refuse import refusal
@@ -94,7 +95,8 @@ def _known_truth(left: Expr, right: Expr) -> tuple[Expr, bool] | None:
 def _call(fn: Fn) -> Builder:
     def build(kind: Type, *args: Expr) -> Expr:
         numbers = [number(arg) for arg in args]
-        if kind is Type.FLOAT and all(arg.type is Type.INT for arg in numbers):
+        keeps = fn.value.gives is Gives.WIDEST  # an int of ints, where torch wants a float
+        if keeps and kind is Type.FLOAT and all(arg.type is Type.INT for arg in numbers):
             numbers[0] = as_type(numbers[0], Type.FLOAT)
         return Call(fn, tuple(numbers))
 
@@ -111,10 +113,10 @@ def _rounded(fn: Fn) -> Builder:
         if arg.type is Type.INT:
             return arg
         whole = Call(Fn.FLOAT, (Call(fn, (number(arg),)),))
-        if largest(arg) <= LARGEST_INT:
+        if largest(arg) <= MAX_ROUNDED:
             return whole
         # What no int holds has no fraction in float32, and stays: it may be infinite, or no number.
-        small = Compare(CompareOp.LT, Call(Fn.ABS, (arg,)), FloatConst(float(LARGEST_INT)))
+        small = Compare(CompareOp.LT, Call(Fn.ABS, (arg,)), FloatConst(float(MAX_ROUNDED)))
         return Where(small, whole, arg)
 
     return build
@@ -178,14 +180,10 @@ def _where(kind: Type, cond: Expr, then: Expr, other: Expr) -> Expr:
     return Where(cond, _widened(number(then), number(other), kind), number(other))
 
 
-def _log1p(term: Expr) -> Expr:
-    return Call(Fn.LOG, (Arith(ArithOp.ADD, ONE, term),))
-
-
 def _log_sigmoid(term: Expr) -> Expr:
     """Return log(sigmoid(x)) = min(x, 0) - log(1 + exp(-abs(x))), which does not overflow."""
     size = Call(Fn.NEG, (Call(Fn.ABS, (term,)),))
-    return Arith(ArithOp.SUB, Call(Fn.MIN, (term, ZERO)), _log1p(Call(Fn.EXP, (size,))))
+    return Arith(ArithOp.SUB, Call(Fn.MIN, (term, ZERO)), Call(Fn.LOG1P, (Call(Fn.EXP, (size,)),)))
 
 
 def _softplus(kind: Type, arg: Expr, *scaling: Expr) -> Expr:
@@ -194,34 +192,17 @@ def _softplus(kind: Type, arg: Expr, *scaling: Expr) -> Expr:
     return Call(Fn.NEG, (_log_sigmoid(Call(Fn.NEG, (number(arg),))),))
 
 
-def _sign(kind: Type, arg: Expr) -> Expr:
-    value, zero = number(arg), IntConst(0)
-    above = number(Compare(CompareOp.LT, zero, value))
-    return as_type(Arith(ArithOp.SUB, above, number(Compare(CompareOp.LT, value, zero))), kind)
-
-
 def _formula(build: Callable[[Expr], Expr]) -> Builder:
     """Return the builder of a function of one float."""
     return lambda kind, arg: build(number(arg))
 
 
-_FORMULAS: Mapping[str, Builder] = {
-    "exp2": _formula(lambda x: Arith(ArithOp.POW, FloatConst(2.0), x)),
-    "log1p": _formula(_log1p),
-    "expm1": _formula(lambda x: Arith(ArithOp.SUB, Call(Fn.EXP, (x,)), ONE)),
-    "tan": _formula(lambda x: Arith(ArithOp.DIV, Call(Fn.SIN, (x,)), Call(Fn.COS, (x,)))),
-    "relu": lambda kind, arg: Call(Fn.MAX, (number(arg), IntConst(0))),
-    "sign": _sign,
-}
-"""Functions that the language may lack; its own, where it has them, come before these."""
-
 _OWN: Mapping[str, Builder] = {
-    fn.value: _call(fn) for fn in Fn if hasattr(torch.ops.aten, fn.value)
+    fn.value.name: _call(fn) for fn in Fn if hasattr(torch.ops.aten, fn.value.name)
 }
 """The functions that torch and the language have under one name."""
 
 ELEMENTWISE: Mapping[str, Builder] = {
-    **_FORMULAS,
     **_OWN,
     **BITWISE,
     "add": _arith(ArithOp.ADD),
@@ -253,6 +234,7 @@ ELEMENTWISE: Mapping[str, Builder] = {
     "clamp": _clamp,
     "clamp_min": _clamp,
     "clamp_max": lambda kind, x, most: _clamp(kind, x, None, most),
+    "sgn": _call(Fn.SIGN),
     "reciprocal": _formula(lambda x: Arith(ArithOp.DIV, ONE, x)),
     "square": lambda kind, x: Arith(ArithOp.MUL, number(x), number(x)),
     "silu": _formula(lambda x: Arith(ArithOp.MUL, x, Call(Fn.SIGMOID, (x,)))),

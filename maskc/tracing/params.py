@@ -24,7 +24,8 @@ from maskc.ir.nodes import (
     children,
     rewrite,
 )
-from maskc.ir.types import ArithOp, Fn, Type
+from maskc.ir.operators import ArithOp, Fn
+from maskc.ir.types import Type
 from maskc.tracing.captured import free_name
 from maskc.tracing.numbers_held import Held, numbers_held
 from maskc.tracing.terms import constant

@@ -22,7 +22,8 @@ from maskc.ir.nodes import (
     Not,
     Or,
 )
-from maskc.ir.types import ArithOp, CompareOp, Fn, Type
+from maskc.ir.operators import ArithOp, CompareOp, Fn
+from maskc.ir.types import Type
 
 Number = bool | int | float
 

@@ -12,7 +12,8 @@ import maskc
 from maskc.analysis.distance import max_distance
 from maskc.ir.evaluate import Env, Point, evaluate
 from maskc.ir.nodes import And, Arith, Call, Compare, Expr, Index, IntConst, Not, Or
-from maskc.ir.types import ArithOp, CompareOp, Fn, Ix
+from maskc.ir.operators import ArithOp, CompareOp, Fn
+from maskc.ir.types import Ix
 
 Q, K = Index(Ix.Q), Index(Ix.K)
 POINTS = [Point(0, 0, q, k) for q, k in product(range(13), range(13))]

@@ -257,3 +257,14 @@ def test_rounding_of_what_may_be_no_number() -> None:
     assert matches(maskc.trace(clean).program, clean, q_len=8, odd=odd) is None
     fast = lambda s, b, h, q, k: s + torch.floor(q * 1e9)  # noqa: E731
     assert matches(maskc.trace(score_mod=fast).program, fast, q_len=8) is None
+
+
+@pytest.mark.parametrize("mask", [0, 1, 5, 6, 7, 12, 51, 85, 255, -1, -4])
+def test_bits_of_an_index(mask: int) -> None:
+    mods = (
+        lambda b, h, q, k: (q - 9) & mask == k & mask,
+        lambda b, h, q, k: (q | mask) ^ k > ~q,
+        lambda b, h, q, k: ((q - 9) >> (k & 3)) == ((q << 2) >> 3),
+    )
+    for mod in mods:
+        assert matches(maskc.trace(mod).program, mod, q_len=37) is None

@@ -110,7 +110,7 @@ def gym_tiled_natten() -> Mod:
 
 @case(GYM, "masks/natten, Morton order", shape=(1, 1, 64, 64))
 def gym_morton_natten() -> Mod:
-    """Interleaved bits of a position have no translation but a table."""
+    """The bits of a position are those of its two coordinates, interleaved."""
     width, kernel = 8, 3
 
     def compact(z):
