@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from maskc.arity import takes_score
-from maskc.ir.nodes import SCORE
 
 if TYPE_CHECKING:
     import torch
@@ -113,8 +112,6 @@ def _score_difference(
     wanted = dense_score(score_mod, scores)
     found = scores if bound.score_mod is None else dense_score(bound.score_mod, scores)
     mask = bound.dense_mask().expand(shape)
-    if bound.program.module.score == SCORE:
-        found = scores
     found = torch.where(mask, found, -torch.inf)
     return _first_difference(found, torch.where(mask, wanted, -torch.inf), "score")
 
