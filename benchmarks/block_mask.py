@@ -2,10 +2,17 @@
 
     python benchmarks/block_mask.py [--quick] [--lengths 2048 8192] [--masks causal ...]
 
-For each mask and length: ours (from the row program to a ``BlockMask``; compact from 131072 tokens
-on), eager ``create_block_mask`` and warm ``torch.compile(create_block_mask)`` of the mask_mod that
-one would write by hand. Contenders take turns in one process; times are medians, memory is the peak
-above the start of one call. A contender that would need more than 60 s or 12 GiB is left out.
+For each mask and length, in turns within one process:
+
+- ``first``: ``program.bind(...).block_mask`` with nothing kept from an earlier call;
+- ``kept``: the same call again, which may use what was kept;
+- ``tables``: the tables alone, from the mask over rows;
+- ``numpy``: for documents in a window, the tables as one would write them for that mask;
+- ``compiled``: warm ``torch.compile(create_block_mask)`` of the mask_mod one would write by hand;
+- ``eager``: ``create_block_mask`` of the same.
+
+Ours are compact from 131072 tokens on. Times are medians, memory is the peak above the start of one
+call. A contender that would need more than 60 s or 12 GiB is left out.
 Writes ``benchmarks/results/block_mask.json`` and ``.png``.
 """
 
@@ -16,47 +23,37 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from by_hand.masks import BLOCK, CASES, Case, Tensors, text_of
+from by_hand.window_tables import window_tables
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
+from maskc import compile_mask
+from maskc.analysis.tiles.block_tables import Tables, block_tables
 from maskc.analysis.tiles.classify import tile_map
 from maskc.elaborate.module import elaborate
-from maskc.ir.nodes import Expr
+from maskc.ir.nodes import OUT, SCORE, Expr, Module
 from maskc.ir.rows import Layout, Shape, to_rows
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
-from maskc.lower.flex import block_mask
+from maskc.passes.support.driver import simplify
 from maskc.source import Source
 from maskc.syntax.parse import parse
 
+Run = Callable[[], object]
 RESULTS = Path(__file__).parent / "results"
-BLOCK = 128
 COMPACT_FROM = 131072
 QUICK = [2048, 8192]
 LENGTHS = [2048, 8192, 32768, 131072, 262144, 524288, 1048576]
 MOST_SECONDS, MOST_BYTES = 60.0, 12 * 2**30
 EAGER_BYTES, EAGER_SECONDS = 10, 25e-9
 """What eager ``create_block_mask`` takes for one pair of tokens, to know what to leave out."""
-
-MaskMod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-Tensors = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One mask: as maskc text, and as the mask_mod one would write by hand."""
-
-    name: str
-    text: str
-    inputs: Callable[[int], Tensors]
-    by_hand: Callable[[int, Tensors], MaskMod]
-    batch: int = 1
 
 
 @dataclass
@@ -72,140 +69,13 @@ class Result:
     runs: int = 1
 
 
-def documents(length: int, count: int, shuffled: bool) -> Tensors:
-    """Return the ids of packed documents of random lengths, in order or in any order."""
-    random = torch.Generator().manual_seed(0)
-    count = min(count, length // 2)
-    begins = torch.zeros(length, dtype=torch.int64)
-    begins[torch.randperm(length - 1, generator=random)[: count - 1] + 1] = 1
-    ids = begins.cumsum(0)
-    return {"doc": torch.randperm(count, generator=random)[ids] if shuffled else ids}
-
-
-def block_table(length: int) -> Tensors:
-    """Return a random table of blocks, a fifth of them true."""
-    blocks = -(-length // BLOCK)
-    random = torch.Generator().manual_seed(0)
-    return {"t": torch.rand(blocks, blocks, generator=random) < 0.2}
-
-
-def nothing(length: int) -> Tensors:
-    """Return no inputs."""
-    return {}
-
-
-def packed(count: int, shuffled: bool) -> Case:
-    """Return the causal mask of packed documents."""
-    name = f"{count} documents, {'any order' if shuffled else 'sorted'}"
-    return Case(
-        name,
-        "causal & same_doc",
-        lambda n: documents(n, count, shuffled),
-        lambda n, t: lambda b, h, q, k: (k <= q) & (t["doc"][q] == t["doc"][k]),
-    )
-
-
-def natten(length: int) -> tuple[int, int]:
-    """Return the height and the width of a grid of ``length`` tokens."""
-    width = 1 << (length.bit_length() // 2)
-    return length // width, width
-
-
-def natten_by_hand(length: int, t: Tensors) -> MaskMod:
-    """Return neighborhood attention in two dimensions (arXiv:2204.07143)."""
-    height, width = natten(length)
-
-    def mask_mod(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        row, column = (q // width).clamp(6, height - 7), (q % width).clamp(6, width - 7)
-        return ((row - k // width).abs() <= 6) & ((column - k % width).abs() <= 6)
-
-    return mask_mod
-
-
-def diffusion_by_hand(length: int, t: Tensors) -> MaskMod:
-    """Return the mask of block diffusion (BD3-LM, arXiv:2503.09573)."""
-    half = length // 2
-
-    def mask_mod(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        noisy_q, noisy_k = q < half, k < half
-        block_q, block_k = q % half // 32, k % half // 32
-        diagonal = (block_q == block_k) & noisy_q & noisy_k
-        offset = (block_q > block_k) & noisy_q & ~noisy_k
-        return diagonal | offset | ((block_q >= block_k) & ~noisy_q & ~noisy_k)
-
-    return mask_mod
-
-
-NATTEN = (
-    "axis h = {height}, w = {width}; abs(clamp(q.h, 6, {height} - 7) - k.h) <= 6 "
-    "& abs(clamp(q.w, 6, {width} - 7) - k.w) <= 6"
-)
-DIFFUSION = (
-    "let half = q_len // 2; let nq = q < half; let nk = k < half; let bq = q % half // 32; "
-    "let bk = k % half // 32; (bq == bk & nq & nk) | (bq > bk & nq & !nk) | "
-    "(bq >= bk & !nq & !nk)"
-)
-CASES = [
-    Case("causal", "causal", nothing, lambda n, t: lambda b, h, q, k: k <= q),
-    Case(
-        "window",
-        "causal & window(512)",
-        nothing,
-        lambda n, t: lambda b, h, q, k: (k <= q) & (q - k < 512),
-    ),
-    Case(
-        "sinks",
-        "causal & (sinks(4) | window(512))",
-        nothing,
-        lambda n, t: lambda b, h, q, k: (k <= q) & ((k < 4) | (q - k < 512)),
-    ),
-    packed(64, shuffled=False),
-    packed(64, shuffled=True),
-    packed(1024, shuffled=False),
-    packed(1024, shuffled=True),
-    Case(
-        "window in 1024 documents",
-        "causal & window(4096) & same_doc",
-        lambda n: documents(n, 1024, shuffled=False),
-        lambda n, t: lambda b, h, q, k: (k <= q) & (q - k < 4096) & (t["doc"][q] == t["doc"][k]),
-    ),
-    Case(
-        "prefix per batch",
-        "causal | prefix",
-        lambda n: {"prefix_len": torch.tensor([n // 8, n // 3])},
-        lambda n, t: lambda b, h, q, k: (k <= q) | (k < t["prefix_len"][b]),
-        batch=2,
-    ),
-    Case(
-        "chunked",
-        "causal & chunked(1024)",
-        nothing,
-        lambda n, t: lambda b, h, q, k: (k <= q) & (q // 1024 == k // 1024),
-    ),
-    Case(
-        "dilated",
-        "dilated(512, 4)",
-        nothing,
-        lambda n, t: lambda b, h, q, k: ((q - k).abs() < 512) & ((q - k) % 4 == 0),
-    ),
-    Case("NATTEN 2-D", NATTEN, nothing, natten_by_hand),
-    Case("block diffusion", DIFFUSION, nothing, diffusion_by_hand),
-    Case(
-        "block table",
-        f"input t: bool; t[q // {BLOCK}, k // {BLOCK}]",
-        block_table,
-        lambda n, t: lambda b, h, q, k: t["t"][q // BLOCK, k // BLOCK],
-    ),
-]
 TABLE_LIMIT = 131072
 """A block table is a dense input; beyond this length it is no longer one that is used."""
 
 
 def row_program(case: Case, length: int, tensors: Tensors) -> tuple[Expr, Domain]:
-    """Return the mask of a case over rows, and its domain."""
-    height, width = natten(length)
-    text = case.text.replace("{height}", str(height)).replace("{width}", str(width))
-    tree, _ = parse(Source(text, case.name))
+    """Return the mask of a case over rows, simplified, and its domain."""
+    tree, _ = parse(Source(text_of(case, length), case.name))
     elaborated, errors = elaborate(tree, {})
     assert not errors
     shapes = {name: Shape(False, (False,) * table.dim()) for name, table in tensors.items()}
@@ -215,21 +85,28 @@ def row_program(case: Case, length: int, tensors: Tensors) -> tuple[Expr, Domain
         Sz.KV_LEN: length,
     }
     domain = Domain(sizes, tensors, torch.device("cpu"))
-    return to_rows(elaborated.module.mask, Layout(shapes=shapes)), domain
+    mask = simplify(Module(elaborated.module.mask, SCORE, OUT)).module.mask
+    return to_rows(mask, Layout(shapes=shapes)), domain
 
 
-def contenders(case: Case, length: int) -> dict[str, Callable[[], BlockMask]]:
+def forget() -> None:
+    """Drop the tiles and block masks that maskc keeps from call to call."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("maskc.blocks") and name != "maskc.blocks.traced":
+            for kept in vars(module).values():
+                if hasattr(kept, "cache_clear") and kept.__module__ == name:
+                    kept.cache_clear()
+
+
+def contenders(case: Case, length: int) -> dict[str, Run]:
     """Return what is compared, by name."""
     tensors = case.inputs(length)
-    mask, domain = row_program(case, length, tensors)
     by_hand = case.by_hand(length, tensors)
     batch = case.batch if case.batch > 1 else None
-    compact = length >= COMPACT_FROM
-
-    def ours() -> BlockMask:
-        return block_mask(mask, domain, tile_map(mask, domain, (BLOCK, BLOCK)), compact)
-
-    listed: dict[str, Callable[[], BlockMask]] = {"maskc": ours}
+    listed = ours(case, length, tensors)
+    if case.window is not None and length % BLOCK == 0:
+        doc, window = tensors["doc"].numpy(), case.window
+        listed["numpy"] = lambda: window_tables(doc, window, BLOCK)
     pairs = length * length * case.batch
     if pairs * EAGER_BYTES < MOST_BYTES and pairs * EAGER_SECONDS < MOST_SECONDS:
         compiled = torch.compile(create_block_mask, dynamic=False)
@@ -240,40 +117,59 @@ def contenders(case: Case, length: int) -> dict[str, Callable[[], BlockMask]]:
     return listed
 
 
+def ours(case: Case, length: int, tensors: Tensors) -> dict[str, Run]:
+    """Return what maskc does, from a compiled program and from its mask over rows."""
+    program = compile_mask(text_of(case, length))
+    mask, domain = row_program(case, length, tensors)
+    compact = length >= COMPACT_FROM
+
+    def kept() -> BlockMask:
+        sizes = {"q_len": length, "kv_len": length, "batch_size": case.batch}
+        bound = program.bind(**sizes, block_size=BLOCK, compact=compact, **tensors)
+        return bound.block_mask
+
+    def tables() -> Tables:
+        return block_tables(tile_map(mask, domain, (BLOCK, BLOCK)), compact)
+
+    return {"first": kept, "kept": kept, "tables": tables}
+
+
 def measure(case: Case, length: int, most_runs: int) -> list[Result]:
     """Let the contenders take turns; each runs about two seconds, at least once."""
     torch._dynamo.reset()
     results, runs = {}, contenders(case, length)
     times: dict[str, list[float]] = {name: [] for name in runs}
     for name, run in runs.items():
-        first = clock(run) if name != "eager" else None
-        seconds, peak = clocked_peak(run)
+        warm_up = clock(name, run) if name != "eager" else None
+        seconds, peak = clocked_peak(name, run)
         results[name] = Result(case.name, length, name, seconds, peak)
-        results[name].compile_seconds = first if name == "compiled" else None
+        results[name].compile_seconds = warm_up if name == "compiled" else None
         if name != "eager":
             times[name].append(seconds)
     for _ in range(most_runs):
         for name, run in runs.items():
             if sum(times[name]) + results[name].seconds < 2.0:
-                times[name].append(clock(run))
+                times[name].append(clock(name, run))
     for name, taken in times.items():
         results[name].seconds = statistics.median(taken or [results[name].seconds])
         results[name].runs = max(1, len(taken))
     return list(results.values())
 
 
-def clock(run: Callable[[], BlockMask]) -> float:
+def clock(name: str, run: Run) -> float:
     """Return the seconds of one call."""
+    if name == "first":
+        forget()
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
-def clocked_peak(run: Callable[[], BlockMask]) -> tuple[float, float]:
+def clocked_peak(name: str, run: Run) -> tuple[float, float]:
     """Return the seconds of one call, and its peak of memory above the start in MiB."""
     Path("/proc/self/clear_refs").write_text("5")
     start = memory("VmRSS")
-    seconds = clock(run)
+    seconds = clock(name, run)
     return seconds, max(0.0, memory("VmHWM") - start)
 
 
@@ -286,16 +182,17 @@ def memory(field: str) -> float:
 
 
 def show(results: list[Result]) -> None:
-    """Print one line for a mask and length."""
+    """Print one line for a mask and length; ratios are to the first call."""
     by = {result.contender: result for result in results}
-    ours = by["maskc"]
-    line = f"{ours.mask:26}{ours.length:>9}{ours.seconds * 1e3:10.2f} ms{ours.peak_mib:8.1f} MiB"
+    first = by["first"]
+    line = f"{first.mask:26}{first.length:>9}"
+    for name in ("first", "kept", "tables", "numpy"):
+        line += f"{by[name].seconds * 1e3:9.2f}" if name in by else f"{'':9}"
+    line += f" ms{first.peak_mib:8.1f} MiB"
     for name in ("compiled", "eager"):
         if name in by:
-            ratio = by[name].seconds / ours.seconds
-            line += f"{by[name].seconds * 1e3:12.1f} ms{by[name].peak_mib:9.1f} MiB{ratio:9.0f}x"
-    if "compiled" in by:
-        line += f"{by['compiled'].compile_seconds:8.1f} s"
+            ratio = by[name].seconds / first.seconds
+            line += f"{by[name].seconds * 1e3:11.1f} ms{by[name].peak_mib:9.1f} MiB{ratio:8.0f}x"
     print(line, flush=True)
 
 
@@ -307,7 +204,7 @@ def plot(results: list[Result], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    colours = {"maskc": "tab:green", "compiled": "tab:blue", "eager": "tab:red"}
+    colours = {"first": "tab:green", "compiled": "tab:blue", "eager": "tab:red"}
     labelled: set[str] = set()
     for contender, colour in colours.items():
         for mask in dict.fromkeys(result.mask for result in results):
@@ -341,7 +238,8 @@ def main() -> None:
     chosen = [
         case for case in CASES if not options.masks or any(m in case.name for m in options.masks)
     ]
-    print(f"{'mask':26}{'tokens':>9}{'maskc':>13}{'':12}{'compiled, warm':>15}{'':22}{'eager':>15}")
+    ours = "".join(f"{name:>9}" for name in ("first", "kept", "tables", "numpy"))
+    print(f"{'mask':26}{'tokens':>9}{ours}{'':15}{'compiled, warm':>14}{'':21}{'eager':>14}")
     results: list[Result] = []
     for case in chosen:
         for length in lengths:

@@ -224,14 +224,14 @@ DRAFTS = [
     Piece("EAGLE-3", "eagle3", q_len=24, kv_len=72),
 ]
 GRIDS = [
-    Piece("Neighbourhood 1-D", f"axis x = {N}; natten(x, {N}, 13)"),
-    Piece("Neighbourhood 1-D with stride", f"axis x = {N}; natten(x, {N}, 16, stride = 8)"),
-    Piece("Neighbourhood 1-D, dilated", f"axis x = {N}; natten(x, {N}, 9, dilation = 4)"),
+    Piece("Neighbourhood 1-D", f"axis x = {N}; natten(x, 13)"),
+    Piece("Neighbourhood 1-D with stride", f"axis x = {N}; natten(x, 16, stride = 8)"),
+    Piece("Neighbourhood 1-D, dilated", f"axis x = {N}; natten(x, 9, dilation = 4)"),
     Piece("Neighbourhood 2-D", "natten.mask", q_len=256, block_size=16),
     Piece("Neighbourhood 3-D, causal in time", "natten_video.mask", q_len=256, block_size=16),
     Piece(
         "Sliding tiles 2-D",
-        "axis h = 16, w = 16; sliding_tile(h, 16, 3, 4) & sliding_tile(w, 16, 3, 4)",
+        "axis h = 16, w = 16; sliding_tile(h, 3, 4) & sliding_tile(w, 3, 4)",
         q_len=256,
         block_size=16,
         bind=dict.fromkeys(["q_positions", "kv_positions"], make.tile_order((16, 16), (4, 4))),

@@ -13,6 +13,7 @@ from maskc.errors import (
     DenseScoresWarning,
     LoweringError,
     MaskcError,
+    MaskcWarning,
     MaskNameError,
     MaskSyntaxError,
     MaskTypeError,
@@ -21,8 +22,7 @@ from maskc.errors import (
 )
 
 if TYPE_CHECKING:
-    from maskc.pipeline import compile_mask, load
-    from maskc.program import Program
+    from maskc.program import Program, compile_mask, load
     from maskc.run.bound import Bound
     from maskc.tracing import Traced, create_block_mask, trace
 
@@ -35,6 +35,7 @@ __all__ = [
     "MaskSyntaxError",
     "MaskTypeError",
     "MaskcError",
+    "MaskcWarning",
     "Program",
     "TraceError",
     "Traced",
@@ -49,9 +50,9 @@ _HOMES = {
     "Bound": "maskc.run.bound",
     "Program": "maskc.program",
     "Traced": "maskc.tracing",
-    "compile_mask": "maskc.pipeline",
+    "compile_mask": "maskc.program",
     "create_block_mask": "maskc.tracing",
-    "load": "maskc.pipeline",
+    "load": "maskc.program",
     "trace": "maskc.tracing",
 }
 """Where the names are that are imported when they are first used: `maskc check` needs none."""
@@ -60,7 +61,6 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import_module("maskc.pipeline")  # which also tells `Program` how to compile what was pickled
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
 

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from maskc.config.search import KEYS, mask_files
 from maskc.config.search import programs as programs_of
-from maskc.errors import MaskcError, render
-from maskc.loading import read, read_source, read_text, write_text
+from maskc.errors import MaskcError
+from maskc.files.read import read_file
+from maskc.files.write import write_text
+from maskc.loading import read, read_source
 from maskc.source import Source
 
 try:
     import click
 
     from maskc import arguments
-    from maskc.view.terminal import coloured
+    from maskc.view.terminal import console, report, say, warnings_reported
 except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
 
@@ -35,9 +37,10 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with warnings_reported():
+                return super().invoke(ctx)
         except MaskcError as error:
-            click.echo(coloured(render(error)), err=True)
+            report(error)
             ctx.exit(1)
 
 
@@ -62,12 +65,13 @@ def main() -> None:
     show_default=True,
     help="A key whose text is a program, where a whole config file is checked.",
 )
-def check(programs: tuple[str, ...], keys: tuple[str, ...]) -> None:
-    """Print every error of the programs.
+@click.option("--strict", is_flag=True, help="Exit with 1 for a warning too.")
+def check(programs: tuple[str, ...], keys: tuple[str, ...], strict: bool) -> None:
+    """Print every error and warning of the programs.
 
     A folder stands for all programs in it, and a config file for its texts under the keys.
     """
-    results = [fine for program in programs for fine in _check_all(program, keys)]
+    results = [fine for program in programs for fine in _check_all(program, keys, strict)]
     if not all(results):
         if len(results) > 1:
             wrong = results.count(False)
@@ -86,7 +90,10 @@ def fmt(files: tuple[str, ...], only_check: bool) -> None:
     A folder stands for all such files in it. Comments stay.
     """
     paths = [path for file in files for path in mask_files(file)]
-    results = [_format(path, only_check) for path in paths]
+    results = [
+        _fails(path) if isinstance(path, MaskcError) else _format(path, only_check)
+        for path in paths
+    ]
     if not all(results):
         sys.exit(1)
 
@@ -96,7 +103,7 @@ def fmt(files: tuple[str, ...], only_check: bool) -> None:
 @arguments.define_option
 def explain(program: str, constants: tuple[tuple[str, Any], ...]) -> None:
     """Tell what a program becomes, where it runs, and why."""
-    click.echo(_compile(program, constants).explain())
+    say(_compile(program, constants).explain())
 
 
 @main.command()
@@ -110,7 +117,7 @@ def equiv(first: str, second: str, constants: tuple[tuple[str, Any], ...]) -> No
     equality is proved.
     """
     comparison = _compile(first, constants).equivalent(_compile(second, constants))
-    click.echo(str(comparison))
+    say(str(comparison))
     sys.exit(0 if comparison.equal else 1)
 
 
@@ -118,8 +125,6 @@ def equiv(first: str, second: str, constants: tuple[tuple[str, Any], ...]) -> No
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 def list_library(names: tuple[str, ...]) -> None:
     """Print the standard library, or some names of it."""
-    from rich.console import Console
-
     from maskc.errors import did_you_mean
     from maskc.view.library import entries, print_library
 
@@ -128,7 +133,8 @@ def list_library(names: tuple[str, ...]) -> None:
         if name not in known:
             hint = did_you_mean(name, known)
             raise click.UsageError(f"no name {name!r}{f', {hint}' if hint else ''}")
-    print_library(Console(), names)
+    with console() as terminal:
+        print_library(terminal, names)
 
 
 @main.command()
@@ -180,11 +186,11 @@ def show(
     dense = compiled.bind(**shape, **inputs).dense_mask()
     mask = dense[min(batch, dense.shape[0] - 1), min(head, dense.shape[1] - 1)].numpy(force=True)
     if output is None:
-        click.echo(grid(mask, width))
+        say(grid(mask, width))
         return
     side = block or _block(max(mask.shape))
     picture(mask, output, title=read_source(program).text, block=(side, side))
-    click.echo(f"wrote {output}")
+    say(f"wrote {output}")
 
 
 @main.command()
@@ -216,10 +222,8 @@ def show(
 )
 @click.option(
     "--backends",
-    default="flex,sdpa,reference",
-    show_default=True,
     metavar="NAMES",
-    help="Which to run.",
+    help="Which to run, with commas between.  [default: every one but forms of another]",
 )
 @click.option(
     "--tolerance",
@@ -234,7 +238,7 @@ def diff(
     d: int,
     dtype: str,
     device: str,
-    backends: str,
+    backends: str | None,
     tolerance: float | None,
     seed: int,
     q_offset: int,
@@ -248,13 +252,13 @@ def diff(
     Exits with 1 if an error is over the tolerance and much larger than those.
     """
     import torch
-    from rich.console import Console
 
     from maskc import testing
+    from maskc.run.backends import BACKENDS
     from maskc.view.terminal import print_table
 
     arguments.check_device(device)
-    names = arguments.backends(backends, testing.BACKENDS)
+    names = testing.BACKENDS if backends is None else arguments.backends(backends, [*BACKENDS])
     compiled = _compile(program, constants)
     shape = arguments.call_sizes(**sizes)
     arguments.check_scores(shape)
@@ -263,11 +267,12 @@ def diff(
     drawn = testing.random_inputs(compiled, shape, generator, **offsets)
     inputs: dict[str, Any] = {name: arguments.moved(x, device, dtype) for name, x in drawn.items()}
     q, k, v = (x.to(device) for x in testing.random_qkv(shape, d, dtype, generator))
-    report = testing.diff(compiled, q, k, v, backends=names, **offsets, **inputs)
-    print_table(Console(), report.title, report.header, report.rows)
-    for remark in report.remarks:
-        click.echo(remark)
-    misses = report.misses(tolerance)
+    found = testing.diff(compiled, q, k, v, backends=names, **offsets, **inputs)
+    with console() as terminal:
+        print_table(terminal, found.title, found.header, found.rows)
+    for remark in found.remarks:
+        say(remark)
+    misses = found.misses(tolerance)
     for miss in misses:
         click.echo(miss, err=True)
     sys.exit(1 if misses else 0)
@@ -292,10 +297,10 @@ def emit(
     """Write a program as Python that needs torch alone."""
     source = _compile(program, constants).emit(target)
     if output is None:
-        click.echo(source, nl=False)
+        say(source, nl=False)
         return
     write_text(output, source)
-    click.echo(f"wrote {output}")
+    say(f"wrote {output}")
 
 
 @main.command()
@@ -311,35 +316,36 @@ def trace(callable: str, plain: bool, **sizes: int | None) -> None:
     from maskc.tracing.reference import trace_reference
 
     known = {name: size for name, size in sizes.items() if size is not None}
-    click.echo(trace_reference(callable, known).text(names=not plain))
+    say(trace_reference(callable, known).text(names=not plain))
 
 
-def _check_all(ref: str, keys: tuple[str, ...]) -> list[bool]:
+def _check_all(ref: str, keys: tuple[str, ...], strict: bool) -> list[bool]:
     """Check what a reference stands for; tell of each program whether it is fine."""
-    try:
-        refs = list(programs_of(ref, keys))
-    except MaskcError as unreadable:
-        click.echo(coloured(render(unreadable)) + "\n", err=True)
-        return [False]
-    if not refs:
-        click.echo(f"{ref}: no program under {' or '.join(keys)}")
-    return [_check(one) for one in refs]
+    found = list(programs_of(ref, keys))
+    if not found:
+        say(f"{ref}: no program under {' or '.join(keys)}")
+    return [_fails(one) if isinstance(one, MaskcError) else _check(one, strict) for one in found]
 
 
-def _check(ref: str) -> bool:
-    """Print the errors of one program, or that it is fine."""
+def _check(ref: str, strict: bool) -> bool:
+    """Print the errors and the warnings of one program, or that it is fine."""
     from maskc.checking import check as errors_of
+    from maskc.libraries import naming_library
+    from maskc.mistakes import mistakes_of
 
     try:
         located = read(ref)
         errors = errors_of(located.source, located.libraries)
+        warned = [] if errors else mistakes_of(located.source, located.libraries)
     except MaskcError as unreadable:
-        errors = [unreadable]
+        errors, warned = [unreadable], []
     for error in errors:
-        click.echo(coloured(render(error)) + "\n", err=True)
-    if not errors:
-        click.echo(f"{ref}: fine")
-    return not errors
+        report(naming_library(error), gap=True)
+    for mistake in warned:
+        report(mistake, gap=True)
+    if not errors and not warned:
+        say(f"{ref}: fine")
+    return not errors and not (strict and warned)
 
 
 def _format(path: Path, only_check: bool) -> bool:
@@ -348,23 +354,35 @@ def _format(path: Path, only_check: bool) -> bool:
     from maskc.syntax.parse import parse
 
     try:
-        source = Source(read_text(path), str(path))
+        file = read_file(path)
     except MaskcError as unreadable:
-        click.echo(coloured(render(unreadable)) + "\n", err=True)
-        return False
+        return _fails(unreadable)
+    source = Source(file.text, str(path))
     _, errors = parse(source)
     for error in errors:
-        click.echo(coloured(render(error)) + "\n", err=True)
-    if errors or (new := formatted(source)) == source.text:
+        report(error, gap=True)
+    new = file.written if errors else formatted(source).replace("\n", file.line_end)
+    if new == file.written:
         return not errors
-    click.echo(f"{path}: {'would change' if only_check else 'formatted'}")
-    if not only_check:
+    if only_check:
+        say(f"{path}: would change")
+        return False
+    try:
         write_text(path, new)
-    return not only_check
+    except MaskcError as unwritable:
+        return _fails(unwritable)
+    say(f"{path}: formatted")
+    return True
+
+
+def _fails(error: MaskcError) -> bool:
+    """Print the error of one file of several."""
+    report(error, gap=True)
+    return False
 
 
 def _compile(ref: str, constants: tuple[tuple[str, Any], ...]) -> Program:
-    from maskc.pipeline import load
+    from maskc.program import load
 
     return load(ref, **dict(constants))
 

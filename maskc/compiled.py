@@ -1,13 +1,21 @@
-"""What a program was compiled from: enough to compile it again, in any process."""
+"""A compiled program as data: what it was compiled from, and what it became."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from maskc.elaborate.module import Constant
-from maskc.errors import MaskTypeError
-from maskc.source import Source
+from maskc.elaborate.module import Constant, DeclaredInput
+from maskc.elaborate.open_layer import LAYER
+from maskc.errors import BindError, MaskTypeError
+from maskc.ir.nodes import Module
+from maskc.ir.text import to_text
+from maskc.source import Source, Span
+
+EMPTY_ROWS = ("zero", "all", "nan", "error")
+"""What a query row without a key may give."""
 
 Constants = tuple[tuple[str, str, Constant], ...]
 """Name, type and value: 1, 1.0 and True are equal in Python, and three constants here."""
@@ -15,7 +23,7 @@ Constants = tuple[tuple[str, str, Constant], ...]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A program's text and what was given with it.
+    """A program's text and what was given with it: enough to compile it again, in any process.
 
     Attributes:
         source: the text.
@@ -38,6 +46,89 @@ class Recipe:
     def with_constants(self, constants: Mapping[str, Constant]) -> Recipe:
         """Return the recipe with these constants beside the others."""
         return replace(self, constants=keyed({**self.values, **constants}))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Compiled:
+    """A mask, a score and an epilogue. Two are equal if canonical text and ``empty_rows`` are.
+
+    Attributes:
+        recipe: what it was compiled from.
+        written: the program before simplification.
+        module: the simplified program.
+        inputs: the tensors it takes, with type, number of subscripts and doc.
+        params: its compile-time constants and axis sizes.
+        laws: the laws that simplified it.
+        hidden: prelude names that its text hides.
+        open_layer: the location of a ``param layer`` without a value, None if there is none; such
+            a program stands for all layers of a model, and ``Program.for_layer`` gives the one to
+            bind.
+
+    """
+
+    recipe: Recipe
+    written: Module
+    module: Module
+    inputs: tuple[DeclaredInput, ...]
+    params: Mapping[str, Constant]
+    laws: tuple[str, ...]
+    hidden: tuple[str, ...]
+    open_layer: Span | None
+
+    @property
+    def empty_rows(self) -> str:
+        """What a query row without a key gives: ``zero``, ``all``, ``nan`` or ``error``."""
+        return self.recipe.empty_rows
+
+    @property
+    def source(self) -> str:
+        """The source as it was written."""
+        return self.recipe.source.text
+
+    @cached_property
+    def text(self) -> str:
+        """The canonical source; with the same ``empty_rows`` it parses back to an equal program.
+
+        That of a program for all layers is the source as it was written.
+        """
+        return to_text(self.module) if self.open_layer is None else self.source
+
+    @cached_property
+    def digest(self) -> str:
+        """A SHA-256 of the canonical text and ``empty_rows``, the same in every process."""
+        parts = [self.text, f"empty_rows = {self.empty_rows}"]
+        if self.open_layer is not None:
+            parts += [repr(self.recipe.constants), *(one.text for one in self.recipe.libraries)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @cached_property
+    def meaning(self) -> Hashable:
+        """What equal programs share; one that stands for all layers has only its recipe."""
+        return (self.text, self.empty_rows) if self.open_layer is None else self.recipe
+
+    def refuse_open(self) -> None:
+        """Refuse to run a program that stands for all layers.
+
+        Raises:
+            BindError: it names the param without a value.
+
+        """
+        if self.open_layer is not None:
+            message = f"param `{LAYER}` has no value, so the program stands for all layers"
+            help = f"take the one of a layer: `program.for_{LAYER}(0)`, or give it: `{LAYER}=0`"
+            raise BindError("M427", message, self.open_layer, help)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Compiled):
+            return NotImplemented
+        return self.meaning == other.meaning
+
+    def __hash__(self) -> int:
+        return hash(self.meaning)
+
+
+# A program is a value: `dataclasses.asdict` of a config that holds one must not take it apart.
+del Compiled.__dataclass_fields__
 
 
 def keyed(constants: Mapping[str, Constant]) -> Constants:

@@ -1,16 +1,19 @@
-"""What a user sees when something is wrong; the only place that renders an error.
+"""What a user sees when something is wrong; the only place that renders errors and warnings.
 
-Codes: M1xx syntax, M2xx types, M3xx names and constants, M4xx binding, M5xx lowering,
-M6xx files, M7xx tracing of callables.
+Codes: M1xx syntax, M2xx types, M3xx names and constants, M4xx binding, M5xx lowering, M6xx files,
+M7xx what is legal and almost surely wrong, M8xx tracing of callables.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+import sys
 import unicodedata
+import warnings
 from collections.abc import Iterable
 from itertools import islice
+from types import FrameType
 from typing import ClassVar
 
 from maskc.source import Span
@@ -89,13 +92,48 @@ class LoweringError(MaskcError):
     kind = "lowering"
 
 
+class LoadError(MaskcError):
+    """A file that cannot be read or written, or a key that holds no program."""
+
+    kind = "load"
+
+
+class MaskcWarning(UserWarning):
+    """A program or a call that is legal and almost surely wrong.
+
+    Attributes: ``code`` (stable, ``M701``), ``message`` (one sentence), ``span`` (the place in the
+    source, or None where there is none), ``help`` (the fix, or None), ``notes``.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        span: Span | None = None,
+        help: str | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.span = span
+        self.help = help
+        self.notes = notes
+
+    def __str__(self) -> str:
+        return render(self)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.code, self.message, self.span, self.help, self.notes)
+
+
 class TraceError(MaskcError):
     """A callable does what no program says; the error shows its file and line."""
 
     kind = "trace"
 
 
-class TracingWarning(UserWarning):
+class TracingWarning(MaskcWarning):
     """A callable could not be traced, so torch evaluates it at every pair of tokens."""
 
 
@@ -103,21 +141,44 @@ class DenseScoresWarning(UserWarning):
     """FlexAttention keeps the scores of all pairs, where a compiled kernel would keep none."""
 
 
-def render(error: MaskcError) -> str:
+def warn(warning: MaskcWarning) -> None:
+    """Issue a warning at the line outside of maskc that led to it; Python shows it there once."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and _is_ours(frame):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(warning, stacklevel=level)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == "maskc"
+
+
+def render(error: MaskcError | MaskcWarning) -> str:
     """Return the error as text: code and sentence, the source line with carets, notes, help."""
-    lines = [f"error[{error.code}]: {_cut(error.message)}"]
+    kind = "error" if isinstance(error, MaskcError) else "warning"
+    lines = [f"{kind}[{error.code}]: {_cut(error.message)}"]
     if error.span is not None:
         lines += _excerpt(error.span)
     lines += [f"    = note: {_cut(note)}" for note in error.notes]
     if error.help is not None:
         lines.append(f"    = help: {_cut(error.help)}")
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """Return "did you mean ...?" for the known name closest to ``name``, or None."""
-    close = difflib.get_close_matches(name, list(islice(known, _MOST_NAMES)), n=1, cutoff=0.6)
+    """Return "did you mean ...?" for the known name closest to ``name``, or None.
+
+    That is one spelled alike, or one of several words of which ``name`` is one.
+    """
+    names = list(islice(known, _MOST_NAMES))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    close = close or sorted((one for one in names if name in one.split("_")), key=len)
     return f"did you mean `{close[0]}`?" if close else None
+
+
+def printable(text: str) -> str:
+    """Return a text that can be encoded; a path may hold bytes that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 _WIDEST_LINE = 120

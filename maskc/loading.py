@@ -1,7 +1,8 @@
 """Where a program's text comes from: the text itself, a ``.mask`` file, or a key of a config file.
 
 Codes: M601 unreadable file, M602 not the format that its name says, M603 missing key, M604 not a
-text, M605 a file that cannot be written.
+text, M605 a file that cannot be written, M606 a package that is missing, M607 libraries that are
+no paths, or too many.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from maskc.config import keys
-from maskc.config.formats import LoadError, parse
+from maskc.config.formats import parse
 from maskc.config.places import origin
+from maskc.errors import LoadError
+from maskc.files.read import read_text
 from maskc.source import Source
 
 __all__ = ["LoadError", "Located", "read", "read_libraries", "read_source"]
@@ -28,6 +31,9 @@ PATH = re.compile(
 
 LIBRARY = "library"
 """The key beside a program that names libraries for it."""
+
+MOST_LIBRARIES = 64
+"""Of one program; each has its scope inside that of the one before."""
 
 Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
 
@@ -72,16 +78,33 @@ def read_source(ref: str) -> Source:
 
 
 def read_libraries(paths: Paths | None) -> tuple[Source, ...]:
-    """Return the libraries at one path or several.
+    """Return the libraries at one path or several, at most ``MOST_LIBRARIES``.
 
     Raises:
-        LoadError: a file cannot be read.
+        LoadError: a file cannot be read, there are too many, or this is no path.
 
     """
     if paths is None:
         return ()
+    if not isinstance(paths, str | PathLike | Iterable):
+        raise _no_path(paths)
     listed = [paths] if isinstance(paths, str | PathLike) else paths
-    return tuple(read_source(str(path)) for path in listed)
+    some = list(islice(listed, MOST_LIBRARIES + 1))
+    if len(some) > MOST_LIBRARIES:
+        message = f"a program has at most {MOST_LIBRARIES} libraries"
+        raise LoadError("M607", message, help="join some of them in one file")
+    return tuple(_library(path) for path in some)
+
+
+def _library(path: object) -> Source:
+    if not isinstance(path, str | PathLike):
+        raise _no_path(path)
+    return read_source(str(path))
+
+
+def _no_path(found: object) -> LoadError:
+    message = f"a library is a path, found {type(found).__name__}"
+    return LoadError("M607", message, help='name a `.mask` file, as in `library="masks.mask"`')
 
 
 def located(file: Source, suffix: str, config: Any, key: str) -> Located:
@@ -97,43 +120,6 @@ def located(file: Source, suffix: str, config: Any, key: str) -> Located:
     return Located(
         Source(text, f"{file.name}:{key}", place), _libraries(libraries, Path(file.name), key)
     )
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a file.
-
-    Raises:
-        LoadError: it cannot be read, or is not UTF-8.
-
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        near = {other.stem: other for other in path.parent.glob(f"*{path.suffix}")}
-        close = get_close_matches(path.stem, near, n=1)
-        help = f"did you mean `{near[close[0]]}`?" if close else None
-        raise LoadError("M601", f"there is no file `{path}`", help=help) from None
-    except UnicodeDecodeError as error:
-        message = f"`{path}` is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
-        raise LoadError("M601", message, help="save the file as UTF-8") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise LoadError("M601", f"cannot read `{path}`: {reason.lower()}") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text to a file.
-
-    Raises:
-        LoadError: it cannot be written.
-
-    """
-    try:
-        path.write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        help = None if path.parent.is_dir() else f"make the folder first: `{path.parent}`"
-        raise LoadError("M605", f"cannot write `{path}`: {reason.lower()}", help=help) from None
 
 
 def _libraries(value: Any, config: Path, key: str) -> tuple[Source, ...]:

@@ -1,26 +1,24 @@
-"""A compiled program: immutable, hashable, picklable as its text."""
+"""The public face: compile a program, bind it, run it."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Hashable, Mapping
-from functools import cached_property
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Hashable, Mapping
+from functools import lru_cache
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from maskc import compose
-from maskc.binding.call import call_spec, find_device
-from maskc.binding.check_qkv import check_tensors
-from maskc.compiled import Recipe
-from maskc.elaborate.module import Constant, Elaborated
+from maskc.compiled import Compiled, Recipe, keyed
+from maskc.elaborate.module import Constant
 from maskc.elaborate.open_layer import LAYER
-from maskc.errors import BindError
+from maskc.errors import MaskNameError, MaskSyntaxError
 from maskc.ir.nodes import Module
 from maskc.ir.text import to_text
-from maskc.passes.support.driver import Simplified
-from maskc.run.bound import Bound
-from maskc.source import Source, Span
+from maskc.libraries import naming_library
+from maskc.loading import Paths, read, read_libraries
+from maskc.pipeline import compile_recipe
+from maskc.source import Source
 
 if TYPE_CHECKING:
     import torch
@@ -28,75 +26,93 @@ if TYPE_CHECKING:
 
     from maskc.analysis.distance import Distance
     from maskc.analysis.equiv.result import Different, Equal, Unknown
+    from maskc.run.bound import Bound
 
 CALL = ("backend", "scale", "dropout_p", "return_lse", "fold_bias")
 """Keywords of a call."""
 
 
-class Program:
-    """A mask, a score and an epilogue, ready to be bound to tensors.
+def compile_mask(
+    source: str | Source,
+    *,
+    empty_rows: str = "zero",
+    library: Paths | None = None,
+    **constants: Constant,
+) -> Program:
+    """Compile a program.
 
-    Two programs are equal when their canonical text and ``empty_rows`` are. Made by
-    ``maskc.compile_mask`` and ``maskc.load``.
+    Args:
+        source: its text.
+        empty_rows: what a query row without a key gives: ``zero`` (the default; log-sum-exp -inf),
+            ``all`` (it attends to every key), ``nan``, or ``error`` when bound. A key counts if
+            the mask and any -inf choice allow it, even if its score evaluates to -inf.
+        library: a ``.mask`` file of definitions to use beside the standard library, or several;
+            a later one hides what an earlier one defines.
+        **constants: values of the program's params and sizes of its axes. ``param layer: int``
+            may stay without one: see ``Program.for_layer``.
 
-    Attributes:
-        module: the simplified program.
-        written: the program before simplification.
-        inputs: the tensors it takes, with type, number of subscripts and doc.
-        params: its compile-time constants and axis sizes.
-        hidden: prelude names that its text hides.
-        laws: the laws that simplified it.
-        empty_rows: what a query row without a key gives: ``zero``, ``all``, ``nan`` or ``error``.
-        recipe: what it was compiled from.
-        open_layer: the place of a ``param layer`` without a value, None if there is none; such a
-            program stands for all layers of a model, and ``for_layer`` gives the one to bind.
+    Raises:
+        MaskcError: the program is wrong; the error shows the location and the fix.
 
     """
+    text = source if isinstance(source, Source) else Source(_text(source))
+    return from_recipe(Recipe(text, keyed(constants), empty_rows, read_libraries(library)))
 
-    compiler: ClassVar[Callable[[Recipe], Program]]
-    """Compiles a recipe; the pipeline, which knows all stages, sets it."""
 
-    def __init__(
-        self,
-        elaborated: Elaborated,
-        simplified: Simplified,
-        recipe: Recipe,
-        open_layer: Span | None = None,
-    ) -> None:
-        self.module = simplified.module
-        self.written = elaborated.module
-        self.inputs = elaborated.inputs
-        self.params: Mapping[str, Constant] = MappingProxyType(dict(elaborated.params))
-        self.hidden = elaborated.hidden
-        self.laws = simplified.laws
-        self.recipe = recipe
-        self.open_layer = open_layer
+def load(
+    ref: str | PathLike[str],
+    *,
+    empty_rows: str = "zero",
+    library: Paths | None = None,
+    **constants: Constant,
+) -> Program:
+    """Compile the program of a ``.mask`` file, or of a config file: ``model.toml:attention.mask``.
 
-    @property
-    def empty_rows(self) -> str:
-        """What a query row without a key gives."""
-        return self.recipe.empty_rows
+    A key ``library`` beside the program in the config file names libraries, as paths from the
+    file's folder.
 
-    @property
-    def source(self) -> str:
-        """The source as it was written."""
-        return self.recipe.source.text
+    Args:
+        ref: the path, with a dotted key after a colon for TOML, YAML and JSON.
+        empty_rows: as for ``compile_mask``.
+        library: as for ``compile_mask``; over those that the config file names.
+        **constants: as for ``compile_mask``.
 
-    @cached_property
-    def text(self) -> str:
-        """The canonical source; with the same ``empty_rows`` it parses back to an equal program.
+    Raises:
+        MaskcError: the file or the key cannot be read, or the program is wrong.
 
-        That of a program for all layers is the source as it was written.
-        """
-        return to_text(self.module) if self.open_layer is None else self.source
+    """
+    located = read(str(ref))
+    libraries = (*located.libraries, *read_libraries(library))
+    try:
+        return from_recipe(Recipe(located.source, keyed(constants), empty_rows, libraries))
+    except MaskNameError as error:
+        raise naming_library(error) from None
 
-    @cached_property
-    def digest(self) -> str:
-        """A SHA-256 of the canonical text and ``empty_rows``, the same in every process."""
-        parts = [self.text, f"empty_rows = {self.empty_rows}"]
-        if self.open_layer is not None:
-            parts += [repr(self.recipe.constants), *(one.text for one in self.recipe.libraries)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+@lru_cache(maxsize=1024)
+def from_recipe(recipe: Recipe) -> Program:
+    """Compile a recipe; equal recipes give one object.
+
+    Raises:
+        MaskcError: the program is wrong.
+
+    """
+    return Program.of(compile_recipe(recipe))
+
+
+class Program(Compiled):
+    """A mask, a score and an epilogue, ready to be bound to tensors.
+
+    Immutable, hashable, and pickled as what it was compiled from. Made by ``maskc.compile_mask``
+    and ``maskc.load``; its attributes are those of ``Compiled``.
+    """
+
+    @classmethod
+    def of(cls, compiled: Compiled) -> Program:
+        """Return compiled data with the methods of a program."""
+        program = cls.__new__(cls)
+        vars(program).update(vars(compiled))
+        return program
 
     def with_constants(self, **constants: Constant) -> Program:
         """Return the program with other values of its params and sizes of its axes.
@@ -113,7 +129,7 @@ class Program:
 
         """
         _shared(self)
-        return _shared(type(self).compiler(self.recipe.with_constants(constants)))
+        return _shared(from_recipe(self.recipe.with_constants(constants)))
 
     def for_layer(self, layer: int) -> Program:
         """Return the program of one layer of a model: its ``param layer`` is ``layer``.
@@ -166,15 +182,17 @@ class Program:
             BindError: an input is missing, unknown, or does not fit.
 
         """
-        self._refuse_open()
-        kv_heads = num_heads if num_kv_heads is None else num_kv_heads
-        described = call_spec(
+        from maskc.run.bound import bind
+
+        return bind(
+            self,
+            inputs,
             q_len=q_len,
             kv_len=q_len if kv_len is None else kv_len,
             batch_size=batch_size,
             num_heads=num_heads,
-            num_kv_heads=kv_heads,
-            device=_device(device, inputs),
+            num_kv_heads=num_heads if num_kv_heads is None else num_kv_heads,
+            device=device,
             block_size=block_size,
             q_offset=q_offset,
             kv_offset=kv_offset,
@@ -183,7 +201,6 @@ class Program:
             kv_positions=kv_positions,
             compact=compact,
         )
-        return Bound(self, described, inputs)
 
     def bind_to(self, q: Tensor, k: Tensor, **keywords: Any) -> Bound:
         """Bind the program to the sizes and the device of q and k.
@@ -194,16 +211,9 @@ class Program:
             **keywords: what else ``bind`` takes.
 
         """
-        check_tensors(q=q, k=k)
-        return self.bind(
-            q_len=q.shape[2],
-            kv_len=k.shape[2],
-            batch_size=q.shape[0],
-            num_heads=q.shape[1],
-            num_kv_heads=k.shape[1],
-            device=q.device,
-            **keywords,
-        )
+        from maskc.run.bound import sizes_of
+
+        return self.bind(**sizes_of(q, k), **keywords)
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, **keywords: Any) -> Any:
         """Bind to the sizes of q, k and v and attend, in one call.
@@ -233,7 +243,6 @@ class Program:
         """
         from maskc.emit.file import emit
 
-        self._refuse_open()
         return emit(self, target)
 
     def explain(self) -> str:
@@ -267,7 +276,7 @@ class Program:
         from maskc.analysis.equiv.compare import compare_programs
 
         for program in (self, other):
-            program._refuse_open()
+            program.refuse_open()
         if sizes is not None:
             return compare_at(self.module, other.module, call_sizes(sizes))
         return compare_programs(self.module, other.module)
@@ -279,7 +288,7 @@ class Program:
         """
         from maskc.analysis.distance import max_distance
 
-        self._refuse_open()
+        self.refuse_open()
         return max_distance(self.module.mask)
 
     def masked_by(self, mask: Program | str) -> Program:
@@ -293,7 +302,7 @@ class Program:
 
         """
         if isinstance(mask, str):
-            mask = type(self).compiler(Recipe(Source(mask), empty_rows=self.empty_rows))
+            mask = from_recipe(Recipe(Source(mask), empty_rows=self.empty_rows))
         return self._composed(compose.masked_by(self.module, mask.module), mask)
 
     def __and__(self, other: Program) -> Program:
@@ -308,43 +317,23 @@ class Program:
     def _composed(self, module: Module, other: Program) -> Program:
         """Return the program of a module made of this and another."""
         for program in (self, other):
-            program._refuse_open()
+            program.refuse_open()
         compose.check_empty_rows(self.empty_rows, other.empty_rows)
         text = Source(to_text(module), "<composed>")
-        return type(self).compiler(Recipe(text, empty_rows=self.empty_rows))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Program):
-            return NotImplemented
-        return self._meaning == other._meaning
-
-    def __hash__(self) -> int:
-        return hash(self._meaning)
-
-    @cached_property
-    def _meaning(self) -> Hashable:
-        """What two equal programs share; one that stands for all layers has only its recipe."""
-        return (self.text, self.empty_rows) if self.open_layer is None else self.recipe
-
-    def _refuse_open(self) -> None:
-        """Refuse to run a program that stands for all layers."""
-        if self.open_layer is not None:
-            message = f"param `{LAYER}` has no value, so the program stands for all layers"
-            help = f"take the one of a layer: `program.for_{LAYER}(0)`, or give it: `{LAYER}=0`"
-            raise BindError("M427", message, self.open_layer, help)
+        return from_recipe(Recipe(text, empty_rows=self.empty_rows))
 
     def __repr__(self) -> str:
         return f"<maskc program {self.digest[:8]}: {'; '.join(self.text.splitlines())}>"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Let a pydantic model have a field of this type; see ``schema.program_schema``."""
+        """Let a pydantic model have a field of this type."""
         from maskc.integrations.pydantic import program_schema
 
-        return program_schema(cls, cls.compiler)
+        return program_schema(cls, compile_mask)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self).compiler, (self.recipe,)
+        return from_recipe, (self.recipe,)
 
 
 _SHARED: WeakValueDictionary[Hashable, Program] = WeakValueDictionary()
@@ -354,17 +343,11 @@ _SHARED: WeakValueDictionary[Hashable, Program] = WeakValueDictionary()
 def _shared(program: Program) -> Program:
     """Return the first program of the same text with the same meaning."""
     recipe = program.recipe
-    key = recipe.source, recipe.libraries, program._meaning
-    return _SHARED.setdefault(key, program)
+    return _SHARED.setdefault((recipe.source, recipe.libraries, program.meaning), program)
 
 
-def _device(device: Any, inputs: Mapping[str, Any]) -> torch.device:
-    import torch
-
-    if device is not None:
-        return find_device(device)
-    for value in inputs.values():
-        part = value[0] if isinstance(value, tuple) and value else value
-        if isinstance(part, torch.Tensor):
-            return part.device
-    return torch.device("cpu")
+def _text(source: object) -> str:
+    if isinstance(source, str):
+        return source
+    message = f"a program is a text, found {type(source).__name__}"
+    raise MaskSyntaxError("M108", message, help="pass a string; `maskc.load` reads files")

@@ -1,7 +1,8 @@
 """Pytest fixtures: compare the backends of a program in a test of one's own.
 
 ``maskc_diff`` and ``maskc_assert_equivalent`` are the functions of ``maskc.testing``; a test that
-takes ``maskc_backend`` runs once for each backend of ``--maskc-backends=flex,sdpa,reference``.
+takes ``maskc_backend`` runs once for each backend of ``--maskc-backends=flex,sdpa``, or for each
+that ``maskc.testing.diff`` compares.
 """
 
 from __future__ import annotations
@@ -14,24 +15,25 @@ import pytest
 if TYPE_CHECKING:
     from maskc.testing import Report
 
-KNOWN = ("flex", "sdpa", "reference")
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--maskc-backends``."""
     parser.getgroup("maskc").addoption(
         "--maskc-backends",
-        default=",".join(KNOWN),
         metavar="NAMES",
-        help="backends that `maskc_backend` runs over, comma separated (default: %(default)s)",
+        help="backends that `maskc_backend` runs over, comma separated (default: those of `diff`)",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse an unknown backend before anything runs."""
+    """Refuse an unknown backend before anything runs; without the option, load nothing."""
+    if not config.getoption("--maskc-backends"):
+        return
+    from maskc.run.backends import BACKENDS
+
     for name in _backends(config):
-        if name not in KNOWN:
-            listed = ", ".join(KNOWN)
+        if name not in BACKENDS:
+            listed = ", ".join(BACKENDS)
             raise pytest.UsageError(f"--maskc-backends: no backend {name!r}, there are {listed}")
 
 
@@ -58,4 +60,9 @@ def maskc_assert_equivalent() -> Callable[..., Report]:
 
 
 def _backends(config: pytest.Config) -> list[str]:
-    return [name.strip() for name in config.getoption("--maskc-backends").split(",")]
+    named = config.getoption("--maskc-backends")
+    if named:
+        return [name.strip() for name in named.split(",")]
+    from maskc.testing import BACKENDS
+
+    return list(BACKENDS)

@@ -59,12 +59,12 @@ def test_trace_prints_the_program_of_a_function() -> None:
     assert run("trace", "my_masks_to_trace:half").stdout == "score = score / 2\n"
     refused = run("trace", "my_masks_to_trace:bad", "--q", "8")
     assert refused.exit_code == 1
-    assert "error[M701]" in refused.stderr
+    assert "error[M801]" in refused.stderr
     assert "my_masks_to_trace.py:8:12" in refused.stderr
     for ref in ("my_masks_to_trace:no", "no_such_module:f", "causal"):
         missing = run("trace", ref)
         assert missing.exit_code == 1
-        assert "error[M712]" in missing.stderr
+        assert "error[M812]" in missing.stderr
 
 
 def test_check_loads_neither_torch_nor_sympy() -> None:
@@ -138,7 +138,12 @@ def test_equiv_exits_with_0_only_if_it_is_proved(second: str, code: int, told: s
 def test_list_prints_the_standard_library() -> None:
     result = run("list")
     assert result.exit_code == 0
-    for text in ("causal = k <= q", "window(n) = abs(q - k) < n", "doc: int", "relpos(h, w, ...)"):
+    for text in (
+        "causal = k <= q",
+        "window(n: int >= 1) = abs(q - k) < n",
+        "doc: int",
+        "relpos(h, w, ...)",
+    ):
         assert text in result.stdout
     some = run("list", "window").stdout
     assert some.count("window(") == 2
@@ -229,7 +234,7 @@ def test_diff_fails_over_the_tolerance() -> None:
     ("arguments", "code", "message"),
     [
         (("--backends", "sdpa,flux"), 2, "no backend 'flux', did you mean `flex`?"),
-        (("--backends", ""), 2, "no backend '', there are flex, sdpa, reference"),
+        (("--backends", ""), 2, "no backend '', there are flex, sdpa, sdpa+columns, reference"),
         (("--q", "1000000"), 2, "8.0e+12 scores in float64, more than 2.7e+08: lower --b"),
         (("--hkv", "3"), 1, "num_heads=4 is no multiple of num_kv_heads=3"),
         (("--q-offset", "-1"), 2, "-1 is not in the range"),

@@ -61,6 +61,24 @@ def test_errors_of_a_folder() -> None:
     assert "2 of 3 programs are wrong" in result.stderr
 
 
+def test_a_folder_is_checked_past_what_cannot_be_read() -> None:
+    Path("configs", "a_link.toml").symlink_to("nowhere")
+    Path("configs", "a_list.yaml").write_text("mask: [\n")
+    Path("configs", "latin.mask").write_bytes(b"caf\xe9")
+    Path("configs", "z.mask").write_text("cauzal")
+    result = run("check", "configs")
+    assert result.exit_code == 1
+    codes = [line[:11] for line in result.stderr.splitlines() if line.startswith("error[")]
+    assert codes == ["error[M601]", "error[M602]", "error[M601]", "error[M301]"]
+    assert result.stdout.count(": fine\n") == 5
+    assert "4 of 9 programs are wrong" in result.stderr
+
+
+def test_a_long_expression_is_no_path() -> None:
+    text = " & ".join(["causal"] * 100)
+    assert run("check", text).stdout == f"{text}: fine\n"
+
+
 def test_other_keys() -> None:
     Path("c.toml").write_text('bias = "cauzal"\nmask = "cauzal"\n')
     assert run("check", "c.toml", "--key", "name").stdout == "c.toml: no program under name\n"

@@ -34,6 +34,14 @@ def test_check_loads_no_pass_and_no_binding() -> None:
     assert not {"passes", "analysis", "lower", "binding", "pipeline"} & floors
 
 
+def test_compiling_and_explaining_load_no_torch() -> None:
+    text = "causal & same_doc & window(4); score = softcap(score + alibi, 20); out = out * 2"
+    script = f"import maskc; program = maskc.compile_mask({text!r}); assert program.explain()"
+    assert "torch" not in modules_after(script)
+    bound = "import maskc; maskc.compile_mask('causal').bind(q_len=4)"
+    assert {"torch", "maskc.run.bound"} <= modules_after(bound)
+
+
 def test_every_public_name_is_there_and_listed() -> None:
     assert dir(maskc) == sorted(maskc.__all__)
     for name in maskc.__all__:

@@ -1,6 +1,10 @@
 """The fixtures, as a project that tests its own programs sees them."""
 
 import pytest
+import torch._dynamo  # noqa: F401
+
+# Loaded before pytester, which takes away the modules that a run loads: these load once a process.
+from maskc import Bound, testing  # noqa: F401
 
 pytest_plugins = ["pytester"]
 
@@ -37,4 +41,6 @@ def test_some_backends(pytester: pytest.Pytester) -> None:
 def test_an_unknown_backend(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("-p", "maskc.pytest_plugin", "--maskc-backends=flux")
     assert result.ret != 0
-    result.stderr.fnmatch_lines(["*no backend 'flux', there are flex, sdpa, reference*"])
+    result.stderr.fnmatch_lines(
+        ["*no backend 'flux', there are flex, sdpa, sdpa+columns, reference*"]
+    )

@@ -1,4 +1,4 @@
-"""A program and a call to row expressions over tensors, one part at a time.
+"""A program and a call to row expressions over tensors.
 
 The mask is bound once; the score and the epilogue may be bound later, at each call, because the
 tensors they read may be computed there.
@@ -7,13 +7,16 @@ tensors they read may be computed there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
-from maskc.binding import inputs
+import torch
+from torch import Tensor
+
 from maskc.binding.call import CallSpec
 from maskc.binding.check_int32 import check_values
 from maskc.binding.check_reads import Danger, check_reads, open_dangers
+from maskc.binding.inputs import read
 from maskc.binding.signature import CallSignature, RowProgram, Shapes, row_program
 from maskc.ir.nodes import TRUE, Expr, Input, IntConst, Load, Or
 from maskc.ir.rows import BATCH, HEAD, Q_ROW
@@ -22,10 +25,8 @@ from maskc.ir.vectorize import Domain
 from maskc.lower.plan import Facts, facts
 from maskc.topk.resolve import Resolution
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Coder = Callable[[int, Shapes], RowProgram]
+Lookup = Callable[[int, Shapes], RowProgram]
+"""Finds the row program of a signature for tensors of certain shapes."""
 
 EMPTY = Input("empty_rows", Type.BOOL)
 """Which query rows have no key; the name is reserved, so no program can have it."""
@@ -33,7 +34,7 @@ EMPTY = Input("empty_rows", Type.BOOL)
 
 @dataclass(frozen=True, slots=True)
 class BoundMask:
-    """The mask of a call over rows, what it runs over, and whether no query row lacks a key."""
+    """The bound mask, its domain, and whether every row surely has a key."""
 
     expr: Expr
     domain: Domain
@@ -42,7 +43,7 @@ class BoundMask:
 
 @dataclass(frozen=True, slots=True)
 class BoundScore:
-    """The score and the epilogue of a call over rows; the domain holds the mask's tensors too."""
+    """The bound score and epilogue, and their domain, which holds the mask's tensors too."""
 
     score: Expr
     out: Expr
@@ -50,57 +51,59 @@ class BoundScore:
     facts: Facts
 
 
-def bind_mask(frame: CallSignature, request: CallSpec, given: Mapping[str, Any]) -> BoundMask:
+def bind_mask(signature: CallSignature, spec: CallSpec, given: Mapping[str, Any]) -> BoundMask:
     """Bind a mask.
 
     Args:
-        frame: of the mask alone.
-        request: the call.
+        signature: of the mask alone.
+        spec: the call.
         given: the inputs.
 
     Raises:
         BindError: an input does not fit, or a subscript leaves it.
 
     """
-    found, own = _bind(row_program, frame, request, given)
-    constants = {name: tensor.detach() for name, tensor in own.tensors.items()}
-    own = Domain(own.sizes, constants, own.device)  # a mask has no gradient
-    domain, (mask,), (dangers,) = _resolved(found, own, frame, "mask")
-    check_reads(dangers, domain)
-    return BoundMask(mask, domain, found.has_keys)
+    shapes, tensors = read(signature.roots, given, spec)
+    program = row_program(signature.number, shapes)
+    constants = {name: x.detach() for name, x in {**spec.tensors, **tensors}.items()}
+    domain = Domain(spec.sizes, constants, spec.device)  # a mask has no gradient
+    _check_values(program, domain)
+    rows = _resolve(program, domain, signature, "mask")
+    check_reads(rows.dangers[0], rows.domain)
+    return BoundMask(rows.exprs[0], rows.domain, program.has_keys)
 
 
 def bind_score(
-    frame: CallSignature,
-    request: CallSpec,
+    signature: CallSignature,
+    spec: CallSpec,
     given: Mapping[str, Any],
     mask: BoundMask,
-    traced: Coder,
+    traced: Lookup,
 ) -> BoundScore:
     """Bind a score and an epilogue; the mask guards what the score reads.
 
     Args:
-        frame: of the score and the epilogue.
-        request: the call.
+        signature: of the score and the epilogue.
+        spec: the call.
         given: the inputs.
         mask: the bound mask.
-        traced: ``frames.code`` as it can be traced.
+        traced: ``row_program`` as it can be traced.
 
     Raises:
         BindError: an input does not fit, or a subscript leaves it.
-        LoweringError: within ``torch.compile``, that takes the tensors to tell.
+        LoweringError: within ``torch.compile``, where only the tensors could tell.
 
     """
-    import torch
-
-    coded = traced if torch.compiler.is_compiling() else row_program
-    found, own = _bind(coded, frame, request, given)
-    domain = Domain(own.sizes, {**mask.domain.tensors, **own.tensors}, own.device)
-    domain, (score, out), dangers = _resolved(found, domain, frame, "score")
-    check_reads(dangers[0], domain, None if mask.expr == TRUE else mask.expr)
-    check_reads(dangers[1], domain)
-    known = facts(score, out) if found.facts is None or found.selects else found.facts
-    return BoundScore(score, out, domain, known)
+    shapes, tensors = read(signature.roots, given, spec)
+    lookup = traced if torch.compiler.is_compiling() else row_program
+    program = lookup(signature.number, shapes)
+    domain = Domain(spec.sizes, {**mask.domain.tensors, **spec.tensors, **tensors}, spec.device)
+    _check_values(program, domain)
+    rows = _resolve(program, domain, signature, "score")
+    check_reads(rows.dangers[0], rows.domain, None if mask.expr == TRUE else mask.expr)
+    check_reads(rows.dangers[1], rows.domain)
+    score, out = rows.exprs
+    return BoundScore(score, out, rows.domain, program.facts or facts(score, out))
 
 
 def attending_all(mask: BoundMask, empty: Tensor) -> BoundMask:
@@ -110,33 +113,34 @@ def attending_all(mask: BoundMask, empty: Tensor) -> BoundMask:
         for index, size in zip((BATCH, HEAD, Q_ROW), empty.shape, strict=True)
     )
     tensors = {**mask.domain.tensors, EMPTY.name: empty.contiguous()}
-    domain = Domain(mask.domain.sizes, tensors, mask.domain.device)
+    domain = replace(mask.domain, tensors=tensors)
     return BoundMask(Or((mask.expr, Load(EMPTY, indices))), domain, has_keys=True)
 
 
-def _bind(
-    coded: Coder, frame: CallSignature, request: CallSpec, given: Mapping[str, Any]
-) -> tuple[RowProgram, Domain]:
-    """Return the code of a frame for the tensors given, and the tensors."""
-    import torch
-
-    shapes, tensors = inputs.read(frame.roots, given, request)
-    domain = Domain(request.sizes, {**request.tensors, **tensors}, request.device)
-    found = coded(frame.number, shapes)
-    if found.counted and not torch.compiler.is_compiling():
-        check_values(found.exprs, domain.sizes, domain.tensors, found.counted)
-    return found, domain
+def _check_values(program: RowProgram, domain: Domain) -> None:
+    """Refuse ints that may leave 32 bits; a trace has no values to look at."""
+    if program.counted and not torch.compiler.is_compiling():
+        check_values(program.exprs, domain.sizes, domain.tensors, program.counted)
 
 
-def _resolved(
-    found: RowProgram, domain: Domain, frame: CallSignature, owner: str
-) -> tuple[Domain, tuple[Expr, ...], tuple[tuple[Danger, ...], ...]]:
-    """Return tensors, expressions and dangers once selections are made."""
-    if not found.selects:
-        return domain, found.exprs, found.dangers
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Row expressions without selections, their tensors, and what may go wrong in each."""
+
+    exprs: tuple[Expr, ...]
+    domain: Domain
+    dangers: tuple[tuple[Danger, ...], ...]
+
+
+def _resolve(program: RowProgram, domain: Domain, signature: CallSignature, owner: str) -> _Rows:
+    """Make the selections of a row program, where it has some."""
+    if not program.selects:
+        return _Rows(program.exprs, domain, program.dangers)
     selections = Resolution(domain, owner)
-    exprs = tuple(selections.resolve(expr) for expr in found.exprs)
-    domain = Domain(domain.sizes, {**domain.tensors, **selections.tensors}, domain.device)
+    exprs = tuple(selections.resolve(expr) for expr in program.exprs)
+    domain = replace(domain, tensors={**domain.tensors, **selections.tensors})
     shapes = {name: ((False, tuple(tensor.shape)),) for name, tensor in domain.tensors.items()}
-    dangers = tuple(open_dangers(expr, shapes, frame.sizes, frame.reached) for expr in exprs)
-    return domain, exprs, dangers
+    dangers = tuple(
+        open_dangers(expr, shapes, signature.sizes, signature.reached) for expr in exprs
+    )
+    return _Rows(exprs, domain, dangers)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from maskc.errors import BindError
 from maskc.ir.rows import HEAD_OFFSET, K_POSITION, Q_POSITION, Position
 from maskc.ir.types import Sz
 from maskc.limits import MAX_INT
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-EMPTY_ROWS = ("zero", "all", "nan", "error")
 MAX_BLOCK = 2**20
 
 SIZES_OF = {
@@ -114,8 +112,6 @@ def find_device(device: Any) -> torch.device:
         BindError: there is none of that name.
 
     """
-    import torch
-
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError):
@@ -124,6 +120,17 @@ def find_device(device: Any) -> torch.device:
     if found.type == "cuda" and found.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return found
+
+
+def device_of(device: Any, inputs: Mapping[str, Any]) -> torch.device:
+    """Return the device of a call: the one that is asked for, or that of the first tensor."""
+    if device is not None:
+        return find_device(device)
+    for value in inputs.values():
+        part = value[0] if isinstance(value, tuple) and value else value
+        if isinstance(part, torch.Tensor):
+            return part.device
+    return torch.device("cpu")
 
 
 def _size(name: str, value: Any) -> int:
@@ -167,8 +174,6 @@ class _Rows:
 
     def positions(self, side: str, length: int, offset: Any, table: Any, name: str) -> Position:
         """Record how the positions of one side are given, and return which form it is."""
-        import torch
-
         plain = isinstance(offset, int) and offset == 0
         if table is not None:
             if not plain:
@@ -203,8 +208,6 @@ class _Rows:
         return found
 
     def _ints(self, name: str, value: Any) -> Tensor:
-        import torch
-
         try:
             found = torch.as_tensor(value)
         except (TypeError, ValueError, RuntimeError):

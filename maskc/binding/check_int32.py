@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from maskc.analysis.intervals.int32 import Range, excess
 from maskc.errors import BindError
 from maskc.ir.nodes import Expr
 from maskc.ir.text import expr_text
 from maskc.ir.types import Sz
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SHORT = 60
 """The longest text of a term that an error quotes as it was written."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from maskc.binding.call import CallSpec
 from maskc.errors import BindError
 from maskc.ir.types import Sz
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 LAYOUT = "[batch, heads, tokens, width]"
 
@@ -22,8 +21,6 @@ def check_tensors(**tensors: Any) -> None:
         BindError: it names the tensor and tells what was found.
 
     """
-    import torch
-
     for name, x in tensors.items():
         if not isinstance(x, torch.Tensor):
             message = f"{name} is a tensor {LAYOUT}, found {_described(x)}"
@@ -38,22 +35,22 @@ def check_tensors(**tensors: Any) -> None:
             raise BindError("M422", message, help=f"convert it: `{name}.float()`")
 
 
-def check_qkv(request: CallSpec, q: Tensor, k: Tensor, *values: Tensor) -> None:
+def check_qkv(spec: CallSpec, q: Tensor, k: Tensor, *values: Tensor) -> None:
     """Refuse tensors of other sizes than were bound, or on another device.
 
     Raises:
         BindError: it names the tensor, the shape expected and the shape found.
 
     """
-    sizes = request.sizes
+    sizes = spec.sizes
     batch, queries, keys = sizes[Sz.BATCH_SIZE], sizes[Sz.Q_LEN], sizes[Sz.KV_LEN]
-    _check("q", q, (batch, sizes[Sz.NUM_HEADS], queries), request.device)
-    _check("k", k, (batch, sizes[Sz.NUM_KV_HEADS], keys), request.device)
+    _check("q", q, (batch, sizes[Sz.NUM_HEADS], queries), spec.device)
+    _check("k", k, (batch, sizes[Sz.NUM_KV_HEADS], keys), spec.device)
     if q.shape[-1] != k.shape[-1]:
         message = f"q has width {q.shape[-1]} and k {k.shape[-1]}, expected the same"
         raise BindError("M422", message, help="v alone may be of another width")
     for v in values:
-        _check("v", v, (batch, sizes[Sz.NUM_KV_HEADS], keys), request.device)
+        _check("v", v, (batch, sizes[Sz.NUM_KV_HEADS], keys), spec.device)
 
 
 def _check(name: str, x: Tensor, expected: tuple[int, int, int], device: torch.device) -> None:

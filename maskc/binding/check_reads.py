@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+
+import torch
 
 from maskc.analysis.tiles.any_true import any_true
 from maskc.errors import BindError
@@ -36,10 +37,6 @@ from maskc.ir.rows import side_name
 from maskc.ir.text import expr_text
 from maskc.ir.types import Ix, Sz, Type
 from maskc.ir.vectorize import ROW_INDICES, At, Domain, everywhere, vectorize
-
-if TYPE_CHECKING:
-    pass
-
 
 FEW = 2**24
 """How many values of a subscript are looked at for an error message."""
@@ -115,8 +112,6 @@ def open_dangers(
         reached: where the expression matters, as far as it reads no input; None: everywhere.
 
     """
-    import torch
-
     domain = Domain(sizes, {}, torch.device("cpu"))
     flat = {name: shape for name, sides in shapes.items() for _, shape in sides[:1]}
     if any(len(sides) > 1 for sides in shapes.values()):
@@ -169,10 +164,10 @@ def _dangers(
     guarded: list[tuple[Expr, tuple[Expr, ...]]]
     match expr:
         case And(args):
-            guarded = [(arg, args[:place]) for place, arg in enumerate(args)]
+            guarded = [(arg, args[:before]) for before, arg in enumerate(args)]
         case Or(args):
             denied = tuple(Not(arg) for arg in args)
-            guarded = [(arg, denied[:place]) for place, arg in enumerate(args)]
+            guarded = [(arg, denied[:before]) for before, arg in enumerate(args)]
         case Where(cond, then, other):
             guarded = [(cond, ()), (then, (cond,)), (other, (Not(cond),))]
         case _:
@@ -234,7 +229,7 @@ def _error(danger: Danger, question: Expr, found: Point, domain: Domain) -> Bind
 
 
 def _extremes(index: Expr, question: Expr, found: Point, domain: Domain) -> tuple[int, int]:
-    """Return the least and the largest subscript that is wrong, of too many that at ``found``."""
+    """Return the smallest and the largest bad subscript; of too many, only that at ``found``."""
     at = everywhere(domain)
     if prod(domain.extent(which) for which in ROW_INDICES if which.dim in question.deps) > FEW:
         point = (found.batch, found.head, found.q_idx, found.kv_idx)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from maskc.binding.call import KEYWORDS, CallSpec
 from maskc.binding.check_reads import Sides
@@ -14,10 +17,6 @@ from maskc.ir.rows import side_name
 from maskc.ir.text import expr_text
 from maskc.ir.types import Ix, Sz, Type
 from maskc.source import Span
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 
 def known(given: Iterable[str], declared: Iterable[str]) -> None:
@@ -32,7 +31,6 @@ def known(given: Iterable[str], declared: Iterable[str]) -> None:
 
 def as_tensors(given: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     """Return inputs with numbers as tensors, so that a new number compiles nothing in a trace."""
-    import torch
 
     def fits(value: Any) -> bool:
         return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
@@ -44,7 +42,7 @@ def as_tensors(given: Mapping[str, Any], device: torch.device) -> dict[str, Any]
 
 
 def read(
-    roots: Iterable[Expr], given: Mapping[str, Any], request: CallSpec
+    roots: Iterable[Expr], given: Mapping[str, Any], spec: CallSpec
 ) -> tuple[Shapes, dict[str, Tensor]]:
     """Return the shapes and the tensors of the inputs that ``roots`` read.
 
@@ -60,21 +58,21 @@ def read(
             raise _missing(load)
         value = given[name]
         parts = value if _is_pair(value) else (value,)
-        found = [_tensor(load, part, request) for part in parts]
+        found = [_tensor(load, part, spec) for part in parts]
         names = [side_name(name, side) for side in "qk"] if len(found) == 2 else [name]
         tensors.update(zip(names, found, strict=True))
-        shapes.append((name, tuple(_side(load, tensor, request) for tensor in found)))
+        shapes.append((name, tuple(_side(load, tensor, spec) for tensor in found)))
     return tuple(shapes), tensors
 
 
-def names(roots: Iterable[Expr]) -> tuple[str, ...]:
+def names_of(roots: Iterable[Expr]) -> tuple[str, ...]:
     """Return the names of the inputs that ``roots`` read."""
     return tuple(load.input.name for load in _first_loads(roots))
 
 
 def missing(roots: Iterable[Expr], given: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the inputs that ``roots`` read and ``given`` lacks."""
-    return tuple(name for name in names(roots) if name not in given)
+    return tuple(name for name in names_of(roots) if name not in given)
 
 
 def _first_loads(roots: Iterable[Expr]) -> list[Load]:
@@ -87,8 +85,6 @@ def _first_loads(roots: Iterable[Expr]) -> list[Load]:
 
 def _is_pair(value: Any) -> bool:
     """Tell a pair (for queries, for keys) from two numbers."""
-    import torch
-
     return (
         isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], torch.Tensor | list)
     )
@@ -109,14 +105,12 @@ def _expected(load: Load) -> str:
 
 
 def _has_batch(load: Load) -> bool:
-    """Tell whether the batch is a subscript already, so that there is none in front."""
+    """Tell whether `batch` is an explicit subscript; then there is no batch in front."""
     return any(isinstance(index, Index) and index.which is Ix.BATCH for index in load.indices)
 
 
-def _tensor(load: Load, value: Any, request: CallSpec) -> Tensor:
+def _tensor(load: Load, value: Any, spec: CallSpec) -> Tensor:
     """Return a value as the tensor of an input, in its type and on the right device."""
-    import torch
-
     name, kind = load.input.name, load.input.type
     try:
         found = torch.as_tensor(value)
@@ -128,11 +122,11 @@ def _tensor(load: Load, value: Any, request: CallSpec) -> Tensor:
         fix = {Type.BOOL: f"compare it: `{name} != 0`", Type.INT: f"convert it: `{name}.long()`"}
         message = f"input `{name}` takes {kind.value}s, found {found.dtype}"
         raise BindError("M412", message, load.span, fix.get(kind))
-    if isinstance(value, torch.Tensor) and found.device != request.device and found.dim():
-        message = f"input `{name}` is on {found.device}, expected {request.device}"
-        help = f"move it: `{name}.to('{request.device}')`"
+    if isinstance(value, torch.Tensor) and found.device != spec.device and found.dim():
+        message = f"input `{name}` is on {found.device}, expected {spec.device}"
+        help = f"move it: `{name}.to('{spec.device}')`"
         raise BindError("M409", message, load.span, help)
-    found = found.to(request.device)
+    found = found.to(spec.device)
     if kind is Type.FLOAT and not found.is_floating_point():
         found = found.to(torch.get_default_dtype())
     if kind is Type.INT and found.dtype not in (torch.int32, torch.int64):
@@ -144,8 +138,6 @@ def _tensor(load: Load, value: Any, request: CallSpec) -> Tensor:
 
 
 def _holds(dtype: torch.dtype, kind: Type) -> bool:
-    import torch
-
     if dtype.is_complex:
         return False
     match kind:
@@ -157,7 +149,7 @@ def _holds(dtype: torch.dtype, kind: Type) -> bool:
             return dtype is not torch.bool
 
 
-def _side(load: Load, tensor: Tensor, request: CallSpec) -> tuple[bool, tuple[int, ...]]:
+def _side(load: Load, tensor: Tensor, spec: CallSpec) -> tuple[bool, tuple[int, ...]]:
     """Return whether a batch stands in front, and the shape; or refuse the rank."""
     rank = len(load.indices)
     allowed = (rank,) if _has_batch(load) else (rank, rank + 1)
@@ -168,8 +160,8 @@ def _side(load: Load, tensor: Tensor, request: CallSpec) -> tuple[bool, tuple[in
         )
         raise BindError("M414", message, load.span, f"expected {_expected(load)}")
     batched = tensor.dim() > rank
-    if batched and tensor.shape[0] not in (1, request.sizes[Sz.BATCH_SIZE]):
-        raise _batch(load.input.name, tensor.shape[0], request, load.span)
+    if batched and tensor.shape[0] not in (1, spec.sizes[Sz.BATCH_SIZE]):
+        raise _batch(load.input.name, tensor.shape[0], spec, load.span)
     return batched, tuple(tensor.shape)
 
 
@@ -179,8 +171,8 @@ def _expected_rank(allowed: tuple[int, ...]) -> str:
     return f"{allowed[0]}, or {allowed[1]} with the batch in front"
 
 
-def _batch(name: str, found: int, request: CallSpec, span: Span | None) -> BindError:
-    expected = request.sizes[Sz.BATCH_SIZE]
+def _batch(name: str, found: int, spec: CallSpec, span: Span | None) -> BindError:
+    expected = spec.sizes[Sz.BATCH_SIZE]
     message = f"input `{name}` has a batch of {found}, expected {expected} or 1"
     help = f"give one for each batch, or leave the dimension out where all share `{name}`"
     return BindError("M415", message, span, help)

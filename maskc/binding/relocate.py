@@ -1,11 +1,14 @@
-"""A binding elsewhere: on another device, or of some of its batches."""
+"""Move a binding to a device, or slice it by batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from maskc.binding.call import CallSpec, find_device
 from maskc.errors import LoweringError
@@ -13,33 +16,29 @@ from maskc.ir.nodes import Expr, Load, children, walk
 from maskc.ir.rows import BATCH, K_POSITION, Q_POSITION, Position
 from maskc.ir.types import Sz
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
 Given = dict[str, Any]
 
 _BATCHED = (Position.BATCH_OFFSET, Position.BATCH_TABLE)
 
 
 def moved(
-    request: CallSpec, given: Mapping[str, Any], device: torch.device | str
+    spec: CallSpec, given: Mapping[str, Any], device: torch.device | str
 ) -> tuple[CallSpec, Given]:
-    """Return a request and its inputs with all tensors on ``device``."""
+    """Return a call spec and its inputs with all tensors on ``device``."""
     target = find_device(device)
-    tensors = {name: tensor.to(target) for name, tensor in request.tensors.items()}
+    tensors = {name: tensor.to(target) for name, tensor in spec.tensors.items()}
     elsewhere = {name: _each(value, lambda t: t.to(target)) for name, value in given.items()}
-    return replace(request, tensors=tensors, device=target), elsewhere
+    return replace(spec, tensors=tensors, device=target), elsewhere
 
 
 def sliced(
-    roots: Iterable[Expr], request: CallSpec, given: Mapping[str, Any], start: int, stop: int
+    roots: Iterable[Expr], spec: CallSpec, given: Mapping[str, Any], start: int, stop: int
 ) -> tuple[CallSpec, Given]:
-    """Return a request and its inputs for the batches ``start`` to ``stop`` alone.
+    """Return a call spec and its inputs for the batches ``start`` to ``stop`` alone.
 
     Args:
         roots: the program, over logical positions.
-        request: the call of all batches.
+        spec: the call of all batches.
         given: its inputs.
         start: the first batch.
         stop: the batch after the last.
@@ -48,9 +47,9 @@ def sliced(
         LoweringError: the program computes with the number of a batch, which would change.
 
     """
-    sizes = {**request.sizes, Sz.BATCH_SIZE: stop - start}
-    tensors = dict(request.tensors)
-    for position, table in ((request.q, Q_POSITION), (request.k, K_POSITION)):
+    sizes = {**spec.sizes, Sz.BATCH_SIZE: stop - start}
+    tensors = dict(spec.tensors)
+    for position, table in ((spec.q, Q_POSITION), (spec.k, K_POSITION)):
         if position in _BATCHED:
             tensors[table.name] = tensors[table.name][start:stop]
     kept = dict(given)
@@ -58,13 +57,11 @@ def sliced(
         if (name := load.input.name) in given:
             kept[name] = _each(given[name], partial(_cut, load=load, start=start, stop=stop))
     _refuse_computed(roots)
-    return replace(request, sizes=sizes, tensors=tensors), kept
+    return replace(spec, sizes=sizes, tensors=tensors), kept
 
 
 def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Apply ``change`` to a tensor, or to both of a pair; numbers stay as they are."""
-    import torch
-
     if isinstance(value, tuple):
         return tuple(_each(part, change) for part in value)
     return change(value) if isinstance(value, torch.Tensor) else value

@@ -1,8 +1,8 @@
-"""What binding works out from shapes alone: once for each frame and shape, whatever tensors hold.
+"""What binding works out from shapes alone, once for each signature and shape.
 
-A frame is a program's expressions and the structure of a call. It has a number, equal for equal
-frames, so that within ``torch.compile`` the work is a constant of the trace: binding the tensors
-of a layer there asks for ``code(number, shapes)`` and traces nothing else.
+A signature is a program's expressions and the structure of a call. It has a number, equal for equal
+signatures, so that within ``torch.compile`` the work is a constant of the trace: binding the
+tensors of a layer there asks for ``row_program(number, shapes)`` and traces nothing else.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from functools import cache, lru_cache
 from itertools import count
 from operator import index
 from weakref import WeakValueDictionary
+
+import torch
 
 from maskc.analysis.intervals.int32 import counted
 from maskc.binding.call import CallSpec
@@ -33,7 +35,7 @@ class CallSignature:
     """Expressions and the structure of a call.
 
     Attributes:
-        number: equal for equal frames.
+        number: equal for equal signatures.
         roots: the expressions, over logical positions.
         q, k, head_offset, group: how positions and heads are given.
         sizes: of the call.
@@ -73,28 +75,30 @@ class RowProgram:
     has_keys: bool = False
 
 
-_frames: WeakValueDictionary[int, CallSignature] = WeakValueDictionary()
+_signatures: WeakValueDictionary[int, CallSignature] = WeakValueDictionary()
 _numbers = count()
 
 
 def call_signature(
-    roots: tuple[Expr, ...], request: CallSpec, mask: Expr | None = None
+    roots: tuple[Expr, ...], spec: CallSpec, mask: Expr | None = None
 ) -> CallSignature:
-    """Return the frame of expressions in a call.
+    """Return the signature of expressions in a call.
 
     Args:
         roots: expressions over logical positions.
-        request: the call.
+        spec: the call.
         mask: the mask over rows, where the roots matter only there.
 
     """
-    structure = (request.q, request.k, request.head_offset, request.group)
-    sizes = tuple(request.sizes.items())
-    return _frame(tuple(map(Same, roots)), structure, sizes, None if mask is None else Same(mask))
+    structure = (spec.q, spec.k, spec.head_offset, spec.group)
+    sizes = tuple(spec.sizes.items())
+    return _signature(
+        tuple(map(Same, roots)), structure, sizes, None if mask is None else Same(mask)
+    )
 
 
 @lru_cache(maxsize=1024)
-def _frame(
+def _signature(
     roots: tuple[Same, ...],
     structure: tuple[Position, Position, bool, int],
     sizes: tuple[tuple[Sz, int], ...],
@@ -103,79 +107,77 @@ def _frame(
     reached = None if mask is None else _without_tensors(mask.expr)
     exprs = tuple(root.expr for root in roots)
     made = CallSignature(next(_numbers), exprs, *structure, dict(sizes), reached)
-    _frames[made.number] = made
+    _signatures[made.number] = made
     return made
 
 
 @lru_cache(maxsize=4096)
 def row_program(number: int, shapes: Shapes) -> RowProgram:
-    """Return the code of a frame for tensors of these shapes.
+    """Return the row program of a signature for tensors of these shapes.
 
     Raises:
         BindError: a shape does not fit the sizes of the call.
 
     """
-    frame = _frames[number]
+    signature = _signatures[number]
     layouts = {name: _layout(sides) for name, sides in shapes}
-    check_counts(frame.roots, dict(shapes), frame.sizes, frame.head_offset)
-    layout = Layout(frame.q, frame.k, frame.head_offset, frame.group, layouts)
-    exprs = tuple(to_rows(root, layout) for root in frame.roots)
-    check_ints(exprs, frame.sizes, {})
+    check_counts(signature.roots, dict(shapes), signature.sizes, signature.head_offset)
+    layout = Layout(signature.q, signature.k, signature.head_offset, signature.group, layouts)
+    exprs = tuple(to_rows(root, layout) for root in signature.roots)
+    check_ints(exprs, signature.sizes, {})
     selects = _selects(*exprs)
     if selects:  # what is selected takes the tensors to tell, and all else may depend on it
         return RowProgram(exprs, (), counted(*exprs), selects, None)
-    dangers = tuple(open_dangers(expr, dict(shapes), frame.sizes, frame.reached) for expr in exprs)
+    dangers = tuple(
+        open_dangers(expr, dict(shapes), signature.sizes, signature.reached) for expr in exprs
+    )
     if len(exprs) == 1:
-        keys = has_keys(exprs[0], frame.sizes)
+        keys = has_keys(exprs[0], signature.sizes)
         return RowProgram(exprs, dangers, counted(*exprs), selects, None, keys)
     return RowProgram(exprs, dangers, counted(*exprs), selects, facts(*exprs))
 
 
-class _Codes:
-    """Holds codes as attributes, ``code0`` and on: dynamo guards an attribute by itself alone."""
+_programs: dict[int, RowProgram] = {}
+"""By location. A trace guards the entry it reads alone: others that come compile nothing again."""
 
-
-_codes = _Codes()
-_code_numbers: dict[tuple[int, Shapes], int] = {}
+_locations: dict[tuple[int, Shapes], int] = {}
 
 
 @cache
-def tracer() -> Callable[[int, Shapes], RowProgram]:
-    """Return ``code`` as a function that can be traced: dynamo runs it and does not look into it.
+def traced_row_program() -> Callable[[int, Shapes], RowProgram]:
+    """Return ``row_program`` as a function that can be traced: dynamo runs it and looks no further.
 
-    What it runs may give a number only, by which the trace then finds the code.
+    What it runs may return a number only, by which the trace then finds the row program.
     """
-    import torch
 
-    def code_number(number: int, shapes: Shapes) -> int:
-        found = row_program(number, shapes)
-        _refuse_open(found, _frames[number])
-        place = _code_numbers.setdefault((number, shapes), len(_code_numbers))
-        setattr(_codes, f"code{place}", found)
-        return place
+    def locate(number: int, shapes: Shapes) -> int:
+        program = row_program(number, shapes)
+        _refuse_open(program, _signatures[number])
+        location = _locations.setdefault((number, shapes), len(_locations))
+        _programs[location] = program
+        return location
 
-    constant = torch.compiler.assume_constant_result(code_number)  # type: ignore[no-untyped-call]
+    constant = torch.compiler.assume_constant_result(locate)  # type: ignore[no-untyped-call]
 
     def traced(number: int, shapes: Shapes) -> RowProgram:
-        place = constant(index(number), tuple((name, _fixed(sides)) for name, sides in shapes))
-        found: RowProgram = getattr(_codes, f"code{place}")
-        return found
+        location = constant(index(number), tuple((name, _fixed(sides)) for name, sides in shapes))
+        return _programs[location]
 
     return traced
 
 
 def _fixed(sides: Sides) -> Sides:
-    """Return shapes of numbers; in a trace a length that may change is none until it is asked."""
+    """Return shapes as ints; a dynamic length stays symbolic until it is forced."""
     return tuple((batched, tuple(map(index, shape))) for batched, shape in sides)
 
 
-def _refuse_open(found: RowProgram, frame: CallSignature) -> None:
-    """Refuse what cannot be told from shapes, for a trace has no tensors to look into."""
-    if found.selects or any(found.dangers):
+def _refuse_open(program: RowProgram, signature: CallSignature) -> None:
+    """Refuse what shapes alone do not tell, for a trace has no tensors to look into."""
+    if program.selects or any(program.dangers):
         raise LoweringError(
             "M508",
             "within torch.compile, the score reads what only the tensors tell to be safe",
-            frame.roots[0].span,
+            signature.roots[0].span,
             "give these inputs to `bind`, outside of the compiled function",
         )
 

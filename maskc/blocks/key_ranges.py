@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, reduce
-from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
+from maskc.analysis.tiles.compared_ids import compared_ids, compares_ids
 from maskc.binding.bind import BoundMask
 from maskc.blocks.id_ranges import Range, id_ranges
 from maskc.ir.linear import Linear, to_expr
@@ -22,9 +25,7 @@ from maskc.ir.nodes import (
     Input,
     Load,
     children,
-    inputs,
     rewrite,
-    walk,
     with_children,
 )
 from maskc.ir.operators import CompareOp
@@ -34,25 +35,15 @@ from maskc.ir.vectorize import Domain, dense
 from maskc.lower.plan import CAUSAL
 from maskc.passes.support.constraint import Kind, constraint
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 def with_key_ranges(mask: BoundMask) -> BoundMask:
     """Return a mask whose comparisons of ids are ranges of keys, as far as the ids allow."""
-    import torch
-
     if torch.compiler.is_compiling() or not compares_ids(mask.expr):
         return mask
     ranges = _Ranges(mask.domain)
     expr = ranges.visit(mask.expr)
     domain = replace(mask.domain, tensors={**mask.domain.tensors, **ranges.tensors})
     return replace(mask, expr=expr, domain=domain)
-
-
-def compares_ids(mask: Expr) -> bool:
-    """Tell whether a mask has a comparison that may become a range of keys."""
-    return any(map(_sides, walk(mask)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,72 +63,56 @@ class _Ranges:
     domain: Domain
     tensors: dict[str, Tensor] = field(default_factory=dict)
     count: int = 0
-    _memo: dict[Expr, Expr] = field(default_factory=dict)
+    memo: dict[Expr, Expr] = field(default_factory=dict)
 
     def visit(self, expr: Expr) -> Expr:
         """Return an expression with ranges for comparisons of ids."""
-        if expr not in self._memo:
-            self._memo[expr] = self._visit(expr)
-        return self._memo[expr]
+        if expr not in self.memo:
+            self.memo[expr] = self._visit(expr)
+        return self.memo[expr]
 
     def _visit(self, expr: Expr) -> Expr:
         args = expr.args if isinstance(expr, And) else (expr,)
-        runs = {arg: run for arg in args if (run := self._run(arg)) is not None}
-        if not runs:
+        ranges = {arg: keys for arg in args if (keys := self._keys(arg)) is not None}
+        if not ranges:
             return with_children(expr, tuple(map(self.visit, children(expr))))
         limits = {arg: limit for arg in args if (limit := _limit(arg)) is not None}
-        others = [self.visit(arg) for arg in args if arg not in runs and arg not in limits]
-        return And((*self._range(runs, set(limits.values())), *others))
+        others = [self.visit(arg) for arg in args if arg not in ranges and arg not in limits]
+        return And((*self._join(ranges, set(limits.values())), *others))
 
-    def _range(self, runs: dict[Expr, Range], limits: set[_Limit]) -> tuple[Expr, Expr]:
-        """Return the two comparisons that runs and limits come to."""
-        import torch
-
+    def _join(self, ranges: dict[Expr, Range], limits: set[_Limit]) -> tuple[Expr, Expr]:
+        """Return ranges and limits of keys as two comparisons."""
         name, self.count = f"range{self.count}", self.count + 1
         lower = [dense(to_expr(limit.value), self.domain) for limit in limits if limit.is_lower]
-        first = reduce(torch.maximum, [run.first for run in runs.values()] + lower)
+        first = reduce(torch.maximum, [keys.first for keys in ranges.values()] + lower)
         begins = Compare(CompareOp.LE, self._read(f"{name}@first", first), KV_ROW)
         upper = {limit for limit in limits if not limit.is_lower}
         as_many_keys = self.domain.sizes[Sz.Q_LEN] <= self.domain.sizes[Sz.KV_LEN]
-        if upper == {_UP_TO_OWN} and as_many_keys and all(map(_holds_own_key, runs)):
+        if upper == {_UP_TO_OWN} and as_many_keys and all(map(_holds_own_key, ranges)):
             return begins, CAUSAL  # a document that holds its query does not end before it
         ends = [dense(to_expr(limit.value), self.domain) for limit in upper]
-        stop = reduce(torch.minimum, [run.stop for run in runs.values()] + ends)
+        stop = reduce(torch.minimum, [keys.stop for keys in ranges.values()] + ends)
         return begins, Compare(CompareOp.LT, KV_ROW, self._read(f"{name}@stop", stop))
 
-    def _run(self, arg: Expr) -> Range | None:
-        """Return the keys that a comparison of ids allows, if they are a run for each query."""
-        sides = _sides(arg)
+    def _keys(self, arg: Expr) -> Range | None:
+        """Return the keys that a comparison of ids allows, if they are one range a query."""
+        sides = compared_ids(arg)
         if sides is None:
             return None
         q_ids, k_ids = (dense(side, self.domain) for side in sides)
-        lines = [max(sizes) for sizes in zip(q_ids.shape[:2], k_ids.shape[:2], strict=True)]
-        found = id_ranges(
-            q_ids.expand(*lines, -1, -1).squeeze(3), k_ids.expand(*lines, -1, -1).squeeze(2)
+        outer = [max(sizes) for sizes in zip(q_ids.shape[:2], k_ids.shape[:2], strict=True)]
+        keys = id_ranges(
+            q_ids.expand(*outer, -1, -1).squeeze(3), k_ids.expand(*outer, -1, -1).squeeze(2)
         )
-        return None if found is None else Range(*(x.unsqueeze(3) for x in found))
+        return None if keys is None else Range(*(x.unsqueeze(3) for x in keys))
 
     def _read(self, name: str, keys: Tensor) -> Load:
         """Record row numbers of keys ``[B | 1, H | 1, Q | 1, 1]`` and return the read of them."""
-        import torch
-
-        kept = [place for place in range(3) if keys.shape[place] > 1]
+        dims = [dim for dim in range(3) if keys.shape[dim] > 1]
         inside = keys.clamp(0, self.domain.sizes[Sz.KV_LEN]).to(torch.int32)
         self.tensors[name] = inside.squeeze().contiguous()
         indices = (BATCH, HEAD, Q_ROW)
-        return Load(Input(name, Type.INT), tuple(indices[place] for place in kept))
-
-
-@lru_cache(maxsize=1024)
-def _sides(arg: Expr) -> tuple[Expr, Expr] | None:
-    """Return what is compared of the query and of the key, None for another expression."""
-    match arg:
-        case Compare(CompareOp.EQ, left, right) if left.type is right.type is Type.INT:
-            sides = (left, right) if Dim.Q in left.deps else (right, left)
-            both = tuple(side.deps & (Dim.Q | Dim.K) for side in sides)
-            return sides if both == (Dim.Q, Dim.K) and inputs(arg) else None
-        case _:
-            return None
+        return Load(Input(name, Type.INT), tuple(indices[dim] for dim in dims))
 
 
 @lru_cache(maxsize=1024)
@@ -150,13 +125,13 @@ def _holds_own_key(arg: Expr) -> bool:
 @lru_cache(maxsize=1024)
 def _limit(arg: Expr) -> _Limit | None:
     """Return a comparison as a limit of the key row, None if it is none."""
-    found = constraint(arg)
-    if found is None or found.kind is not Kind.GE:
+    limit = constraint(arg)
+    if limit is None or limit.kind is not Kind.GE:
         return None
-    rest = found.form.without(KV_ROW)
+    rest = limit.form.without(KV_ROW)
     if any(Dim.K in term.deps for term, _ in rest.terms):
         return None
-    match dict(found.form.terms).get(KV_ROW):
+    match dict(limit.form.terms).get(KV_ROW):
         case 1:
             return _Limit(is_lower=True, value=-rest)
         case -1:

@@ -11,8 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 
 from maskc.analysis.tiles.block_tables import Tables, block_tables
 from maskc.analysis.tiles.classify import tile_map
@@ -22,11 +26,6 @@ from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower.codegen.mods import captured
 from maskc.lower.codegen.tensors import Generated, Kind, generate
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-    from torch.nn.attention.flex_attention import BlockMask
 
 Operation = Callable[[int, list[int], list["Tensor"]], list["Tensor"]]
 
@@ -82,11 +81,9 @@ def blocks(mask: Expr, device: torch.device, block: tuple[int, int]) -> Blocks:
 
 def traced_block_mask(blocks: Blocks, domain: Domain) -> BlockMask:
     """Return the block mask of a bound mask in a trace; its tables are never compact."""
-    from torch.nn.attention.flex_attention import BlockMask
-
     read = [domain.tensors[name] for name in blocks.names]
-    found = blocks.operation(blocks.number, [domain.sizes[size] for size in Sz], read)
-    tables: dict[str, Any] = dict(zip(Tables._fields, found, strict=True))
+    made = blocks.operation(blocks.number, [domain.sizes[size] for size in Sz], read)
+    tables: dict[str, Any] = dict(zip(Tables._fields, made, strict=True))
     tensors, sizes = captured(blocks.code, domain)
     return BlockMask(
         (domain.sizes[Sz.Q_LEN], domain.sizes[Sz.KV_LEN]),
@@ -99,12 +96,11 @@ def traced_block_mask(blocks: Blocks, domain: Domain) -> BlockMask:
 @cache
 def _operation() -> Operation:
     """Return the operation ``maskc::block_tables``, defined when first asked for."""
-    import torch
-    from torch import Tensor
 
     def tables(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:
         known = _made[number]
-        return list(block_tables(tile_map(known.mask, known.domain(sizes, tensors), known.block)))
+        found = tile_map(known.mask, known.domain(sizes, tensors), known.block)
+        return [table for table in block_tables(found) if table is not None]
 
     def shapes(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:
         known = _made[number]
@@ -123,12 +119,10 @@ def _operation() -> Operation:
 
 def _empty_tables(grid: Grid) -> list[Tensor]:
     """Return tensors like the tables, with nothing in them."""
-    import torch
-
-    found = []
+    tables = []
     for rows, columns in (grid.blocks, grid.blocks[::-1]):
         for _ in ("partial", "full"):
             for shape in ((rows,), (rows, columns)):
                 size = (grid.batch, grid.heads, *shape)
-                found.append(torch.empty(size, dtype=torch.int32, device=grid.device))
-    return found
+                tables.append(torch.empty(size, dtype=torch.int32, device=grid.device))
+    return tables

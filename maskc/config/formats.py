@@ -8,18 +8,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from typing import Any, ClassVar
+from typing import Any
 
-from maskc.errors import MaskcError
+from maskc.config.malformed import MOST_LEVELS, malformed, place_of, sign
+from maskc.config.strings import JSON, TOML
+from maskc.errors import LoadError
 from maskc.source import Source, Span
 
 SUFFIXES = ("toml", "yaml", "yml", "json")
-
-
-class LoadError(MaskcError):
-    """A file that cannot be read, or a key that holds no program."""
-
-    kind: ClassVar[str] = "load"
 
 
 def parse(source: Source, suffix: str) -> Any:
@@ -43,52 +39,71 @@ def parse(source: Source, suffix: str) -> Any:
 
 
 def _toml(source: Source) -> Any:
+    _check_keys(source)
     try:
         return tomllib.loads(source.text)
     except tomllib.TOMLDecodeError as error:
         reason, _, place = str(error).partition(" (at ")
         numbers = [int(number) for number in re.findall(r"\d+", place)]
         line, column = numbers if len(numbers) == 2 else (source.text.count("\n") + 1, 1)
-        raise _malformed("TOML", reason, _place(source, line, column)) from None
-    except RecursionError:
-        raise _malformed("TOML", "nested too deeply", None) from None
+        raise malformed("TOML", reason, place_of(source, line, column)) from None
+    except (RecursionError, ValueError) as error:
+        raise _excessive("TOML", source, TOML, error) from None
 
 
 def _json(source: Source) -> Any:
     try:
         return json.loads(source.text)
     except json.JSONDecodeError as error:
-        raise _malformed("JSON", error.msg, _place(source, error.lineno, error.colno)) from None
+        place = place_of(source, error.lineno, error.colno)
+        raise malformed("JSON", error.msg, place) from None
     except (RecursionError, ValueError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise _malformed("JSON", reason, None) from None
+        raise _excessive("JSON", source, JSON, error) from None
 
 
 def _yaml(source: Source) -> Any:
     try:
-        import yaml
+        from maskc.config import yaml_loader
     except ModuleNotFoundError:
         message = f"reading `{source.name}` needs PyYAML"
-        raise LoadError("M602", message, help="install it: `pip install 'maskc[config]'`") from None
-    try:
-        return yaml.safe_load(source.text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = None if mark is None else _place(source, mark.line + 1, mark.column + 1)
-        raise _malformed("YAML", error.problem or "unreadable", place) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise _malformed("YAML", str(error).splitlines()[0], None) from None
-    except RecursionError:
-        raise _malformed("YAML", "nested too deeply", None) from None
+        raise LoadError("M606", message, help="install it: `pip install 'maskc[config]'`") from None
+    return yaml_loader.load(source)
 
 
-def _malformed(language: str, reason: str, place: Span | None) -> LoadError:
-    reason = reason[:1].lower() + reason[1:]
-    return LoadError("M602", f"the file is not {language}: {reason}", place)
+def _check_keys(source: Source) -> None:
+    """Refuse a key of very many parts, which the parser of TOML reads in quadratic time."""
+    if (found := _LONG_KEY.search(_blanked(source, TOML))) is not None:
+        reason = f"a key has more than {MOST_LEVELS} parts"
+        raise malformed("TOML", reason, sign(source, found.start()))
 
 
-def _place(source: Source, line: int, column: int) -> Span:
-    lines = source.text.split("\n")
-    start = sum(len(before) + 1 for before in lines[: line - 1]) + column - 1
-    start = min(start, len(source.text))
-    return Span(source, start, start + 1)
+def _excessive(
+    language: str, source: Source, strings: re.Pattern[str], error: RecursionError | ValueError
+) -> LoadError:
+    """Return the error of what a parser gives up on without a place: depth, or an endless int."""
+    text = _blanked(source, strings)
+    if isinstance(error, RecursionError):
+        return malformed(language, "nested too deeply", _deep(source, text))
+    long = _LONG_INT.search(text)
+    reason = str(error) if long is None else f"an int has {len(long[0])} digits"
+    return malformed(language, reason, None if long is None else sign(source, long.start()))
+
+
+def _blanked(source: Source, strings: re.Pattern[str]) -> str:
+    """Return a file's text with every sign of a string as one that means nothing."""
+    return strings.sub(lambda found: "x" * len(found[0]), source.text)
+
+
+def _deep(source: Source, text: str) -> Span | None:
+    """Return the first bracket that is more than ``MOST_LEVELS`` deep."""
+    level = 0
+    for found in _BRACKET.finditer(text):
+        level += 1 if found[0] in "[{" else -1
+        if level > MOST_LEVELS:
+            return sign(source, found.start())
+    return None
+
+
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MOST_LEVELS}}}")
+_LONG_INT = re.compile(r"[0-9_]{1000,}")
+_BRACKET = re.compile(r"[][{}]")

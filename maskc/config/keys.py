@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from maskc.config.formats import LoadError
-from maskc.errors import did_you_mean
+from maskc.errors import LoadError, did_you_mean
 
 SHOWN = 5
 """Keys that the help of an error lists."""
+
+MOST_BITS = 64
+"""Of an int that a message shows; Python prints no int of thousands of digits."""
+
+MOST_DIGITS = 9
+"""Of a place in a list."""
 
 
 def text_at(config: Any, key: str, path: str) -> str:
@@ -85,16 +90,20 @@ def described(value: Any) -> str:
             return "a table"
         case list():
             return "a list"
-        case _:
+        case str() | bool() | float() | None:
             return f"`{value!r}`"
+        case int():
+            return f"`{value}`" if value.bit_length() <= MOST_BITS else "a huge int"
+        case _:  # such as a set of YAML, whose parts may be many times one another
+            return f"of type {type(value).__name__}"
 
 
 def _step(value: Any, step: str) -> tuple[Any] | None:
     """Return what ``step`` leads to, in a tuple, or None."""
     if isinstance(value, dict) and step in value:
         return (value[step],)
-    if isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-        return (value[int(step)],)
+    if isinstance(value, list) and step.isdecimal() and len(step) <= MOST_DIGITS:
+        return (value[int(step)],) if int(step) < len(value) else None
     return None
 
 

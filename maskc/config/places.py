@@ -6,9 +6,10 @@ by a mark of its own, and the format's parser tells which mark the key then hold
 
 from __future__ import annotations
 
-from maskc.config.formats import LoadError, parse
+from maskc.config.formats import parse
 from maskc.config.keys import value_at
 from maskc.config.strings import Literal, literals
+from maskc.errors import LoadError
 from maskc.source import Origin, Source
 
 

@@ -7,14 +7,16 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from maskc.config import keys
-from maskc.config.formats import SUFFIXES, LoadError, parse
+from maskc.config.formats import SUFFIXES, parse
+from maskc.errors import LoadError
+from maskc.files.read import read_text, reason
 from maskc.source import Source
 
 KEYS = ("mask", "attention_mask")
 """Keys whose text is taken for a program."""
 
 
-def programs(ref: str, names: Collection[str] = KEYS) -> Iterator[str]:
+def programs(ref: str, names: Collection[str] = KEYS) -> Iterator[str | LoadError]:
     """Yield the references of the programs that ``ref`` stands for.
 
     Args:
@@ -22,41 +24,46 @@ def programs(ref: str, names: Collection[str] = KEYS) -> Iterator[str]:
             text under one of the keys is a program; or anything else, which is one program.
         names: the keys.
 
-    Raises:
-        LoadError: a config file that holds one of the keys cannot be parsed.
+    Yields:
+        A reference, or the error of a file or a folder that cannot be read, in its place.
 
     """
     path = Path(ref)
-    if path.is_dir():
+    if os.path.isdir(ref):
         for file in _files(path):
-            yield from programs(str(file), names)
-    elif path.suffix.removeprefix(".") in SUFFIXES and path.is_file():
-        yield from (f"{ref}:{key}" for key in _keys(path, names))
+            yield from [file] if isinstance(file, LoadError) else programs(str(file), names)
+    elif path.suffix.removeprefix(".") in SUFFIXES and os.path.lexists(ref):
+        try:
+            yield from (f"{ref}:{key}" for key in _keys(path, names))
+        except LoadError as unreadable:
+            yield unreadable
     else:
         yield ref
 
 
-def mask_files(ref: str) -> list[Path]:
-    """Return the ``.mask`` files of a folder, or the file itself."""
-    path = Path(ref)
-    return [file for file in _files(path) if file.suffix == ".mask"] if path.is_dir() else [path]
+def mask_files(ref: str) -> list[Path | LoadError]:
+    """Return the ``.mask`` files of a folder and the errors of its folders, or the file itself."""
+    if not os.path.isdir(ref):
+        return [Path(ref)]
+    found = _files(Path(ref))
+    return [file for file in found if isinstance(file, LoadError) or file.suffix == ".mask"]
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path) -> Iterator[Path | LoadError]:
     """Yield the programs and config files of a folder, in the order of their names."""
-    for parent, folders, files in os.walk(folder):
+    unreadable: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if name.rpartition(".")[2] in ("mask", *SUFFIXES):
                 yield Path(parent) / name
+    for error in unreadable:
+        yield LoadError("M601", f"cannot read `{error.filename}`: {reason(error)}")
 
 
 def _keys(path: Path, names: Collection[str]) -> list[str]:
     """Return the dotted keys of a config file that hold a program, in a list or alone."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LoadError("M601", f"cannot read `{path}`: {error}".lower()) from None
+    text = read_text(path)
     if not any(name in text for name in names):
         return []
     config = parse(Source(text, str(path)), path.suffix.removeprefix("."))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-_TOML = re.compile(
+TOML = re.compile(
     r'''
       \#[^\n]*
     | """\n?(?P<long>(?:[^"\\]++|\\.|"{1,2}(?!"))*+"{0,2})"""(?!")
@@ -23,7 +23,8 @@ _TOML = re.compile(
     ''',
     re.VERBOSE | re.DOTALL,
 )
-_JSON = re.compile(r'"(?P<short>(?:[^"\\]++|\\.)*+)"', re.DOTALL)
+JSON = re.compile(r'"(?P<short>(?:[^"\\]++|\\.)*+)"', re.DOTALL)
+"""The strings of a format, and in TOML its comments."""
 
 _HEX = "[0-9A-Fa-f]"
 _TOML_PIECE = re.compile(
@@ -91,7 +92,7 @@ def _matching(found: Iterator[tuple[re.Match[str], str, Pieces]], value: str) ->
 
 
 def _toml(text: str) -> Iterator[tuple[re.Match[str], str, Pieces]]:
-    for match in _TOML.finditer(text):
+    for match in TOML.finditer(text):
         group = match.lastgroup
         if group is not None:
             piece = _PLAIN_PIECE if group in ("raw", "long_raw") else _TOML_PIECE
@@ -99,7 +100,7 @@ def _toml(text: str) -> Iterator[tuple[re.Match[str], str, Pieces]]:
 
 
 def _json(text: str) -> Iterator[tuple[re.Match[str], str, Pieces]]:
-    for match in _JSON.finditer(text):
+    for match in JSON.finditer(text):
         yield match, "short", _pieces(_JSON_PIECE, text, *match.span("short"), _json_escape)
 
 

@@ -158,8 +158,10 @@ class Declarations:
                 inner = Scope(statement.name.text, self.scope)
                 for parameter in parameters:
                     inner.names[parameter.name.text] = literal(1)
-                for error in self.expander.unknown(value, inner):
-                    self._report.add(error)
+                bounds = [one.domain.bounds for one in parameters if one.domain is not None]
+                for part in (value, *(bound for bound in bounds if bound is not None)):
+                    for error in self.expander.unknown(part, inner):
+                        self._report.add(error)
             case _:
                 pass
 
@@ -174,6 +176,7 @@ class Declarations:
             value, owner = default, f"the default of `{name}`"
         elif self._placeholders:
             value, owner = GIVEN_FOR[kind or Type.INT], f"`{name}`"
+            self.expander.assumed = True
         else:
             help = f"give it: `compile_mask(..., {name}=...)`"
             raise MaskNameError("M309", f"param `{name}` has no value", span, help)
@@ -231,6 +234,7 @@ class Declarations:
             size, span = self._constant(axis.default), axis.default.span
         elif self._placeholders:
             size = 1
+            self.expander.assumed = True
         else:
             help = f"give it: `axis {name} = 16` or `compile_mask(..., {name}=16)`"
             raise MaskNameError("M309", f"axis `{name}` has no size", span, help)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from maskc.elaborate import domains
 from maskc.elaborate import scope as names
 from maskc.elaborate import type_rules as typing
 from maskc.elaborate.overloads import check_order, matched, overload
@@ -50,13 +51,18 @@ MAX_STEPS = 20_000
 
 @dataclass(slots=True)
 class Expander:
-    """Gives expressions their meaning; remembers how each input was subscripted."""
+    """Gives expressions their meaning; remembers how each input was subscripted.
 
+    With ``assumed`` some constants are placeholders: literals alone are held against bounds.
+    """
+
+    assumed: bool = False
     ranks: dict[Input, tuple[int, Span]] = field(default_factory=dict)
     docs: dict[Input, str] = field(default_factory=dict)
     _types: dict[str, Input] = field(default_factory=dict)
-    _lets: dict[LetName, Expr | MaskcError] = field(default_factory=dict)
+    _lets: dict[tuple[LetName, bool], Expr | MaskcError] = field(default_factory=dict)
     _active: list[Macro | LetName] = field(default_factory=list)
+    _is_live: bool = True
     _level: int = 0
     _steps: int = 0
 
@@ -84,7 +90,7 @@ class Expander:
                 return  # it takes names of axes, and says so itself
             case ast.Call(function):
                 if scope.find(function.text) is None and function.text not in names.LANGUAGE:
-                    yield unknown_function(function, scope)
+                    yield unknown_function(node, scope)
             case ast.Subscript(base):
                 if scope.find(base.text) is None and base.text not in names.LANGUAGE:
                     yield unknown_name(base.text, base.span, scope)
@@ -112,8 +118,7 @@ class Expander:
             case ast.Chain(operands, ops):
                 return self._chain([self.expr(part, scope) for part in operands], ops, span)
             case ast.Conditional(then, test, other):
-                parts = [self.expr(part, scope) for part in (test, then, other)]
-                return typing.choice("`if`", parts[0], parts[1], parts[2], span)
+                return self._choice("`if`", (test, then, other), span, scope)
             case ast.Call():
                 return self._call(node, scope)
             case ast.Subscript(base, indices):
@@ -144,7 +149,9 @@ class Expander:
             case Input():
                 return self._element(meaning, [], span)
             case Axis():
-                help = f"write the coordinate of a token: `q.{name}` or `k.{name}`"
+                help = (
+                    f"write the coordinate of a token, `q.{name}` or `k.{name}`, or `{name}.size`"
+                )
                 raise MaskTypeError("M208", f"`{name}` is an axis, expected a value", span, help)
             case Overloads(macros):
                 shown = " or ".join(f"`{macro.signature}`" for macro in macros)
@@ -156,13 +163,14 @@ class Expander:
                 return meaning
 
     def _let(self, let: LetName, span: Span) -> Expr:
-        if let not in self._lets:
+        key = let, self._is_live
+        if key not in self._lets:
             with self._expanding(let, span):
                 try:
-                    self._lets[let] = self.expr(let.value, let.scope)
+                    self._lets[key] = self.expr(let.value, let.scope)
                 except MaskcError as error:
-                    self._lets[let] = error
-        found = self._lets[let]
+                    self._lets[key] = error
+        found = self._lets[key]
         if isinstance(found, MaskcError):
             raise _seen_from(span, let.name, found)
         return _used(found, let.value.span, span)
@@ -171,6 +179,28 @@ class Expander:
         pairs = zip(ops, operands, operands[1:], strict=False)
         links = [typing.comparison(op, left, right, span) for op, left, right in pairs]
         return links[0] if len(links) == 1 else And(tuple(links), span=span)
+
+    def _choice(
+        self, owner: str, nodes: tuple[ast.Expr, ast.Expr, ast.Expr], span: Span, scope: Scope
+    ) -> Expr:
+        """Return ``where(test, then, other)``; what a constant test rules out may be nonsense."""
+        test = self.expr(nodes[0], scope)
+        value = typing.constant(test)
+        with self._living(value is not False):
+            then = self.expr(nodes[1], scope)
+        with self._living(value is not True):
+            other = self.expr(nodes[2], scope)
+        return typing.choice(owner, test, then, other, span)
+
+    @contextmanager
+    def _living(self, is_live: bool) -> Iterator[None]:
+        """Tell whether what is elaborated within can be the value of the program."""
+        before = self._is_live
+        self._is_live = before and is_live
+        try:
+            yield
+        finally:
+            self._is_live = before
 
     def _load(self, base: ast.Identifier, indices: list[Expr], span: Span, scope: Scope) -> Expr:
         match scope.find(base.text):
@@ -207,6 +237,9 @@ class Expander:
         return Load(source, tuple(indices), span=span)
 
     def _coordinate(self, node: ast.Expr, axis: ast.Identifier, span: Span, scope: Scope) -> Expr:
+        whole = scope.find(node.text) if isinstance(node, ast.Name) else None
+        if isinstance(whole, Axis) and axis.text == "size":
+            return literal(whole.size, span)
         position = self.expr(node, scope)
         if position.type is not Type.INT:
             message = f"a coordinate is of a token's position, found {position.type.article}"
@@ -228,11 +261,14 @@ class Expander:
                 return self._expand(overload(macros, node), node, scope)
             case Family():
                 return self._relpos(node, scope)
+            case None if name == "where" and _is_plain(node):
+                test, then, other = (part.value for part in node.arguments)
+                return self._choice("`where`", (test, then, other), node.span, scope)
             case None if name in names.FORMS or name in names.FUNCTIONS:
                 positional, named = self._arguments(node, scope)
                 return self._function(name, positional, named, node)
             case None if name not in names.LANGUAGE:
-                raise unknown_function(node.function, scope)
+                raise unknown_function(node, scope)
             case _:
                 help = f"it takes no arguments: write `{name}`"
                 raise MaskTypeError("M213", f"`{name}` is not a function", node.span, help)
@@ -264,27 +300,42 @@ class Expander:
             case "topk":
                 where = named["where"][1] if named else TRUE
                 return _topk(args, where, node.span)
-            case "where" if len(args) != 3:
+            case "where":
                 message = f"`where` takes 3 arguments, found {len(args)}"
                 raise MaskTypeError(
                     "M204", message, node.span, "write `where(test, then, otherwise)`"
                 )
-            case "where":
-                return typing.choice("`where`", args[0], args[1], args[2], node.span)
             case _:
                 return typing.call(names.FUNCTIONS[name], args, node.span)
 
     def _expand(self, macro: Macro, node: ast.Call, scope: Scope) -> Expr:
         """Give the macro's body its meaning, with the arguments for its parameters."""
         inner = Scope(macro.name, macro.scope)
-        for parameter, part in zip(macro.parameters, matched(macro, node), strict=True):
+        parts = matched(macro, node)
+        for parameter, part in zip(macro.parameters, parts, strict=True):
             home = macro.scope if part is parameter.default else scope
             inner.names[parameter.name.text] = self._passed(part, home)
+        self._check_domains(macro, parts, inner, node)
         with self._expanding(macro, node.span):
             try:
                 return _used(self.expr(macro.body, inner), macro.body.span, node.span)
             except MaskcError as error:
                 raise _seen_from(node.span, macro.signature, error) from None
+
+    def _check_domains(
+        self, macro: Macro, parts: list[ast.Expr], inner: Scope, node: ast.Call
+    ) -> None:
+        """Hold the arguments against the domains of their parameters, types first."""
+        if not self._is_live:
+            return
+        pairs = list(zip(macro.parameters, parts, strict=True))
+        spans = {p: node.span if part is p.default else part.span for p, part in pairs}
+        for parameter, span in spans.items():
+            domains.check_type(macro, parameter, inner.names[parameter.name.text], span)
+        # Bounds by other parameters come last: they may divide by one that is out of its own.
+        for parameter, part in sorted(pairs, key=lambda pair: domains.is_relative(pair[0])):
+            if not (self.assumed and (domains.is_relative(parameter) or domains.has_names(part))):
+                domains.check_bounds(macro, parameter, inner, self.expr, spans[parameter])
 
     def _passed(self, part: ast.Expr, scope: Scope) -> Meaning:
         """Return an argument: an input and an axis are passed by name, the rest as values."""
@@ -345,6 +396,10 @@ def too_big(span: Span) -> MaskcError:
     """Return the error of a program that is too large once it is written out."""
     message = "the program grows too large when its definitions are written out"
     return MaskTypeError("M219", message, span, "pass large tables as an `input`")
+
+
+def _is_plain(node: ast.Call) -> bool:
+    return len(node.arguments) == 3 and all(part.name is None for part in node.arguments)
 
 
 def _topk(args: list[Expr], where: Expr, span: Span) -> Expr:

@@ -49,13 +49,15 @@ class Elaborated:
     """A typed module and what was declared on the way.
 
     ``inputs`` are those that the module reads or its text declares; ``params`` the compile-time
-    constants and axis sizes in use; ``hidden`` tells which prelude names the text hides.
+    constants and axis sizes in use; ``hidden`` tells which prelude names the text hides;
+    ``assumed`` whether some constants are placeholders.
     """
 
     module: Module
     inputs: tuple[DeclaredInput, ...]
     params: Mapping[str, Constant]
     hidden: tuple[str, ...]
+    assumed: bool = False
 
 
 def elaborate(
@@ -63,6 +65,7 @@ def elaborate(
     constants: Mapping[str, Constant],
     libraries: Sequence[Source] = (),
     placeholders: bool = False,
+    assumed: bool = False,
 ) -> tuple[Elaborated, list[MaskcError]]:
     """Give a program its meaning.
 
@@ -71,6 +74,7 @@ def elaborate(
         constants: values of its params and sizes of its axes.
         libraries: definitions to use beside the prelude's, later ones over earlier ones.
         placeholders: take 1 for a param without a value instead of reporting it.
+        assumed: some of the constants are placeholders.
 
     Returns:
         The module, and an error for every statement that has none.
@@ -79,6 +83,7 @@ def elaborate(
     outer = scope_of(tuple(libraries))
     report = Report(tree.lost)
     declarations = Declarations(Scope("program", outer), report, constants, placeholders)
+    declarations.expander.assumed = assumed
     work = _Statements(declarations, report)
     declarations.declare(tree.statements)
     for statement in tree.statements:
@@ -119,7 +124,8 @@ class _Statements:
             if name not in read
         ]
         params, hidden = self.declarations.params, self.declarations.hidden
-        return Elaborated(module, tuple(listed), dict(params), tuple(hidden))
+        assumed = self.declarations.expander.assumed
+        return Elaborated(module, tuple(listed), dict(params), tuple(hidden), assumed)
 
     def _assign(self, target: ast.Identifier, node: ast.Expr) -> None:
         expr = self.declarations.expander.expr(node, self.declarations.scope)

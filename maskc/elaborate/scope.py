@@ -48,14 +48,24 @@ class Macro:
 
     @property
     def signature(self) -> str:
-        """The macro's name and parameters, as written."""
-        shown = [
-            parameter.name.text
-            if parameter.default is None
-            else f"{parameter.name.text} = {parameter.default.span.text}"
-            for parameter in self.parameters
-        ]
-        return f"{self.name}({', '.join(shown)})"
+        """The macro's name, parameters and defaults."""
+        return f"{self.name}({', '.join(_shown(one) for one in self.parameters)})"
+
+    @property
+    def declaration(self) -> str:
+        """The macro's name, parameters, their domains and defaults."""
+        return f"{self.name}({', '.join(_declared(one) for one in self.parameters)})"
+
+
+def _shown(parameter: ast.Parameter) -> str:
+    default = parameter.default
+    return parameter.name.text + ("" if default is None else f" = {default.span.text}")
+
+
+def _declared(parameter: ast.Parameter) -> str:
+    domain, default = parameter.domain, parameter.default
+    shown = parameter.name.text + ("" if domain is None else f": {domain.span.text}")
+    return shown + ("" if default is None else f" = {default.span.text}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from maskc.elaborate import scope as names
+from maskc.elaborate.known_as import written_for
 from maskc.elaborate.scope import Family, Overloads, Scope
 from maskc.elaborate.unsupported import reason
 from maskc.errors import MaskNameError, did_you_mean
@@ -44,11 +45,13 @@ def _is_function(name: str, scope: Scope) -> bool:
     return isinstance(meaning, Overloads | Family)
 
 
-def unknown_function(function: ast.Identifier, scope: Scope) -> MaskNameError:
+def unknown_function(node: ast.Call, scope: Scope) -> MaskNameError:
     """Return the error of a call of a name that ``scope`` does not know."""
-    name = function.text
+    function, name = node.function, node.function.text
+    argument = node.arguments[0].value.span.text if node.arguments else None
     functions = (known for known in scope.known() if _is_function(known, scope))
-    help = _FUNCTION_HELP.get(name) or reason(name) or did_you_mean(name, functions)
+    help = _FUNCTION_HELP.get(name) or reason(name) or written_for(name, argument)
+    help = help or did_you_mean(name, functions)
     help = help or f"define it: `def {name}(x) = ...`"
     return MaskNameError("M303", f"unknown function `{name}`", function.span, help)
 
@@ -56,7 +59,8 @@ def unknown_function(function: ast.Identifier, scope: Scope) -> MaskNameError:
 def unknown_name(name: str, span: Span, scope: Scope) -> MaskNameError:
     """Return the error of a value that ``scope`` does not know."""
     values = (known for known in scope.known() if not _is_function(known, scope))
-    help = _NAME_HELP.get(name) or reason(name) or did_you_mean(name, values)
+    help = _NAME_HELP.get(name) or reason(name) or written_for(name)
+    help = help or did_you_mean(name, values)
     if help is None:
         help = f"declare it: `input {name}: int`, `param {name}: int` or `let {name} = ...`"
     return MaskNameError("M301", f"unknown name `{name}`", span, help)

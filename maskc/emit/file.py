@@ -9,19 +9,17 @@ from __future__ import annotations
 import re
 import textwrap
 from importlib import metadata
-from typing import TYPE_CHECKING
+from inspect import getsource, isfunction
 
 from maskc.analysis.scores.score_class import Additive, classify
-from maskc.emit import helpers as templates
+from maskc.compiled import Compiled
+from maskc.emit import functions, helpers
 from maskc.emit import mods as standalone
 from maskc.errors import BindError, LoweringError, did_you_mean
-from maskc.ir.nodes import OUT, SCORE, TRUE, Module, TopK, inputs, reads, walk
+from maskc.ir.nodes import OUT, SCORE, TRUE, Module, TopK, reads, walk
 from maskc.ir.types import Dim, Given
 from maskc.lower.codegen.tensors import imports
 from maskc.lower.plan import CAUSAL
-
-if TYPE_CHECKING:
-    from maskc.program import Program
 
 TARGETS = ("flex", "sdpa", "module")
 
@@ -29,7 +27,7 @@ _WIDEST = 92
 """Columns of a line of the program in the header."""
 
 
-def emit(program: Program, target: str) -> str:
+def emit(program: Compiled, target: str) -> str:
     """Return the source of a Python file that does what the program does.
 
     Args:
@@ -46,19 +44,19 @@ def emit(program: Program, target: str) -> str:
         help = did_you_mean(target, TARGETS) or f"expected one of {', '.join(TARGETS)}"
         raise BindError("M425", f"unknown target `{target}`", help=help)
     _refuse(program, target)
+    program.refuse_open()
     rows = standalone.rows_of(program.module)
     docs = {declared.name: declared.doc for declared in program.inputs}
     parts = [*standalone.builders(rows), standalone.mods(program.module, rows, docs)]
-    if any(inputs(*rows.roots)):
-        parts.append(templates.FITTED)
     parts += _flex(rows) if target == "flex" else _sdpa(program, rows, target)
+    parts += _helpers("\n".join(parts))
     body = "\n\n\n".join(part.strip("\n") for part in parts)
     future = ["", "from __future__ import annotations", ""]
     head = [*_header(program), *future, *_imports(rows, body)]
     return "\n".join(head) + f"\n\n\n{body}\n"
 
 
-def _refuse(program: Program, target: str) -> None:
+def _refuse(program: Compiled, target: str) -> None:
     """Refuse what cannot be written: selections, and what no keyword of a kernel carries."""
     module = program.module
     selection = next((term for term in walk(*module.roots) if isinstance(term, TopK)), None)
@@ -77,28 +75,32 @@ def _refuse(program: Program, target: str) -> None:
 
 def _flex(rows: Module) -> list[str]:
     deps = rows.mask.deps
-    return [templates.flex_args(rows.mask != TRUE, Dim.BATCH in deps, Dim.HEAD in deps)]
+    return [functions.flex_args(rows.mask != TRUE, Dim.BATCH in deps, Dim.HEAD in deps)]
 
 
-def _sdpa(program: Program, rows: Module, target: str) -> list[str]:
+def _sdpa(program: Compiled, rows: Module, target: str) -> list[str]:
     masks, ends = rows.mask != TRUE, rows.out != OUT
     score = _score(program.module)
     plain = score == "same" and program.empty_rows == "zero"
     kind = "none" if not masks and score == "same" else score
     kind = "causal" if plain and rows.mask == CAUSAL and target == "module" and not ends else kind
-    lse = reads(rows.out, Given.LSE)
     parts: list[str] = []
     if kind not in ("none", "causal"):
-        parts.append(templates.attn_mask(masks, score, program.empty_rows))
-    if kind not in ("none", "causal") or ends:
-        parts.append(templates.INDICES)
-    if score == "changed" or lse:
-        parts.append(templates.SCALED)
-    if lse:
-        parts.append(templates.LOG_SUM_EXP)
+        parts.append(functions.attn_mask(masks, score, program.empty_rows))
     if target == "module":
-        parts.insert(0, templates.attention(kind, ends, lse, program.empty_rows == "nan" and masks))
+        nan = program.empty_rows == "nan" and masks
+        parts.append(functions.attention(kind, ends, reads(rows.out, Given.LSE), nan))
     return parts
+
+
+def _helpers(body: str) -> list[str]:
+    """Return the helpers that a body calls, and those that they call, in the order they stand."""
+    every = {name: one for name, one in vars(helpers).items() if isfunction(one)}
+    used: dict[str, str] = {}
+    while new := [n for n in every if n not in used and re.search(rf"\b{n}\(", body)]:
+        used |= {name: getsource(every[name]) for name in new}
+        body = "\n".join(used.values())
+    return [used[name] for name in every if name in used]
 
 
 def _score(module: Module) -> str:
@@ -107,7 +109,7 @@ def _score(module: Module) -> str:
     return "added" if isinstance(classify(module.score), Additive) else "changed"
 
 
-def _header(program: Program) -> list[str]:
+def _header(program: Compiled) -> list[str]:
     written = [*program.source.splitlines()]
     written += [f"with {name} = {value}" for name, _, value in program.recipe.constants]
     if program.empty_rows != "zero":
@@ -140,4 +142,6 @@ def _imports(rows: Module, body: str) -> list[str]:
         "from torch.nn.attention.flex_attention import create_block_mask": r"\bcreate_block_mask\b",
     }
     used = [line for line, sign in foreign.items() if re.search(sign, body)]
+    if "Callable" in body:
+        standard.insert(0, "from collections.abc import Callable")
     return [*standard, "from typing import Any", "", *used]

@@ -1,11 +1,9 @@
 """What a program is, in words: what was written, what it became, and what each backend does.
 
-Costs are formulas in the sizes of a call; ``explain_call`` has the numbers of one.
+Costs are formulas in the sizes of a call; ``Bound.explain`` has the numbers of one.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from maskc.analysis.scores.score_class import (
     Additive,
@@ -16,20 +14,16 @@ from maskc.analysis.scores.score_class import (
     classify,
 )
 from maskc.analysis.scores.separate import separate
-from maskc.blocks.key_ranges import compares_ids
+from maskc.analysis.tiles.compared_ids import compares_ids
+from maskc.compiled import Compiled
 from maskc.elaborate.open_layer import LAYER
-from maskc.explain import visibility as sight
+from maskc.explain.visibility import empty_rows, looks_ahead
 from maskc.ir.nodes import OUT, SCORE, TRUE, Compare, Expr, Index, Module, reads
 from maskc.ir.operators import CompareOp
 from maskc.ir.text import expr_text, to_text
 from maskc.ir.types import Dim, Given, Ix
 from maskc.passes.meanings import MEANINGS
-
-if TYPE_CHECKING:
-    from maskc.program import Program
-
-WIDTH = 13
-"""Of the column of headings."""
+from maskc.topics import render
 
 LAW_WIDTH = 2 + max(map(len, MEANINGS))
 
@@ -53,7 +47,7 @@ _EMPTY = {
 }
 
 
-def explain(program: Program) -> str:
+def explain(program: Compiled) -> str:
     """Return the explanation, a heading and its lines for each topic."""
     module = program.module
     return render(
@@ -65,7 +59,7 @@ def explain(program: Program) -> str:
             "inputs": _inputs(program),
             "params": _params(program),
             "depends": _dependences(module),
-            "looks ahead": [sight.looks_ahead(module.mask)],
+            "looks ahead": [looks_ahead(module.mask)],
             "empty rows": _empty_rows(program),
             "score": _score(module),
             "flex": _flex(module),
@@ -76,29 +70,20 @@ def explain(program: Program) -> str:
     )
 
 
-def render(topics: dict[str, list[str]]) -> str:
-    """Return topics as text, without those that have no lines."""
-    return "\n".join(
-        f"{name if place == 0 else '':<{WIDTH}}{line}"
-        for name, lines in topics.items()
-        for place, line in enumerate(lines)
-    )
-
-
-def _written(program: Program) -> list[str]:
+def _written(program: Compiled) -> list[str]:
     lines = program.source.strip("\n").splitlines()
     more = len(lines) - MOST_LINES
     return lines if more <= 0 else [*lines[:MOST_LINES], f"... {more} more lines"]
 
 
-def _inputs(program: Program) -> list[str]:
+def _inputs(program: Compiled) -> list[str]:
     return [
         f"{declared.name}: {declared.type}" + (f" - {declared.doc}" if declared.doc else "")
         for declared in program.inputs
     ]
 
 
-def _params(program: Program) -> list[str]:
+def _params(program: Compiled) -> list[str]:
     listed = {name: f"{name} = {value}" for name, value in program.params.items()}
     if program.open_layer is not None:
         listed[LAYER] += " here; the program stands for all layers"
@@ -116,9 +101,9 @@ def _dims(expr: Expr) -> str:
     return ", ".join(name for dim, name in _DIMS if dim & expr.deps)
 
 
-def _empty_rows(program: Program) -> list[str]:
-    found = sight.empty_rows(program.module.mask)
-    return [found] if found == "never" else [found, _EMPTY[program.empty_rows]]
+def _empty_rows(program: Compiled) -> list[str]:
+    answer = empty_rows(program.module.mask)
+    return [answer] if answer == "never" else [answer, _EMPTY[program.empty_rows]]
 
 
 def _score(module: Module) -> list[str]:
@@ -132,7 +117,7 @@ def _score(module: Module) -> list[str]:
         case Scaled() as scaled:
             return _factors(scaled)
         case General(_, overflows):
-            lines = ["a function of the score that is no line in it"]
+            lines = ["a nonlinear function of the score"]
             if overflows:
                 lines.append("it can overflow: masked scores never reach it, so no gradient is NaN")
             return lines
@@ -146,7 +131,7 @@ def _factors(scaled: Scaled) -> list[str]:
         "q": expr_text(scaled.query),
         "k": expr_text(scaled.key),
     }
-    lines = ["a line in the score; its factors cost nothing:"]
+    lines = ["linear in the score; its factors cost nothing:"]
     lines += [f"  {name} * {text}" for name, text in parts.items() if text != "1.0"]
     return lines if scaled.bias is None else [*lines, f"  + {_bias(scaled.bias)}"]
 

@@ -1,7 +1,7 @@
 """What a mask lets a query see: a key ahead of it, or no key at all.
 
 Decided by the laws of the passes, by z3 where it is installed, and else by trying small calls: a
-mask of which neither is known is told as unknown.
+where neither answers, the answer is unknown.
 """
 
 from __future__ import annotations

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from maskc.errors import BindError
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 
 def alibi_slopes(num_heads: int) -> Tensor:
@@ -27,8 +25,6 @@ def alibi_slopes(num_heads: int) -> Tensor:
         float32 ``[num_heads]``.
 
     """
-    import torch
-
     if num_heads < 1:
         raise BindError("M430", f"expected at least 1 head, found {num_heads}")
     whole = 2 ** (num_heads.bit_length() - 1)
@@ -59,8 +55,6 @@ def decomposed_rel_pos(
         BindError: a table is missing or has another shape, or the grid is not q's.
 
     """
-    import torch
-
     tokens = math.prod(grid.values())
     if q.dim() != 4 or q.shape[2] < start + tokens:
         shape = " x ".join(map(str, grid.values()))
@@ -105,8 +99,6 @@ def sandwich_bias(num_heads: int, length: int, width: int = 128) -> Tensor:
         float32 ``[num_heads, length]``.
 
     """
-    import torch
-
     frequency = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
     distance = torch.arange(length, dtype=torch.float64)
     products = torch.cos(distance[:, None] * frequency).sum(-1)
@@ -128,8 +120,6 @@ def samples(
         ``[heads, n + 1]``, differentiable in the network's weights.
 
     """
-    import torch
-
     return function(torch.linspace(0, 1, n + 1, device=device)[:, None]).mT
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from maskc.errors import BindError
 from maskc.integrations.biases import (
@@ -18,10 +20,6 @@ from maskc.integrations.biases import (
     sandwich_bias,
     shaw_scores,
 )
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 __all__ = [
     "alibi_slopes",
@@ -57,8 +55,6 @@ def doc_ids_from_lengths(
         BindError: a length is negative, or the documents do not fit in ``total``.
 
     """
-    import torch
-
     counts = torch.as_tensor(lengths, dtype=torch.int64, device=device)
     if counts.dim() != 1 or bool((counts < 0).any()):
         message = f"expected a row of lengths of at least 0, found {_shown(counts)}"
@@ -102,8 +98,6 @@ def positions_in_document(doc: Tensor) -> Tensor:
         Positions from 0, int32, of the same shape.
 
     """
-    import torch
-
     order = doc.argsort(dim=-1, stable=True)
     grouped = doc.gather(-1, order)
     place = torch.arange(doc.shape[-1], device=doc.device).expand_as(doc)
@@ -124,8 +118,6 @@ def spans(ids: Tensor) -> tuple[Tensor, Tensor]:
         The first position of the run and the one after its last, int32, of the same shape.
 
     """
-    import torch
-
     place = torch.arange(ids.shape[-1], device=ids.device).expand_as(ids)
     begins = torch.ones_like(ids, dtype=torch.bool)
     begins[..., 1:] = ids[..., 1:] != ids[..., :-1]
@@ -152,8 +144,6 @@ def ancestors(parents: Sequence[int] | Tensor) -> Tensor:
         BindError: a parent does not come before its child.
 
     """
-    import torch
-
     known = [int(parent) for parent in parents]
     table = torch.eye(len(known), dtype=torch.bool)
     for token, parent in enumerate(known):
@@ -180,8 +170,6 @@ def random_blocks(
         Booleans ``[1, queries, keys]``.
 
     """
-    import torch
-
     if not 0 <= each <= keys:
         raise BindError("M430", f"cannot choose {each} of {keys} blocks")
     chosen = torch.rand(1, queries, keys, generator=generator).argsort(-1)[..., :each]
@@ -202,8 +190,6 @@ def tile_order(grid: Sequence[int], tile: Sequence[int]) -> Tensor:
         int64 ``[tokens]``; row ``i`` of the permuted tensors is token ``order[i]``.
 
     """
-    import torch
-
     if len(grid) != len(tile) or any(n % t for n, t in zip(grid, tile, strict=True)):
         message = f"tiles of {list(tile)} do not divide a grid of {list(grid)}"
         raise BindError("M430", message, help="pad the grid, or choose another tile")

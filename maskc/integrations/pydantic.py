@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_core import PydanticCustomError, core_schema
 
-from maskc.compiled import Recipe
+from maskc.compiled import Compiled
 from maskc.errors import MaskcError, render
-from maskc.source import Source
-
-if TYPE_CHECKING:
-    from maskc.program import Program
 
 
 def program_schema(
-    program: type[Program], compiler: Callable[[Recipe], Program]
+    program: type[Compiled], compiler: Callable[[str], Compiled]
 ) -> core_schema.CoreSchema:
     """Return the schema of a program: validated by compiling it, serialised as it was written.
 
     Args:
         program: the class of programs; one that is compiled already passes as it is.
-        compiler: what compiles a recipe.
+        compiler: what compiles a text.
 
     """
 
-    def validate(value: Any) -> Program:
+    def validate(value: Any) -> Compiled:
         if isinstance(value, program):
             return value
         if not isinstance(value, str):
             raise PydanticCustomError("maskc", "a program is a text")
         try:
-            return compiler(Recipe(Source(value)))
+            return compiler(value)
         except MaskcError as error:
             raise PydanticCustomError("maskc", "{error}", {"error": render(error)}) from None
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import Enum, auto
 from typing import Any
 
@@ -74,7 +74,7 @@ Shape = Rises | Falls | Even | Monotone | Within
 """How the values of a function on an interval are found from its ends."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Function:
     """A function of numbers.
 
@@ -103,6 +103,7 @@ class Function:
     name: str
     doc: str
     scalar: Callable[..., Number]
+    _: KW_ONLY
     parameters: str = "x"
     takes: Takes = Takes.NUMBERS
     gives: Gives = Gives.FLOAT
@@ -137,320 +138,273 @@ class Named(Enum):
         return getattr, (type(self), self.name)
 
 
+def _exact(name: str, doc: str, scalar: Callable[..., Number], **columns: Any) -> Function:
+    """Return a function that gives an argument, its negative, or one of a few small numbers."""
+    columns = {"reach": scalars.largest, "rounds": False, "tame_from": EVERYWHERE, **columns}
+    return Function(name, doc, scalar, gives=Gives.WIDEST, **columns)
+
+
+def _rounding(name: str, doc: str, scalar: Callable[..., Number], **columns: Any) -> Function:
+    """Return a rounding: ints stay what they are."""
+    columns = {"shape": Rises(), "reach": scalars.largest, "z3": lambda z3, x: x, **columns}
+    return Function(name, doc, scalar, gives=Gives.ROUNDED, **columns)
+
+
+def _of_bits(name: str, doc: str, scalar: Callable[..., Number], **columns: Any) -> Function:
+    """Return a function of the bits of ints."""
+    return Function(name, doc, scalar, takes=Takes.INTS, gives=Gives.WIDEST, **columns)
+
+
 class Fn(Named):
     """Functions of numbers; ``NEG`` is written ``-x``."""
 
-    NEG = Function(
-        name="-",
-        doc="the negative of x",
-        gives=Gives.WIDEST,
-        scalar=operator.neg,
-        number="(-{0})",
-        shape=Falls(),
-        reach=scalars.largest,
-        rounds=False,
-        tame_from=EVERYWHERE,
-        z3=lambda z3, x: -x,
+    NEG = _exact(
+        "-", "the negative of x", operator.neg, number="(-{0})", shape=Falls(), z3=lambda z3, x: -x
     )
-    ABS = Function(
-        name="abs",
-        doc="the absolute value of x",
-        gives=Gives.WIDEST,
-        scalar=abs,
+    ABS = _exact(
+        "abs",
+        "the absolute value of x",
+        abs,
         tensor="torch.abs({0})",
         number="abs({args})",
         shape=Even(),
-        reach=scalars.largest,
-        rounds=False,
-        tame_from=EVERYWHERE,
         z3=lambda z3, x: z3.If(x < 0, -x, x),
     )
-    MIN = Function(
-        name="min",
-        doc="the least of two or more numbers",
+    MIN = _exact(
+        "min",
+        "the least of two or more numbers",
+        scalars.propagating(min),
         parameters="a, b, ...",
-        gives=Gives.WIDEST,
-        scalar=scalars.propagating(min),
         number="min({args})",
         shape=Rises(),
-        reach=scalars.largest,
-        rounds=False,
-        tame_from=EVERYWHERE,
         z3=lambda z3, first, *rest: _z3_extreme(z3, operator.lt, first, *rest),
     )
-    MAX = Function(
-        name="max",
-        doc="the largest of two or more numbers",
+    MAX = _exact(
+        "max",
+        "the largest of two or more numbers",
+        scalars.propagating(max),
         parameters="a, b, ...",
-        gives=Gives.WIDEST,
-        scalar=scalars.propagating(max),
         number="max({args})",
         shape=Rises(),
-        reach=scalars.largest,
-        rounds=False,
-        tame_from=EVERYWHERE,
         z3=lambda z3, first, *rest: _z3_extreme(z3, operator.gt, first, *rest),
     )
-    CLAMP = Function(
-        name="clamp",
-        doc="x, raised to least and then lowered to most",
+    CLAMP = _exact(
+        "clamp",
+        "x, raised to least and then lowered to most",
+        scalars.propagating(scalars.clamp),
         parameters="x, least, most",
-        gives=Gives.WIDEST,
-        scalar=scalars.propagating(scalars.clamp),
         number="min(max({0}, {1}), {2})",
         shape=Rises(),
-        reach=scalars.largest,
-        rounds=False,
-        tame_from=EVERYWHERE,
         z3=lambda z3, x, least, most: _z3_clamp(z3, x, least, most),
     )
-    RELU = Function(
-        name="relu",
-        doc="x where it is above 0, else 0",
-        gives=Gives.WIDEST,
-        scalar=scalars.relu,
+    RELU = _exact(
+        "relu",
+        "x where it is above 0, else 0",
+        scalars.relu,
         tensor="torch.relu({0})",
         shape=Rises(),
-        reach=scalars.largest,
-        rounds=False,
-        tame_from=EVERYWHERE,
         z3=lambda z3, x: z3.If(x > 0, x, 0),
     )
-    SIGN = Function(
-        name="sign",
-        doc="-1, 0 or 1",
-        gives=Gives.WIDEST,
-        scalar=scalars.sign,
+    SIGN = _exact(
+        "sign",
+        "-1, 0 or 1",
+        scalars.sign,
         tensor="torch.sign({0})",
         shape=Rises(),
-        reach=scalars.largest,
-        rounds=False,
-        tame_from=EVERYWHERE,
         z3=lambda z3, x: z3.If(x > 0, 1, z3.If(x < 0, -1, 0)),
     )
     EXP = Function(
-        name="exp",
-        doc="e to the power of x",
-        scalar=scalars.exp,
-        tensor="torch.exp({0})",
-        shape=Rises(),
+        "exp", "e to the power of x", scalars.exp, tensor="torch.exp({0})", shape=Rises()
     )
     EXP2 = Function(
-        name="exp2",
-        doc="2 to the power of x",
-        scalar=scalars.ieee(lambda x: 2.0**x),
+        "exp2",
+        "2 to the power of x",
+        scalars.ieee(lambda x: 2.0**x),
         tensor="torch.exp2({0})",
         shape=Rises(),
     )
     EXPM1 = Function(
-        name="expm1",
-        doc="exp(x) - 1, exact near 0",
-        scalar=scalars.ieee(math.expm1),
+        "expm1",
+        "exp(x) - 1, exact near 0",
+        scalars.ieee(math.expm1),
         tensor="torch.expm1({0})",
         shape=Rises(),
     )
     LOG = Function(
-        name="log",
-        doc="the natural logarithm of x",
-        scalar=scalars.ieee(math.log, {0.0: -math.inf}),
+        "log",
+        "the natural logarithm of x",
+        scalars.ieee(math.log, {0.0: -math.inf}),
         tensor="torch.log({0})",
         shape=Rises(),
         tame_from=1.0,
     )
     LOG2 = Function(
-        name="log2",
-        doc="the logarithm of x to base 2",
-        scalar=scalars.ieee(math.log2, {0.0: -math.inf}),
+        "log2",
+        "the logarithm of x to base 2",
+        scalars.ieee(math.log2, {0.0: -math.inf}),
         tensor="torch.log2({0})",
         shape=Rises(),
         tame_from=1.0,
     )
     LOG1P = Function(
-        name="log1p",
-        doc="log(1 + x), exact near 0",
-        scalar=scalars.ieee(math.log1p, {-1.0: -math.inf}),
+        "log1p",
+        "log(1 + x), exact near 0",
+        scalars.ieee(math.log1p, {-1.0: -math.inf}),
         tensor="torch.log1p({0})",
         shape=Rises(),
         tame_from=0.0,
     )
     SQRT = Function(
-        name="sqrt",
-        doc="the square root of x",
-        scalar=scalars.sqrt,
+        "sqrt",
+        "the square root of x",
+        scalars.sqrt,
         tensor="torch.sqrt({0})",
         shape=Rises(),
         tame_from=1.0,
     )
     RSQRT = Function(
-        name="rsqrt",
-        doc="1 / sqrt(x)",
-        scalar=lambda x: scalars.divide(1.0, scalars.sqrt(x)),
+        "rsqrt",
+        "1 / sqrt(x)",
+        lambda x: scalars.divide(1.0, scalars.sqrt(x)),
         tensor="torch.rsqrt({0})",
         shape=Falls(),
         tame_from=1.0,
     )
     TANH = Function(
-        name="tanh",
-        doc="the hyperbolic tangent of x",
-        scalar=math.tanh,
+        "tanh",
+        "the hyperbolic tangent of x",
+        math.tanh,
         tensor="torch.tanh({0})",
         shape=Rises(),
         tame_from=EVERYWHERE,
     )
     SIGMOID = Function(
-        name="sigmoid",
-        doc="1 / (1 + exp(-x))",
-        scalar=scalars.sigmoid,
+        "sigmoid",
+        "1 / (1 + exp(-x))",
+        scalars.sigmoid,
         tensor="torch.sigmoid({0})",
         shape=Rises(),
         tame_from=EVERYWHERE,
     )
+    SOFTPLUS = Function(
+        "softplus",
+        "log(1 + exp(x)), exact for large x; -softplus(-x) is log(sigmoid(x))",
+        lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x))),
+        tensor="torch.nn.functional.softplus({0})",
+        shape=Rises(),
+        tame_from=EVERYWHERE,
+    )
     ERF = Function(
-        name="erf",
-        doc="the error function, 2 / sqrt(pi) times the integral of exp(-t * t) from 0 to x",
-        scalar=math.erf,
+        "erf",
+        "the error function, 2 / sqrt(pi) times the integral of exp(-t * t) from 0 to x",
+        math.erf,
         tensor="torch.erf({0})",
         shape=Rises(),
         tame_from=EVERYWHERE,
     )
     SIN = Function(
-        name="sin",
-        doc="the sine of x, in radians",
-        scalar=scalars.ieee(math.sin),
+        "sin",
+        "the sine of x, in radians",
+        scalars.ieee(math.sin),
         tensor="torch.sin({0})",
         shape=Within(-1, 1),
         tame_from=EVERYWHERE,
     )
     COS = Function(
-        name="cos",
-        doc="the cosine of x, in radians",
-        scalar=scalars.ieee(math.cos),
+        "cos",
+        "the cosine of x, in radians",
+        scalars.ieee(math.cos),
         tensor="torch.cos({0})",
         shape=Within(-1, 1),
         tame_from=EVERYWHERE,
     )
     TAN = Function(
-        name="tan",
-        doc="the tangent of x, in radians",
-        scalar=scalars.ieee(math.tan),
-        tensor="torch.tan({0})",
+        "tan", "the tangent of x, in radians", scalars.ieee(math.tan), tensor="torch.tan({0})"
     )
     ATAN = Function(
-        name="atan",
-        doc="the angle whose tangent is x, in radians",
-        scalar=math.atan,
+        "atan",
+        "the angle whose tangent is x, in radians",
+        math.atan,
         tensor="torch.atan({0})",
         shape=Rises(),
         tame_from=EVERYWHERE,
     )
-    FLOOR = Function(
-        name="floor",
-        doc="the largest int up to x",
-        gives=Gives.ROUNDED,
-        scalar=scalars.rounded(math.floor),
-        tensor="torch.floor({0})",
-        shape=Rises(),
-        reach=scalars.largest,
-        z3=lambda z3, x: x,
+    FLOOR = _rounding(
+        "floor", "the largest int up to x", scalars.rounded(math.floor), tensor="torch.floor({0})"
     )
-    CEIL = Function(
-        name="ceil",
-        doc="the least int from x on",
-        gives=Gives.ROUNDED,
-        scalar=scalars.rounded(math.ceil),
-        tensor="torch.ceil({0})",
-        shape=Rises(),
-        reach=scalars.largest,
-        z3=lambda z3, x: x,
+    CEIL = _rounding(
+        "ceil", "the least int from x on", scalars.rounded(math.ceil), tensor="torch.ceil({0})"
     )
-    ROUND = Function(
-        name="round",
-        doc="the nearest int, of two the even one",
-        gives=Gives.ROUNDED,
-        scalar=scalars.rounded(round),
+    ROUND = _rounding(
+        "round",
+        "the nearest int, of two the even one",
+        scalars.rounded(round),
         tensor="torch.round({0})",
-        shape=Rises(),
-        reach=scalars.largest,
-        z3=lambda z3, x: x,
     )
     FLOAT = Function(
-        name="float",
-        doc="x as a float",
+        "float",
+        "x as a float",
+        float,
         takes=Takes.ANYTHING,
-        scalar=float,
         number="float({args})",
         shape=Rises(),
         tame_from=EVERYWHERE,
     )
-    INT = Function(
-        name="int",
-        doc="x as an int, cut toward 0; true is 1",
+    INT = _rounding(
+        "int",
+        "x as an int, cut toward 0; true is 1",
+        scalars.rounded(int),
         takes=Takes.ANYTHING,
-        gives=Gives.ROUNDED,
-        scalar=scalars.rounded(int),
         tensor="{0}",
-        shape=Rises(),
-        reach=scalars.largest,
-        z3=lambda z3, x: x,
     )
     BOOL = Function(
-        name="bool",
-        doc="x != 0",
+        "bool",
+        "x != 0",
+        bool,
         takes=Takes.ANYTHING,
         gives=Gives.BOOL,
-        scalar=bool,
         number="bool({args})",
         z3=lambda z3, x: x != 0,
     )
-    BITAND = Function(
-        name="bitand",
-        doc="the bits that both ints have",
+    BITAND = _of_bits(
+        "bitand",
+        "the bits that both ints have",
+        operator.and_,
         parameters="a, b",
-        takes=Takes.INTS,
-        gives=Gives.WIDEST,
-        scalar=operator.and_,
         tensor="torch.bitwise_and({0}, {1})",
         reach=scalars.bits,
     )
-    BITOR = Function(
-        name="bitor",
-        doc="the bits that one of two ints has",
+    BITOR = _of_bits(
+        "bitor",
+        "the bits that one of two ints has",
+        operator.or_,
         parameters="a, b",
-        takes=Takes.INTS,
-        gives=Gives.WIDEST,
-        scalar=operator.or_,
         tensor="torch.bitwise_or({0}, {1})",
         reach=scalars.bits,
     )
-    BITXOR = Function(
-        name="bitxor",
-        doc="the bits that just one of two ints has",
+    BITXOR = _of_bits(
+        "bitxor",
+        "the bits that just one of two ints has",
+        operator.xor,
         parameters="a, b",
-        takes=Takes.INTS,
-        gives=Gives.WIDEST,
-        scalar=operator.xor,
         tensor="torch.bitwise_xor({0}, {1})",
         reach=scalars.bits,
     )
-    SHL = Function(
-        name="shl",
-        doc="a * 2 ** n, for n kept within 0 to 31",
+    SHL = _of_bits(
+        "shl",
+        "a * 2 ** n, for n kept within 0 to 31",
+        operator.lshift,
         parameters="a, n",
-        takes=Takes.INTS,
-        gives=Gives.WIDEST,
-        scalar=operator.lshift,
         tensor="torch.bitwise_left_shift({0}, {1})",
         limits=(None, (0, 31)),
         shape=Monotone(),
         reach=lambda a, n: a << min(n, 31),
     )
-    SHR = Function(
-        name="shr",
-        doc="a // 2 ** n, for n kept within 0 to 31",
+    SHR = _of_bits(
+        "shr",
+        "a // 2 ** n, for n kept within 0 to 31",
+        operator.rshift,
         parameters="a, n",
-        takes=Takes.INTS,
-        gives=Gives.WIDEST,
-        scalar=operator.rshift,
         tensor="torch.bitwise_right_shift({0}, {1})",
         limits=(None, (0, 31)),
         shape=Monotone(),

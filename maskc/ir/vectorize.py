@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, reduce
+from functools import reduce
 from typing import Any, assert_never
 
 import torch
@@ -230,12 +230,13 @@ def function(fn: Fn, args: Sequence[Operand]) -> Operand:
         case _ if fn.value.gives is Gives.ROUNDED:
             is_float = first.is_floating_point()
             return to_int(_on_tensors(fn)(first)) if is_float else first.to(torch.int64)
+        case _ if fn.value.gives is Gives.FLOAT:
+            return _on_tensors(fn)(*map(to_float, args))
         case _:
             return _on_tensors(fn)(*args)
 
 
-@cache
-def _on_tensors(fn: Fn) -> Callable[..., Tensor]:
+def _compiled(fn: Fn) -> Callable[..., Tensor]:
     """Return the meaning that the table has for tensors, as a function."""
     text = fn.value.tensor
     assert text is not None, f"`{fn.value.name}` has no meaning on tensors"
@@ -244,6 +245,14 @@ def _on_tensors(fn: Fn) -> Callable[..., Tensor]:
         f"lambda {', '.join(names)}: {text.format(*names)}", {"torch": torch}
     )
     return applied
+
+
+_COMPILED = {fn: _compiled(fn) for fn in Fn if fn.value.tensor is not None}
+"""Made when the module is loaded: within ``torch.compile`` no text can become code."""
+
+
+def _on_tensors(fn: Fn) -> Callable[..., Tensor]:
+    return _COMPILED.get(fn) or _compiled(fn)
 
 
 def choose(cond: Operand, then: Operand, other: Operand) -> Operand:

@@ -3,26 +3,25 @@
 Products of positions are large and cancel: ALiBi at 4096 tokens folded plainly is wrong by 1e-4 in
 float32. So each factor is split into short parts whose products are exact, and the columns come
 before those of q and k, largest first: a kernel that adds in order then rounds only what is small
-(measured: 8e-7, as good as a float mask). ``folding_error`` tells how it went on a machine.
+(measured: 8e-7, as good as a float mask). ``maskc.testing.diff`` with the
+backend ``sdpa+columns`` tells how it went on a machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from maskc.analysis.scores.score_class import Additive, Identity
 from maskc.analysis.scores.separate import ONE, Lookup, Product, Term, needs_key_heads
-from maskc.errors import LoweringError
 from maskc.ir.nodes import Expr, Index, inputs
 from maskc.ir.types import Ix, Sz
 from maskc.ir.vectorize import Domain, dense, inside
+from maskc.lower.attention_call import Refusal
 from maskc.lower.plan import Plan
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 SHORT, SHORT_PARTS = 12, 3
 """Bits and number of the parts of a factor: the product of two parts is exact in float32."""
@@ -37,7 +36,6 @@ ALIGNMENT = 8
 """Widths are padded to a multiple of this; CUDA's flash kernels ask for it."""
 
 REMEDY = "leave out `fold_bias`, or run it on flex"
-
 
 FEW_TERMS, MANY_PAIRS = 2, 2**22
 """Up to so many products and from so many pairs on, columns were measured to beat a bias tensor
@@ -62,6 +60,18 @@ class Widened:
     columns: int
 
 
+def refuses(plan: Plan, q: Tensor) -> Refusal | None:
+    """Return why the bias of a plan cannot be columns of q and k, as far as shapes tell, or None.
+
+    Args:
+        plan: the bound program, its factors folded.
+        q: queries ``[B, H, Q, D]``.
+
+    """
+    reason = _reason(plan, q)
+    return None if reason is None else _refusal(plan, reason)
+
+
 def widen(plan: Plan, q: Tensor, k: Tensor, scale: float) -> Widened:
     """Move the bias of a plan into columns of q and k.
 
@@ -72,12 +82,11 @@ def widen(plan: Plan, q: Tensor, k: Tensor, scale: float) -> Widened:
         scale: factor of ``q @ k^T``.
 
     Raises:
-        LoweringError: the bias does not separate, or would lose precision.
+        LoweringError: a factor is not finite, or there are too many columns.
 
     """
-    import torch
-
-    terms = _terms(plan, q)
+    terms = plan.facts.terms
+    assert terms is not None, "`refuses` was not asked"
     pairs = [pair for term in terms for pair in _columns(plan, term, q.dtype)]
     count = sum(key.shape[-1] for _, key in pairs)
     _refuse_wide(plan, count)
@@ -97,8 +106,6 @@ def pays(plan: Plan, q: Tensor) -> bool:
     It is where that was measured: on CPU in float32, for a few products and many pairs, and causal,
     for then the kernel skips half of them.
     """
-    import torch
-
     terms = plan.facts.terms
     if not terms or len(terms) > FEW_TERMS or not all(isinstance(t, Product) for t in terms):
         return False
@@ -124,23 +131,19 @@ class _Part:
     order: int
 
 
-def _terms(plan: Plan, q: Tensor) -> tuple[Term, ...]:
-    """Return the terms of the bias, or refuse it."""
-    import torch
-
+def _reason(plan: Plan, q: Tensor) -> str | None:
+    """Return why the bias has no place in q and k, None if it has."""
     if not isinstance(plan.facts.form, Identity | Additive):
-        raise _refusal(plan, "the score is more than a bias, so there is none to fold")
+        return "the score is more than a bias, so there is none to fold"
     terms = plan.facts.terms
     if terms is None:
-        raise _refusal(plan, "it is no finite sum of f(head, q) * g(k) that is seen")
+        return "it is no finite sum of f(head, q) * g(k) that is seen"
     if plan.is_grouped and any(map(needs_key_heads, terms)):
-        reason = "a factor of k differs by head, but one key head serves several heads"
-        raise _refusal(plan, reason)
+        return "a factor of k differs by head, but one key head serves several heads"
     if q.dtype not in (torch.float32, torch.float64) and any(map(_is_product, terms)):
         short = str(q.dtype).removeprefix("torch.")
-        reason = f"positions and other factors lose too much in {short}; only tables fold"
-        raise _refusal(plan, reason)
-    return terms
+        return f"positions and other factors lose too much in {short}; only tables fold"
+    return None
 
 
 def _is_product(term: Term) -> bool:
@@ -149,8 +152,6 @@ def _is_product(term: Term) -> bool:
 
 def _columns(plan: Plan, term: Term, dtype: torch.dtype) -> Iterator[tuple[_Part, Tensor]]:
     """Yield columns of q and of k for a term; the sum of their products is its value."""
-    import torch
-
     # What is looked up is passed on as it is; what is multiplied is rounded once, at the end.
     domain = plan.domain if isinstance(term, Lookup) else _doubled(plan.domain)
     query = _finite(plan, _of_query(term, domain))
@@ -180,14 +181,13 @@ def _of_query(term: Term, domain: Domain) -> Tensor:
 
 def _finite(plan: Plan, values: Tensor) -> Tensor:
     """Refuse values that are not finite: a product with 0 would be NaN, also at a masked key."""
-    import torch
-
     finite = values.isfinite().all()
     if torch.compiler.is_compiling():
         # A trace cannot look into tensors: there all becomes NaN, never a number that is wrong.
         return values.where(finite, torch.nan)
     if not finite:
-        raise _refusal(plan, "it has factors that are not finite, so their products may be NaN")
+        reason = "it has factors that are not finite, so their products may be NaN"
+        raise _refusal(plan, reason).error()
     return values
 
 
@@ -200,11 +200,9 @@ def _entries(term: Lookup, domain: Domain) -> Tensor:
 
 def _one_hot(subscript: Tensor, size: int) -> Tensor:
     """Return ``[B | 1, H | 1, K | 1, size]``: 1 where the subscript, kept inside, is the entry."""
-    import torch
-
     entry = torch.arange(size, device=subscript.device)
-    place: Tensor = inside(subscript, size)
-    return place.transpose(-1, -2) == entry
+    index: Tensor = inside(subscript, size)
+    return index.transpose(-1, -2) == entry
 
 
 def _parts(x: Tensor, bits: int = SHORT, count: int = SHORT_PARTS) -> list[Tensor]:
@@ -212,8 +210,6 @@ def _parts(x: Tensor, bits: int = SHORT, count: int = SHORT_PARTS) -> list[Tenso
 
     Gradients go through the last part, which is x less constants.
     """
-    import torch
-
     parts: list[Tensor] = []
     for _ in range(count - 1):
         mantissa, exponent = torch.frexp(x.detach())
@@ -233,12 +229,13 @@ def _key_parts(key: Expr, domain: Domain) -> int:
 
 def _refuse_wide(plan: Plan, count: int) -> None:
     if count > MOST_COLUMNS:
-        raise _refusal(plan, f"the bias takes {count} columns, expected at most {MOST_COLUMNS}")
+        reason = f"the bias takes {count} columns, expected at most {MOST_COLUMNS}"
+        raise _refusal(plan, reason).error()
 
 
-def _refusal(plan: Plan, reason: str) -> LoweringError:
+def _refusal(plan: Plan, reason: str) -> Refusal:
     message = f"the bias cannot be folded into q and k: {reason}"
-    return LoweringError("M510", message, plan.module.score.span, REMEDY)
+    return Refusal("M510", message, REMEDY, plan.module.score.span)
 
 
 def _spread(columns: Tensor, like: Tensor) -> Tensor:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from maskc.ir.nodes import Expr
 from maskc.ir.types import Given
 from maskc.lower.plan import Plan
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def scaled_scores(q: Tensor, k: Tensor, scale: float | None) -> Tensor:
@@ -21,15 +20,11 @@ def scaled_scores(q: Tensor, k: Tensor, scale: float | None) -> Tensor:
 
 def precise(x: Tensor) -> Tensor:
     """Return ``x`` in float32 at least."""
-    import torch
-
     return x if x.dtype is torch.float64 else x.float()
 
 
 def alike(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Return the tensors in one dtype: float64 if one of them has it, float32 otherwise."""
-    import torch
-
     double = any(x.dtype is torch.float64 for x in tensors)
     return tuple(x.double() if double else x.float() for x in tensors)
 
@@ -62,13 +57,11 @@ def counted_pairs(
     A score of -inf masks its pair as the mask does. At neither may the slope of ``expr``, a score
     or a bias, count: it may be infinite (``log(gate[k])`` where the gate is 0).
     """
-    import torch
-
     if plan.facts.is_smooth or not torch.is_grad_enabled():
         return None
     with torch.no_grad():
-        shown = plan.dense(expr, given) != -math.inf
-    return shown if mask is None else shown & mask
+        counts = plan.dense(expr, given) != -math.inf
+    return counts if mask is None else counts & mask
 
 
 def log_sum_exp(scores: Tensor) -> Tensor:

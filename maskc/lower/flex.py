@@ -7,9 +7,15 @@ dense attention, hence the limit given here and ``fullgraph``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention.flex_attention import AuxRequest, BlockMask, flex_attention
 
 from maskc.analysis.tiles.block_tables import block_tables
 from maskc.analysis.tiles.tile_map import TileMap
@@ -17,17 +23,12 @@ from maskc.errors import DenseScoresWarning, LoweringError
 from maskc.ir.nodes import Expr
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
+from maskc.lower.attention_call import Attended, AttentionCall, Refusal, no_dropout
 from maskc.lower.codegen.mods import captured, mask_mod, score_mod
 from maskc.lower.fold_factors import fold
 from maskc.lower.plan import Plan
 from maskc.lower.uncompiled import expected
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import torch
-    from torch import Tensor
-    from torch.nn.attention.flex_attention import BlockMask
+from maskc.topics import describe_bytes
 
 COMPILED_PROGRAMS = 1024
 """How many programs and shapes one process may compile before torch refuses more."""
@@ -51,8 +52,6 @@ def flex_args(plan: Plan, blocks: BlockMask | None) -> dict[str, Any]:
 
 def _score_mod(plan: Plan) -> Callable[..., Any] | None:
     """Return the score's function; in a trace it is built from code that is there already."""
-    import torch
-
     code = plan.facts.code
     if code is None:
         return None
@@ -62,7 +61,9 @@ def _score_mod(plan: Plan) -> Callable[..., Any] | None:
     return score_mod(plan.facts.score, plan.domain)
 
 
-def block_mask(mask: Expr, domain: Domain, tiles: TileMap, compact: bool) -> BlockMask:
+def block_mask(
+    mask: Expr, domain: Domain, tiles: TileMap, compact: bool, backward: bool = True
+) -> BlockMask:
     """Return the block mask of a mask over rows, from its tiles.
 
     Args:
@@ -70,53 +71,53 @@ def block_mask(mask: Expr, domain: Domain, tiles: TileMap, compact: bool) -> Blo
         domain: what it runs over.
         tiles: its full and partial tiles; B and H are 1 where the mask does not depend on them.
         compact: let the rows of a table overlap where their entries are unused.
+        backward: whether to make the tables that the backward pass reads.
 
     """
-    from torch.nn.attention.flex_attention import BlockMask
-
     return BlockMask(
         (domain.sizes[Sz.Q_LEN], domain.sizes[Sz.KV_LEN]),
-        **block_tables(tiles, compact)._asdict(),
+        **block_tables(tiles, compact, backward)._asdict(),
         BLOCK_SIZE=tiles.grid.block,
         mask_mod=mask_mod(mask, domain),
     )
 
 
-def flex(
-    plan: Plan,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    blocks: BlockMask | None,
-    scale: float | None = None,
-    needs_lse: bool = False,
-) -> tuple[Tensor, Tensor | None]:
-    """Run FlexAttention; return the output and, if asked for or read, the log-sum-exp.
+def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
+    """Return why FlexAttention cannot run the call, or None."""
+    code = plan.facts.code
+    read = () if code is None else tuple(plan.domain.tensors[name] for name in code.inputs)
+    trains = torch.is_grad_enabled() and any(t.requires_grad for t in (*call.qkv, *read))
+    if call.dropout_p:
+        return no_dropout("flex", call)
+    if trains and call.q.device.type == "cpu":
+        return NO_BACKWARD
+    if not call.has_one_dtype:
+        return MIXED_DTYPES
+    return IGNORED_SCORE if trains and plan.facts.ignores_score else None
+
+
+def run(plan: Plan, call: AttentionCall) -> Attended:
+    """Run FlexAttention, compiled where there is a compiled kernel.
 
     Raises:
-        LoweringError: this device or dtype cannot run the program; the help names what can.
+        LoweringError: torch refused the call.
 
     """
-    import torch
-    from torch.nn.attention.flex_attention import AuxRequest
-
-    needs_lse = needs_lse or plan.facts.reads_lse
-    if (refused := refusal(plan, (q, k, v))) is not None:
-        raise LoweringError(refused.code, refused.message, help=refused.help)
-    run = _runner(q, needs_lse)
-    folded = fold(plan, q, k, scale)
-    q, k, scale = folded.q, folded.k, folded.scale
-    args = flex_args(folded.plan, blocks)
+    needs_lse = call.needs_lse or plan.facts.reads_lse
+    attend = _runner(call.q, needs_lse)
+    folded = fold(plan, call.q, call.k, call.scale)
+    q, k, v = folded.q, folded.k, call.v
+    args = flex_args(folded.plan, call.blocks.block_mask)
     if q.device.type == "cpu":
         q, k = _widened(q), _widened(k)
     if not torch.is_grad_enabled():
         q, k, v = q.detach(), k.detach(), v.detach()  # torch asks the tensors, not the mode
     try:
-        result = run(
+        result = attend(
             q.contiguous(),
             k.contiguous(),
             v.contiguous(),
-            scale=scale,
+            scale=folded.scale,
             return_aux=AuxRequest(lse=True) if needs_lse else None,
             **args,
         )
@@ -128,56 +129,59 @@ def flex(
         message = f"torch's flex_attention refused the call: {_reason(error)}"
         raise LoweringError("M505", message, help="use the sdpa backend") from error
     out, lse = (result[0], result[1].lse) if needs_lse else (result, None)
-    return plan.epilogue(out, lse), lse
+    return Attended(plan.epilogue(out, lse), lse)
+
+
+def explain(plan: Plan | None, call: AttentionCall) -> list[str]:
+    """Return the bytes of the block tables, and what keeps flex from a compiled kernel."""
+    blocks = call.blocks.block_mask
+    size = None if blocks is None else describe_bytes(_bytes(blocks))
+    lines = ["no block mask" if size is None else f"block tables, {size}"]
+    if call.blocks.has_key_ranges:
+        lines.append("equal ids stand side by side: they are a range of keys for each query")
+    return lines if plan is None else lines + _limits(plan, call)
+
+
+def _limits(plan: Plan, call: AttentionCall) -> list[str]:
+    refused = refuses(plan, call)
+    if refused is not None:
+        return [f"refuses the call: {refused.message}"]
+    if not compiles(call.q, plan.facts.reads_lse):
+        return ["runs uncompiled here, with dense scores as the reference has them"]
+    if not compiles(call.q, True):
+        return ["with `return_lse=True` it runs uncompiled, with dense scores"]
+    return []
+
+
+def _bytes(blocks: BlockMask) -> int:
+    """Return the bytes of a block mask's tables; those that share memory count once."""
+    tables = [
+        getattr(blocks, f"{full}{name}")
+        for name in ("kv_num_blocks", "kv_indices", "q_num_blocks", "q_indices")
+        for full in ("", "full_")
+    ]
+    stored = {t.untyped_storage().data_ptr(): t for t in tables if t is not None}
+    return sum(table.untyped_storage().nbytes() for table in stored.values())
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of what torch said at first, below what its compiler made of it."""
+    """Return the first line of the root cause."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why FlexAttention cannot run a call, and what can; raised only where flex was asked for."""
-
-    code: str
-    message: str
-    help: str
-
-
-def refusal(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor]) -> Refusal | None:
-    """Return why FlexAttention cannot run the call, or None."""
-    import torch
-
-    code = plan.facts.code
-    read = () if code is None else tuple(plan.domain.tensors[name] for name in code.inputs)
-    wants_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in (*qkv, *read))
-    if qkv[0].device.type == "cpu" and wants_gradient:
-        return NO_BACKWARD
-    if not qkv[0].dtype == qkv[1].dtype == qkv[2].dtype:
-        return MIXED_DTYPES
-    if wants_gradient and plan.facts.ignores_score:
-        return IGNORED_SCORE
-    return None
-
-
-def compiles(device: str, dtype: torch.dtype, needs_lse: bool) -> bool:
+def compiles(q: Tensor, needs_lse: bool) -> bool:
     """Tell whether compiled FlexAttention can: on CPU it has no float64 and no log-sum-exp."""
-    import torch
-
-    return device != "cpu" or (dtype is not torch.float64 and not needs_lse)
+    return q.device.type != "cpu" or (q.dtype is not torch.float64 and not needs_lse)
 
 
 def _runner(q: Tensor, needs_lse: bool) -> Callable[..., Any]:
     """Return what runs the call: within ``torch.compile`` the caller's compiler does."""
-    import torch
-
     if torch.compiler.is_compiling():
         return _attention
-    return _run_compiled if compiles(q.device.type, q.dtype, needs_lse) else _run_eager
+    return _run_compiled if compiles(q, needs_lse) else _run_eager
 
 
 def _widened(x: Tensor) -> Tensor:
@@ -187,22 +191,16 @@ def _widened(x: Tensor) -> Tensor:
     at a time, also where fewer are left, and writes past its buffer of scores (seen with torch
     2.13 at width 16 and 24 keys). Any other width takes a path that does not.
     """
-    import torch.nn.functional as F
-
     narrow = x.shape[-1] < NARROW and x.shape[-1] % SHORTEST_VECTOR == 0
     return F.pad(x, (0, 1)) if narrow else x
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
-    from torch.nn.attention.flex_attention import flex_attention
-
     return flex_attention(q, k, v, **args)
 
 
 def _run_eager(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
     """Run FlexAttention's dense math, for what no compiled kernel on CPU gives."""
-    import warnings
-
     why = "has no log-sum-exp" if args["return_aux"] is not None else "has no float64"
     message = f"compiled flex_attention {why} on CPU, so the scores of all pairs are kept"
     warnings.warn(message, DenseScoresWarning, stacklevel=4)
@@ -211,19 +209,15 @@ def _run_eager(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
 
 
 def _run_compiled(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
-    from torch._dynamo import exc
-
     try:
         with _many_programs():
             return _compiled(q.device.type == "cpu")(q, k, v, **args)
-    except getattr(exc, LIMIT_HIT, ()):
-        raise LoweringError(TOO_MANY.code, TOO_MANY.message, help=TOO_MANY.help) from None
+    except getattr(torch._dynamo.exc, LIMIT_HIT, ()):
+        raise TOO_MANY.error() from None
 
 
 def _many_programs() -> Any:
     """Return a context in which dynamo compiles as many programs and shapes as we allow."""
-    import torch
-
     return torch._dynamo.config.patch(
         recompile_limit=COMPILED_PROGRAMS, accumulated_recompile_limit=COMPILED_PROGRAMS
     )
@@ -232,8 +226,6 @@ def _many_programs() -> Any:
 @cache
 def _compiled(static: bool) -> Callable[..., Any]:
     """Return the compiled function; ``static`` compiles once a shape instead of dynamically."""
-    import torch
-
     compiled: Callable[..., Any] = torch.compile(
         _attention, fullgraph=True, dynamic=False if static else None
     )

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from maskc.analysis.scores.score_class import ONE, Additive, Identity, Scaled, ScoreClass
 from maskc.ir.nodes import Expr
 from maskc.ir.smooth import is_smooth
 from maskc.ir.types import Dim
 from maskc.lower.plan import Plan
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from maskc.analysis.scores.score_class import Additive, Identity, Scaled, ScoreClass, classify
 from maskc.analysis.scores.separate import Term, separate
@@ -27,9 +29,6 @@ from maskc.ir.types import Given, Sz
 from maskc.ir.vectorize import Domain, dense
 from maskc.lower.codegen.tensors import Generated, Kind, generate
 from maskc.lower.tensor_cache import TensorCache
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 CAUSAL = Compare(CompareOp.LE, KV_ROW, Q_ROW)
 """Upper-left causal over rows: what SDPA calls ``is_causal``."""
@@ -139,8 +138,6 @@ class Plan:
         self, name: str, key: Hashable, read: tuple[Expr, ...], make: Callable[[], Tensor]
     ) -> Tensor:
         """Return what ``make`` makes of the tensors that ``read`` reads, kept if it can be."""
-        import torch
-
         if torch.compiler.is_compiling():
             return make()  # equal parts of one graph are the compiler's to share
         tensors = [self.domain.tensors[one.name] for one in inputs(*read)]
@@ -170,8 +167,6 @@ class Plan:
             lse: natural log-sum-exp of each row ``[B, H, Q]``; may be None if nothing reads it.
 
         """
-        import torch
-
         if self.has_epilogue:
             given = {Given.OUT: out} | ({} if lse is None else {Given.LSE: lse.unsqueeze(-1)})
             out = self.dense(self.module.out, given).to(out.dtype).expand_as(out)

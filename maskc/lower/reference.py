@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import prod
+
+import torch
+from torch import Tensor
 
 from maskc.lower import dense
+from maskc.lower.attention_call import Attended, AttentionCall, Refusal, no_dropout
 from maskc.lower.plan import Plan
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from maskc.topics import describe_bytes
 
 
 def scores(plan: Plan, q: Tensor, k: Tensor, scale: float | None = None) -> Tensor:
@@ -19,26 +21,29 @@ def scores(plan: Plan, q: Tensor, k: Tensor, scale: float | None = None) -> Tens
 
 def probabilities(plan: Plan, q: Tensor, k: Tensor, scale: float | None = None) -> Tensor:
     """Return the attention weights ``[B, H, Q, K]``, in float32 at least."""
-    import torch
-
-    found = dense.weights(scores(plan, q, k, scale))
-    return (
-        found
-        if plan.nan_rows is None
-        else found.masked_fill(plan.nan_rows.unsqueeze(-1), torch.nan)
-    )
+    weights = dense.weights(scores(plan, q, k, scale))
+    rows = plan.nan_rows
+    return weights if rows is None else weights.masked_fill(rows.unsqueeze(-1), torch.nan)
 
 
-def reference(
-    plan: Plan, q: Tensor, k: Tensor, v: Tensor, scale: float | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return the output ``[B, H, Q, Dv]`` and the log-sum-exp ``[B, H, Q]``.
+def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
+    """Return why the reference cannot run the call: it has no dropout."""
+    return no_dropout("the reference", call)
+
+
+def run(plan: Plan, call: AttentionCall) -> Attended:
+    """Return output and log-sum-exp.
 
     Computed in float64 if one of the tensors has it, else in float32; the output has q's dtype.
     """
-    dtype = q.dtype
-    q, k, v = dense.alike(q, k, v)
-    found = scores(plan, q, k, scale)
-    lse = dense.log_sum_exp(found)
-    out = dense.weights(found) @ dense.repeated(v, q.shape[1])
-    return plan.epilogue(out, lse).to(dtype), lse
+    q, k, v = dense.alike(*call.qkv)
+    masked = scores(plan, q, k, call.scale)
+    lse = dense.log_sum_exp(masked)
+    out = dense.weights(masked) @ dense.repeated(v, q.shape[1])
+    return Attended(plan.epilogue(out, lse).to(call.q.dtype), lse)
+
+
+def explain(plan: Plan | None, call: AttentionCall) -> list[str]:
+    """Return the bytes of the scores of all pairs."""
+    elements = prod((*call.q.shape[:3], call.k.shape[2]))
+    return [f"dense scores, {describe_bytes(4 * elements)}, twice that in float64"]

@@ -9,19 +9,22 @@ what that means.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import Any
 
-from maskc.analysis.scores.score_class import ONE, Additive, Scaled
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from maskc.analysis.scores.score_class import ONE, Additive, Identity, Scaled
 from maskc.errors import LoweringError
 from maskc.ir.nodes import Expr
+from maskc.ir.types import Dim, Sz
 from maskc.lower import dense
-from maskc.lower.bias_columns import widen
-from maskc.lower.fold_factors import default_scale, fold
+from maskc.lower.attention_call import Attended, AttentionCall, Refusal
+from maskc.lower.fold_factors import Folded, default_scale, fold, remaining
 from maskc.lower.plan import Plan
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+from maskc.topics import describe_bytes
 
 
 def sdpa_args(
@@ -80,67 +83,74 @@ def attn_mask(
     return (dense.masked_scores(plan, scores) - scores).to(mask_dtype(q))
 
 
-def sdpa(
-    plan: Plan,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    scale: float | None = None,
-    dropout_p: float = 0.0,
-    needs_lse: bool = False,
-    fold_bias: bool = False,
-) -> tuple[Tensor, Tensor | None]:
-    """Run SDPA; return the output and, if asked for or read by the epilogue, the log-sum-exp.
+def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
+    """Return why SDPA cannot run the call, or None."""
+    if call.has_one_dtype:
+        return None
+    listed = ", ".join(f"{name} {x.dtype}" for name, x in zip("qkv", call.qkv, strict=True))
+    message = f"sdpa needs q, k and v of one dtype, found {listed}"
+    return Refusal("M503", message, "convert them, or use the reference backend")
+
+
+def run(plan: Plan, call: AttentionCall) -> Attended:
+    """Run SDPA."""
+    folded = fold(plan, call.q, call.k, call.scale)
+    args = sdpa_args(folded.plan, folded.q, folded.k, folded.scale)
+    out = F.scaled_dot_product_attention(
+        folded.q, folded.k, call.v, dropout_p=call.dropout_p, **args
+    )
+    return finished(plan, folded, out, call.needs_lse)
+
+
+def finished(plan: Plan, folded: Folded, out: Tensor, needs_lse: bool) -> Attended:
+    """Return the output after the epilogue, and the log-sum-exp where it is needed.
 
     SDPA does not give the log-sum-exp, so it is computed beside it from dense scores.
 
-    Raises:
-        LoweringError: ``fold_bias`` is asked for, and the bias has no place in q and k.
+    Args:
+        plan: the bound program.
+        folded: the call without the factors of its score.
+        out: what SDPA gave, ``[B, H, Q, Dv]``.
+        needs_lse: whether the caller wants the log-sum-exp; the epilogue may read it too.
 
     """
-    import torch.nn.functional as F
-
-    folded = fold(plan, q, k, scale)
-    rest, q, k = folded.plan, folded.q, folded.k
-    if fold_bias:
-        out = sdpa_folded(rest, q, k, v, folded.scale, dropout_p)
-    else:
-        args = sdpa_args(rest, q, k, folded.scale)
-        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout_p, **args)
     lse = None
     if needs_lse or plan.facts.reads_lse:
-        scores = dense.scaled_scores(dense.precise(q), dense.precise(k), folded.scale)
-        lse = dense.log_sum_exp(dense.masked_scores(rest, scores))
-    return plan.epilogue(out, lse), lse
+        q, k = dense.precise(folded.q), dense.precise(folded.k)
+        scores = dense.scaled_scores(q, k, folded.scale)
+        lse = dense.log_sum_exp(dense.masked_scores(folded.plan, scores))
+    return Attended(plan.epilogue(out, lse), lse)
 
 
-def sdpa_folded(
-    plan: Plan, q: Tensor, k: Tensor, v: Tensor, scale: float, dropout_p: float = 0.0
-) -> Tensor:
-    """Run SDPA with the bias in columns of q and k; return the output before any epilogue.
+def explain(plan: Plan | None, call: AttentionCall) -> list[str]:
+    """Return the mask that SDPA gets."""
+    if plan is None:
+        return []
+    if is_maskless(plan):
+        return [f"attn_mask=None, is_causal={plan.masks}; no memory"]
+    is_boolean = isinstance(remaining(plan), Identity)
+    size = mask_elements(plan) * (1 if is_boolean else call.q.element_size())
+    return [f"a {'boolean' if is_boolean else 'float'} attn_mask, {describe_bytes(size)}"]
 
-    v is made as wide as they are: torch's CPU flash kernel takes nothing else.
 
-    Args:
-        plan: the bound program, its factors folded.
-        q: queries ``[B, H, Q, D]``.
-        k: keys ``[B, Hkv, K, D]``.
-        v: values ``[B, Hkv, K, Dv]``.
-        scale: factor of ``q @ k^T``.
-        dropout_p: probability that a weight is dropped.
+def is_maskless(plan: Plan) -> bool:
+    """Tell whether SDPA runs the plan with neither a mask tensor nor a changed score."""
+    return isinstance(remaining(plan), Identity) and (not plan.masks or plan.is_causal)
 
-    Raises:
-        LoweringError: the bias has no place in q and k.
 
-    """
-    import torch.nn.functional as F
-
-    wide = widen(plan, q, k, scale)
-    width = wide.q.shape[-1]
-    padded = F.pad(v, (0, max(0, width - v.shape[-1])))
-    args = sdpa_args(wide.plan, wide.q, wide.k, 1.0)
-    out = F.scaled_dot_product_attention(wide.q, wide.k, padded, dropout_p=dropout_p, **args)
-    return out[..., : v.shape[-1]]
+def mask_elements(plan: Plan) -> int:
+    """Return how many elements SDPA's mask has."""
+    sizes = plan.domain.sizes
+    deps = plan.module.mask.deps
+    match remaining(plan):
+        case Identity():
+            pass
+        case Additive(bias):
+            deps |= bias.deps
+        case _:
+            deps |= Dim.ALL
+    dims = {Dim.BATCH: Sz.BATCH_SIZE, Dim.HEAD: Sz.NUM_HEADS, Dim.Q: Sz.Q_LEN, Dim.K: Sz.KV_LEN}
+    return prod(sizes[size] for dim, size in dims.items() if dim in deps)
 
 
 def mask_dtype(q: Tensor) -> torch.dtype:
@@ -153,16 +163,12 @@ def mask_dtype(q: Tensor) -> torch.dtype:
 
 def _biased(plan: Plan, bias: Expr, q: Tensor | None) -> Tensor:
     """Return a bias with the boolean mask merged in as -inf, in the dtype of a float mask."""
-    import torch
-
     dtype = torch.get_default_dtype() if q is None else mask_dtype(q)
     parts = (bias, plan.module.mask)
     return plan.keep("bias", (*parts, dtype), parts, lambda: _merged(plan, bias, dtype))
 
 
 def _merged(plan: Plan, bias: Expr, dtype: torch.dtype) -> Tensor:
-    import torch
-
     mask = plan.dense_mask()
     found = plan.dense(bias, counted=dense.counted_pairs(plan, bias, mask)).to(dtype)
     return found if mask is None else torch.where(mask, found, -math.inf)

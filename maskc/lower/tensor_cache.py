@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 State = tuple[object, ...]
 
@@ -54,8 +53,6 @@ class TensorCache:
             make: makes it.
 
         """
-        import torch
-
         if not self._lasts(read):
             return make()
         state = _state(read)
@@ -69,8 +66,6 @@ class TensorCache:
 
     def _lasts(self, read: Sequence[Tensor]) -> bool:
         """Tell whether tensors are the binding's, and whether torch counts their changes."""
-        import torch
-
         initialized: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
         if initialized and torch.cuda.is_current_stream_capturing():
             return False  # a replay reads the tensors again
@@ -84,9 +79,7 @@ def versions(tensors: Iterable[Tensor]) -> tuple[int, ...]:
 
 
 def _state(read: Sequence[Tensor]) -> State:
-    """Return what a tensor made of others depends on, beside what it is made by."""
-    import torch
-
+    """Return the state that validates a cache entry."""
     modes: State = (torch.is_inference_mode_enabled(), torch.get_default_dtype())
     for kind in {tensor.device.type for tensor in read}:
         modes += (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))

@@ -12,6 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
+import torch
+from torch._guards import TracingContext
+from torch.nn.attention import flex_attention
+
 from maskc.errors import DenseScoresWarning
 
 TRACED_BY = "_flex_attention_hop_wrapper"
@@ -31,8 +35,6 @@ MESSAGE = (
 @cache
 def watch() -> Callable[[], bool]:
     """Return what a mod calls in a trace; dynamo runs it and does not look into it."""
-    import torch
-
     found: Callable[[], bool] = torch.compiler.assume_constant_result(_watched)  # type: ignore[no-untyped-call]
     return found
 
@@ -40,8 +42,6 @@ def watch() -> Callable[[], bool]:
 @contextmanager
 def expected() -> Iterator[None]:
     """Run FlexAttention uncompiled on purpose; torch's own warning stays for others to come."""
-    from torch.nn.attention import flex_attention
-
     shown: set[str] = getattr(flex_attention, "_WARNINGS_SHOWN", set())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
@@ -56,8 +56,6 @@ def expected() -> Iterator[None]:
 
 def _watched() -> bool:
     """Warn if the trace is that of uncompiled FlexAttention."""
-    from torch._guards import TracingContext
-
     stack = TracingContext.extract_stack()
     if stack and stack[0].name == TRACED_BY:
         warnings.warn(MESSAGE, DenseScoresWarning, stacklevel=2)

@@ -22,6 +22,7 @@ MEANINGS: Mapping[str, str] = {
     "absorb": "`a & (a | b)` becomes `a`; `a | (a & b)` becomes `a`",
     "drop_selected": "keys that `topk` picks lie in its own `where`; of no key it picks none",
     "constrain": "`causal & window(512) & window(256)` becomes `0 <= q - k < 256`",
+    "unite": "`0 <= x < 4 | 2 <= x < 9` becomes `0 <= x < 9`",
     "arrange": "operands of `&`, `|` and `^` in one order, cheap tests of positions first",
     "assume": "`a` within `b` of `a & b` is `true`; where `k <= q`, `abs(q - k)` is `q - k`",
     "mask_infinities": "`where(cond, score, -inf)` becomes the mask `cond` and the score `score`",

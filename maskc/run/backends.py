@@ -1,46 +1,88 @@
-"""Which backend runs a call: the caller's choice, or the documented rules of ``auto``."""
+"""The table of backends, and the rules by which ``auto`` chooses one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import prod
-from typing import TYPE_CHECKING
 
-from maskc.analysis.scores.score_class import Additive, Identity
 from maskc.errors import BindError, LoweringError, did_you_mean
-from maskc.ir.types import Dim, Sz
-from maskc.lower import flex
-from maskc.lower.bias_columns import pays
-from maskc.lower.fold_factors import folds, remaining
+from maskc.lower import flex, reference, sdpa, sdpa_columns
+from maskc.lower.attention_call import Attended, AttentionCall, Refusal
 from maskc.lower.plan import Plan
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-BACKENDS = ("flex", "sdpa", "reference")
 DENSE_LIMIT = 64 * 2**20
 """Bytes of a dense SDPA mask above which ``auto`` prefers flex on CPU."""
+
+AUTO = "auto"
+COLUMNS = "sdpa+columns"
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A way to run a bound program.
+
+    Attributes:
+        refuses: tells why it cannot run a call, as far as that is known before it runs.
+        run: runs a call that it does not refuse; raises LoweringError where only the values of
+            tensors tell that it cannot.
+        explain: what it does in a call, line by line; the plan is None while inputs are left to
+            the call.
+        is_form: whether it is a form of another backend, which comparisons leave out unless named.
+
+    """
+
+    refuses: Callable[[Plan, AttentionCall], Refusal | None]
+    run: Callable[[Plan, AttentionCall], Attended]
+    explain: Callable[[Plan | None, AttentionCall], list[str]]
+    is_form: bool = False
+
+
+BACKENDS: Mapping[str, Backend] = {
+    "flex": Backend(flex.refuses, flex.run, flex.explain),
+    "sdpa": Backend(sdpa.refuses, sdpa.run, sdpa.explain),
+    COLUMNS: Backend(sdpa_columns.refuses, sdpa_columns.run, sdpa_columns.explain, is_form=True),
+    "reference": Backend(reference.refuses, reference.run, reference.explain),
+}
+"""Every backend by name; nothing else lists them."""
+
+COMPARED = tuple(name for name, backend in BACKENDS.items() if not backend.is_form)
+"""The backends that a comparison runs unless it names some."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A backend, the rule that chose it, and whether the bias goes into columns of q and k."""
+    """A backend, and the rule that chose it."""
 
     backend: str
     reason: str
-    fold_bias: bool = False
+
+    @property
+    def fold_bias(self) -> bool:
+        """Whether the bias goes into columns of q and k."""
+        return self.backend == COLUMNS
 
 
-def named(backend: str) -> str:
-    """Return ``backend`` if there is one of that name, or refuse it."""
-    if backend in (*BACKENDS, "auto"):
+def named(backend: str, fold_bias: bool = False) -> str:
+    """Return the name of a backend; ``fold_bias`` asks for the form of sdpa with columns.
+
+    Raises:
+        BindError: there is none of that name.
+        LoweringError: the backend has no such form.
+
+    """
+    names = [*BACKENDS, AUTO]
+    if backend not in names:
+        help = did_you_mean(str(backend), names) or f"expected one of {', '.join(names)}"
+        raise BindError("M420", f"unknown backend `{backend}`", help=help)
+    if not fold_bias:
         return backend
-    names = [*BACKENDS, "auto"]
-    help = did_you_mean(str(backend), names) or f"expected one of {', '.join(names)}"
-    raise BindError("M420", f"unknown backend `{backend}`", help=help)
+    if backend not in (AUTO, "sdpa", COLUMNS):
+        message = f"`fold_bias` is a form of the sdpa backend, found backend={backend!r}"
+        raise LoweringError("M511", message, help='use backend="sdpa", or leave out `fold_bias`')
+    return COLUMNS
 
 
-def choose(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor], dropout_p: float = 0.0) -> Choice:
+def choose(plan: Plan, call: AttentionCall) -> Choice:
     """Return the backend that ``auto`` runs a call on, and why.
 
     The rules, the first that fits: dropout runs on sdpa; q, k and v of several dtypes on the
@@ -49,74 +91,34 @@ def choose(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor], dropout_p: float = 0.
     would run it eagerly) runs on sdpa; on CPU a small dense mask runs on sdpa, which compiles
     nothing; everything else runs on flex.
     """
-    if dropout_p:
+    if call.dropout_p:
         return Choice("sdpa", "flex has no dropout")
-    if len({x.dtype for x in qkv}) > 1:
+    if not call.has_one_dtype:
         return Choice("reference", flex.MIXED_DTYPES.message)
-    if not plan.has_epilogue and is_maskless(plan):
+    if not plan.has_epilogue and sdpa.is_maskless(plan):
         return Choice("sdpa", "it needs no mask tensor")
-    if pays(plan.without_factors() if folds(plan) else plan, qkv[0]):
+    if sdpa_columns.pays(plan, call):
         reason = "its bias is a few columns of q and k, which beats a mask tensor of this size"
-        return Choice("sdpa", reason, fold_bias=True)
-    refused = flex.refusal(plan, qkv)
+        return Choice(COLUMNS, reason)
+    refused = flex.refuses(plan, call)
     if refused is not None:
         return Choice("sdpa", refused.message)
-    device, dtype = qkv[0].device.type, qkv[0].dtype
-    if not flex.compiles(device, dtype, plan.facts.reads_lse):
+    if not flex.compiles(call.q, plan.facts.reads_lse):
         return Choice("sdpa", "flex would run eagerly here, with dense scores")
-    size = dense_elements(plan) * qkv[0].element_size()
-    if device == "cpu" and size <= DENSE_LIMIT:
-        return Choice(
-            "sdpa", f"its dense mask is small, {size / 2**20:.2g} MiB, and compiles nothing"
-        )
+    size = sdpa.mask_elements(plan) * call.q.element_size()
+    if call.q.device.type == "cpu" and size <= DENSE_LIMIT:
+        reason = f"its dense mask is small, {size / 2**20:.2g} MiB, and compiles nothing"
+        return Choice("sdpa", reason)
     return Choice("flex", "it skips empty tiles and keeps no dense mask")
 
 
-def is_maskless(plan: Plan) -> bool:
-    """Tell whether SDPA runs the plan with neither a mask tensor nor a changed score."""
-    return isinstance(remaining(plan), Identity) and (not plan.masks or plan.is_causal)
-
-
-def dense_elements(plan: Plan) -> int:
-    """Return how many elements SDPA's mask has."""
-    sizes = plan.domain.sizes
-    deps = plan.module.mask.deps
-    match remaining(plan):
-        case Identity():
-            pass
-        case Additive(bias):
-            deps |= bias.deps
-        case _:
-            deps |= Dim.ALL
-    dims = {Dim.BATCH: Sz.BATCH_SIZE, Dim.HEAD: Sz.NUM_HEADS, Dim.Q: Sz.Q_LEN, Dim.K: Sz.KV_LEN}
-    return prod(sizes[size] for dim, size in dims.items() if dim in deps)
-
-
 def check_dropout(dropout_p: float) -> None:
-    """Refuse what is no probability."""
+    """Refuse what is no probability.
+
+    Raises:
+        BindError: it is no number from 0 to 1.
+
+    """
     if not (isinstance(dropout_p, int | float) and 0 <= dropout_p <= 1):
         message = f"`dropout_p` is from 0 to 1, found {dropout_p!r}"
         raise BindError("M428", message, help="it is the share of the weights that are dropped")
-
-
-def refuse_mixed(qkv: tuple[Tensor, Tensor, Tensor]) -> None:
-    """Refuse tensors of several dtypes on sdpa."""
-    if len({x.dtype for x in qkv}) > 1:
-        found = ", ".join(f"{name} {x.dtype}" for name, x in zip("qkv", qkv, strict=True))
-        message = f"sdpa needs q, k and v of one dtype, found {found}"
-        help = "convert them, or use the reference backend"
-        raise LoweringError("M503", message, help=help)
-
-
-def refuse_dropout(backend: str, dropout_p: float) -> None:
-    """Refuse dropout on a backend that has none."""
-    if dropout_p:
-        message = f"{backend} has no dropout, found dropout_p={dropout_p}"
-        raise LoweringError("M506", message, help='use backend="sdpa"')
-
-
-def refuse_folding(backend: str, fold_bias: bool) -> None:
-    """Refuse ``fold_bias`` on a backend that needs no columns for a bias."""
-    if fold_bias and backend != "sdpa":
-        message = f"`fold_bias` is a form of the sdpa backend, found backend={backend!r}"
-        raise LoweringError("M511", message, help='use backend="sdpa", or leave out `fold_bias`')

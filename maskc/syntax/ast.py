@@ -149,11 +149,24 @@ class Let:
 
 
 @dataclass(frozen=True, slots=True)
+class Domain:
+    """What an argument may be: a type, a type within bounds (``1 <= int <= n``), or ``axis``.
+
+    In ``bounds`` the name of the type stands for the argument.
+    """
+
+    kind: Identifier
+    bounds: Chain | None
+    span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of a ``def``, with or without a default."""
+    """A parameter of a ``def``, or an axis: with or without a domain, a default or a size."""
 
     name: Identifier
     default: Expr | None
+    domain: Domain | None = None
 
 
 @dataclass(frozen=True, slots=True)

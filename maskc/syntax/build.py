@@ -17,6 +17,7 @@ from maskc.syntax.tokens import span_of
 
 CONNECTIVES = {"disjunction": "|", "conjunction": "&"}
 TARGETS = ("mask", "score", "out")
+TYPES = ("int", "float", "bool")
 
 LarkTree = Tree[Token]
 
@@ -51,7 +52,7 @@ class Builder:
                 names = self._identifier(name), self._identifier(kind)
                 return ast.Input(*names, self._doc(tree), span)
             case "axes", [*axes, start]:
-                listed = tuple(self._parameter(axis) for axis in axes)
+                listed = tuple(self._axis_size(axis) for axis in axes)
                 return ast.Axes(listed, None if start is None else self.expr(start), span)
             case "bare_mask", [value]:
                 return self._mask(value)
@@ -114,10 +115,32 @@ class Builder:
         return ast.Assignment(self._identifier(target), self.expr(value), span)
 
     def _parameter(self, tree: LarkTree) -> ast.Parameter:
-        name, default = cast("list[Any]", tree.children)
+        name, domain, default = cast("list[Any]", tree.children)
         return ast.Parameter(
-            self._identifier(name), None if default is None else self.expr(default)
+            self._identifier(name),
+            None if default is None else self.expr(default),
+            None if domain is None else self._domain(domain),
         )
+
+    def _domain(self, tree: LarkTree) -> ast.Domain:
+        span = self._span(tree)
+        if tree.data == "axis_domain":
+            return ast.Domain(ast.Identifier("axis", span), None, span)
+        match self.expr(tree):
+            case ast.Name(text) if text in TYPES:
+                return ast.Domain(ast.Identifier(text, span), None, span)
+            case ast.Chain(operands) as chain:
+                kinds = [part for part in operands if isinstance(part, ast.Name)]
+                match [part for part in kinds if part.text in TYPES]:
+                    case [kind]:
+                        return ast.Domain(ast.Identifier(kind.text, kind.span), chain, span)
+        message = f"`{span.text}` is no type and no type within bounds"
+        help = "write `n: int`, `n: int >= 1`, `p: 0 < float <= 2`, `on: bool` or `along: axis`"
+        raise MaskSyntaxError("M110", message, span, help)
+
+    def _axis_size(self, tree: LarkTree) -> ast.Parameter:
+        name, size = cast("list[Any]", tree.children)
+        return ast.Parameter(self._identifier(name), None if size is None else self.expr(size))
 
     def _argument(self, tree: LarkTree) -> ast.Argument:
         span = self._span(tree)

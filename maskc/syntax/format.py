@@ -99,4 +99,5 @@ def _without_gaps(lines: list[str]) -> str:
     for line in lines:
         if line or (kept and kept[-1]):
             kept.append(line)
-    return "\n".join(kept).rstrip("\n") + "\n"
+    text = "\n".join(kept).rstrip("\n")
+    return f"{text}\n" if text else ""

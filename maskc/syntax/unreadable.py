@@ -36,6 +36,7 @@ OPERATORS = {
 
 QUOTES = "'\"`‘’“”«»"
 NO_STRINGS = "a program has no strings; names stand without quotes"
+RESOLVE = "resolve the config first: OmegaConf does with `to_container(config, resolve=True)`"
 ASCII_NAMES = "names are ASCII letters, digits and `_`"
 
 
@@ -47,6 +48,10 @@ def unreadable(span: Span) -> MaskSyntaxError:
             return _error(f"`{text}` is not part of the language", span, _write(text))
         case _ if text in QUOTES:
             return _error(f"{_shown(text)} is not part of the language", span, NO_STRINGS)
+        case "$" if _is_interpolation(span):
+            written = span.source.text[span.start :].partition("}")[0] + "}"
+            message = f"`{_cut(written)}` is a reference of a config that was not resolved"
+            return _error(message, span, RESOLVE)
         case "{" | "}":
             return _error(f"`{text}` is not part of the language", span, "group with `(` and `)`")
         case "@":
@@ -64,6 +69,11 @@ def unreadable(span: Span) -> MaskSyntaxError:
             return _error(f"{_shown(text)} is not part of the language", span, help)
         case _:
             return _error(f"{_shown(text)} is not part of the language", span, ASCII_NAMES)
+
+
+def _is_interpolation(span: Span) -> bool:
+    text = span.source.text
+    return text.startswith("{", span.end) and "}" in text[span.end :].partition("\n")[0]
 
 
 def _error(message: str, span: Span, help: str) -> MaskSyntaxError:

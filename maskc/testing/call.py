@@ -5,16 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from maskc.binding.inputs import names
+import torch
+from torch import Tensor
+
+from maskc.binding.inputs import names_of
 from maskc.errors import DenseScoresWarning, LoweringError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from maskc.program import Program
-    from maskc.run.bound import Bound
+from maskc.program import Program
+from maskc.run.bound import Bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,6 @@ class Call:
     @property
     def coarsest(self) -> str:
         """The dtype of q or of a float input that rounds most."""
-        import torch
-
         parts = [part for value in self.inputs.values() for part in _parts(value)]
         floats = [self.qkv["q"], *(part for part in parts if _is_float(part))]
         return _name(max(floats, key=lambda tensor: torch.finfo(tensor.dtype).eps))
@@ -112,8 +109,6 @@ class Call:
 
     def outcome(self, backend: str, gradients: bool) -> Outcome:
         """Return the output of a backend and, if asked for, its gradients; or why it has none."""
-        import torch
-
         try:
             with torch.no_grad():
                 out = self.out(backend)
@@ -133,8 +128,6 @@ class Call:
             LoweringError: the backend has no gradients.
 
         """
-        import torch
-
         with torch.inference_mode(False), torch.enable_grad():
             ready = self.with_leaves()
             out = ready.out(backend)
@@ -143,13 +136,11 @@ class Call:
     @property
     def _trained(self) -> frozenset[str]:
         module = self.program.module
-        return frozenset(names((module.score, module.out)))
+        return frozenset(names_of((module.score, module.out)))
 
 
 def slopes(out: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the gradients of the sum of the output times a fixed random tensor."""
-    import torch
-
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(out.shape, generator=generator).to(out)
     found = torch.autograd.grad((out * weight).sum(), list(leaves.values()), materialize_grads=True)
@@ -174,6 +165,4 @@ def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 
 def _is_float(value: Any) -> bool:
-    import torch
-
     return isinstance(value, torch.Tensor) and value.is_floating_point()

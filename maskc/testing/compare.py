@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from maskc.errors import BindError
+from maskc.program import Program
+from maskc.run.backends import COMPARED
 from maskc.testing.call import Call, Outcome
 from maskc.testing.locate import largest_at, locate
 from maskc.testing.plain import NAME, plain_sdpa
 from maskc.testing.report import OUT, Report, Result, allowed
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from maskc.program import Program
-
-BACKENDS = ("flex", "sdpa", "reference")
+BACKENDS = COMPARED
+"""The backends that are compared by default; ``sdpa+columns`` is, where it is named."""
 
 NOT_COMPARED = {
     "dropout_p": "what is dropped is random",
     "return_lse": "only outputs and gradients are compared",
-    "fold_bias": "`bound.folding_error(q, k, v)` measures it",
+    "fold_bias": "compare the backend `sdpa+columns`",
 }
 """Keywords of a call that a comparison does not take, and why."""
 
@@ -145,8 +146,6 @@ class _Comparison:
 
 
 def _compared(call: Call, gradients: bool) -> _Comparison:
-    import torch
-
     exact = call.in_float64()
     truth = exact.with_gradients("reference") if gradients else exact.outcome("reference", False)
     with torch.no_grad():
@@ -171,8 +170,6 @@ def _measured(name: str, found: Outcome, truth: Outcome) -> Result:
 
 def _errors(found: Tensor | None, truth: Tensor | None) -> Tensor:
     """Return the absolute errors; NaN and infinities must be met exactly."""
-    import torch
-
     assert found is not None
     assert truth is not None
     found = found.detach().to(truth)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor
 
 from maskc.errors import MaskcError
 from maskc.ir.nodes import (
@@ -27,11 +29,7 @@ from maskc.ir.nodes import (
 from maskc.ir.rows import K_POSITION, Q_POSITION, Layout, Position, Shape, to_rows
 from maskc.ir.types import Dim, Ix, Sz, Type
 from maskc.ir.vectorize import Domain, everywhere, vectorize
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-    from maskc.program import Program
+from maskc.program import Program
 
 IDS = 4
 """How many different ids an input of ids holds."""
@@ -68,8 +66,6 @@ def random_inputs(
             an input would be very large.
 
     """
-    import torch
-
     module = program.module
     counts = {which: sizes[which.value] for which in Sz}
     offsets = {Q_POSITION.name: torch.tensor(q_offset), K_POSITION.name: torch.tensor(kv_offset)}
@@ -93,8 +89,6 @@ def random_qkv(
     sizes: Mapping[str, int], width: int, dtype: str, generator: Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return q ``[B, H, Q, width]``, k and v ``[B, Hkv, K, width]`` from a normal distribution."""
-    import torch
-
     batch, kind = sizes["batch_size"], getattr(torch, dtype)
     queries = (batch, sizes["num_heads"], sizes["q_len"], width)
     keys = (batch, sizes["num_kv_heads"], sizes["kv_len"], width)
@@ -150,8 +144,6 @@ def _draw(
     domain: Domain,
     generator: Generator | None,
 ) -> Tensor:
-    import torch
-
     match source.type:
         case Type.FLOAT:
             return torch.randn(shape, generator=generator)

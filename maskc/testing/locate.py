@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import isclose
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from maskc.binding import inputs
+from maskc.binding.call import CallSpec
 from maskc.binding.signature import Shapes
 from maskc.errors import LoweringError
 from maskc.ir.nodes import OUT, Index, Load, walk
@@ -15,11 +18,6 @@ from maskc.ir.types import Dim, Ix, Type
 from maskc.ir.vectorize import ROW_INDICES, At, Domain, vectorize
 from maskc.testing.call import Call
 from maskc.testing.place import Place, Value
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from maskc.binding.call import CallSpec
 
 MOST_RUNS = 64
 """How often a backend may run again to tell the weights of one row."""
@@ -60,8 +58,6 @@ def _most_wrong(place: Place, found: Tensor, expected: Tensor) -> Place:
 
     A key that only one of the two sees comes first: all others then gain or lose together.
     """
-    import torch
-
     rounding = 16 * torch.finfo(found.dtype).eps
     found = found.to(expected)
     off = (found - expected).abs().nan_to_num(torch.inf)
@@ -80,8 +76,6 @@ def _weights(call: Call, backend: str, place: Place) -> Tensor | None:
     own and 0 elsewhere, that column of the output is its weight. As many keys at a time as v has
     columns, so that nothing is compiled again.
     """
-    import torch
-
     v = call.qkv["v"]
     width = v.shape[-1]
     starts = range(0, v.shape[2], width)
@@ -104,7 +98,7 @@ def _weights(call: Call, backend: str, place: Place) -> Tensor | None:
 def _tokens(call: Call, place: Place) -> dict[str, tuple[Value | None, Value | None]]:
     """Return the ints and bools that a program reads for the query and the key of a place."""
     loads = _token_loads(call, place)
-    request = call.bound().request
+    request = call.bound().spec
     shapes, tensors = inputs.read(loads, call.inputs, request)
     domain = Domain(request.sizes, {**request.tensors, **tensors}, request.device)
     layout, at = _layout(request, shapes), _at(place, domain)
@@ -131,8 +125,6 @@ def _token_loads(call: Call, place: Place) -> list[Load]:
 
 def _at(place: Place, domain: Domain) -> At:
     """Return a place as the one point to evaluate at."""
-    import torch
-
     rows = (place.batch, place.head, place.q, place.k or 0)
     points = zip(ROW_INDICES, rows, strict=True)
     return At({w: torch.tensor(row, device=domain.device).view(1, 1, 1, 1) for w, row in points})

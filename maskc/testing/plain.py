@@ -11,16 +11,13 @@ error, than the mean over all keys.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from maskc.ir.nodes import SCORE, TRUE
 from maskc.lower import dense
 from maskc.lower.sdpa import mask_dtype
 from maskc.testing.call import Call, Outcome, slopes
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 NAME = "plain sdpa"
 
@@ -50,8 +47,6 @@ def plain_sdpa(call: Call, truth: Outcome, gradients: bool) -> tuple[Outcome, Ou
 
 
 def _outcome(call: Call, rounded: torch.dtype, gradients: bool) -> Outcome:
-    import torch
-
     with torch.inference_mode(False), torch.set_grad_enabled(gradients):
         ready = call.with_leaves() if gradients else call
         out = _run(ready, rounded)

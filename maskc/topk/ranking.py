@@ -5,7 +5,8 @@ The order is that of ``topk``: larger values first, of equal values the lower in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from maskc.ir.nodes import TRUE, And, Expr, TopK
 from maskc.ir.types import Dim
@@ -14,25 +15,20 @@ from maskc.passes.booleans.flatten import joined
 from maskc.topk.nth_in_range import key_ranges, nth_in_ranges
 from maskc.topk.query_rows import QueryRows, rows_of
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 def picked(term: TopK, domain: Domain) -> Tensor:
     """Return which keys a selection takes: bool ``[B | 1, H | 1, Q | 1, K]``."""
-    import torch
-
-    lines = QueryRows(domain, term.deps)
-    keep = torch.empty(len(lines), lines.keys, dtype=torch.bool, device=domain.device)
-    for some in lines.chunks(keep.numel()):
-        order = _order(lines, some, term.value, term.where)
-        best = torch.arange(lines.keys, device=domain.device) < term.count
+    rows = QueryRows(domain, term.deps)
+    keep = torch.empty(len(rows), rows.keys, dtype=torch.bool, device=domain.device)
+    for some in rows.chunks(keep.numel()):
+        order = _order(rows, some, term.value, term.where)
+        best = torch.arange(rows.keys, device=domain.device) < term.count
         if term.where != TRUE:
-            best = best & lines.values(term.where, some).gather(1, order)
+            best = best & rows.values(term.where, some).gather(1, order)
         keep[some] = torch.empty_like(order, dtype=torch.bool).scatter_(
             1, order, best.expand_as(order)
         )
-    return keep.view(*lines.shape, lines.keys)
+    return keep.view(*rows.shape, rows.keys)
 
 
 def ranked(term: TopK, domain: Domain) -> tuple[Tensor, Tensor]:
@@ -40,23 +36,16 @@ def ranked(term: TopK, domain: Domain) -> tuple[Tensor, Tensor]:
 
     Keys that no query may pick come last, so that the others' ranks are ranks among themselves.
     """
-    import torch
-
     always, _ = split(term.where)
-    lines = QueryRows(domain, term.value.deps | always.deps)
-    size = (len(lines), lines.keys)
+    rows = QueryRows(domain, term.value.deps | always.deps)
+    size = (len(rows), rows.keys)
     order, rank = torch.empty((2, *size), dtype=torch.int32, device=domain.device)
-    places = torch.arange(lines.keys, dtype=torch.int32, device=domain.device)
-    for some in lines.chunks(order.nbytes + rank.nbytes):
-        found = _order(lines, some, term.value, always)
-        order[some] = found.to(torch.int32)
-        rank[some] = (
-            torch.empty_like(places)
-            .expand_as(found)
-            .clone()
-            .scatter_(1, found, places.expand_as(found))
-        )
-    return order.view(*lines.shape, lines.keys), rank.view(*lines.shape, lines.keys)
+    ranks = torch.arange(rows.keys, dtype=torch.int32, device=domain.device)
+    for some in rows.chunks(order.nbytes + rank.nbytes):
+        keys = _order(rows, some, term.value, always)
+        order[some] = keys.to(torch.int32)
+        rank[some] = torch.empty_like(order[some]).scatter_(1, keys, ranks.expand_as(keys))
+    return order.view(*rows.shape, rows.keys), rank.view(*rows.shape, rows.keys)
 
 
 def thresholds(term: TopK, order: Tensor, rank: Tensor, domain: Domain) -> Tensor:
@@ -72,12 +61,12 @@ def thresholds(term: TopK, order: Tensor, rank: Tensor, domain: Domain) -> Tenso
 
     """
     _, moving = split(term.where)
-    lines = QueryRows(domain, term.deps & ~Dim.K)
-    found = key_ranges(moving, domain)
-    if found is not None:
-        last = nth_in_ranges(rank.squeeze(2), *found, term.count - 1)
+    rows = QueryRows(domain, term.deps & ~Dim.K)
+    ranges = key_ranges(moving, domain)
+    if ranges is not None:
+        last = nth_in_ranges(rank.squeeze(2), *ranges, term.count - 1)
         return last.unsqueeze(-1)
-    return _counted(term, order, lines).view(*lines.shape, 1)
+    return _counted(term, order, rows).view(*rows.shape, 1)
 
 
 def split(where: Expr) -> tuple[Expr, Expr]:
@@ -88,24 +77,22 @@ def split(where: Expr) -> tuple[Expr, Expr]:
     return joined(And, always), joined(And, moving)
 
 
-def _order(lines: QueryRows, some: Tensor, value: Expr, allowed: Expr) -> Tensor:
-    """Return the keys by value, the allowed ones first: int64 ``[lines, K]``."""
-    order = lines.values(value, some).argsort(dim=-1, descending=True, stable=True)
+def _order(rows: QueryRows, some: Tensor, value: Expr, allowed: Expr) -> Tensor:
+    """Return the keys by value, the allowed ones first: int64 ``[rows, K]``."""
+    order = rows.values(value, some).argsort(dim=-1, descending=True, stable=True)
     if allowed == TRUE:
         return order
-    last = ~lines.values(allowed, some).gather(1, order)
+    last = ~rows.values(allowed, some).gather(1, order)
     return order.gather(1, last.argsort(dim=-1, stable=True))
 
 
-def _counted(term: TopK, order: Tensor, lines: QueryRows) -> Tensor:
+def _counted(term: TopK, order: Tensor, rows: QueryRows) -> Tensor:
     """Count the allowed keys in order of rank, for each query, until there are enough."""
-    import torch
-
-    last = torch.empty(len(lines), dtype=torch.int32, device=order.device)
-    for some in lines.chunks(last.nbytes + order.nbytes):
-        batch, head, _ = lines.places(some)
+    last = torch.empty(len(rows), dtype=torch.int32, device=order.device)
+    for some in rows.chunks(last.nbytes + order.nbytes):
+        batch, head, _ = rows.locations(some)
         keys = rows_of(order.squeeze(2), batch, head).long()
-        allowed = lines.values(term.where, some, keys)
+        allowed = rows.values(term.where, some, keys)
         enough = allowed.cumsum(dim=-1, dtype=torch.int32) >= term.count
         last[some] = (~enough).sum(dim=-1, dtype=torch.int32)
     return last

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from maskc.ir.nodes import And, Compare, Expr, Input, Load, TopK, rewrite, walk
 from maskc.ir.operators import CompareOp
@@ -21,9 +23,6 @@ from maskc.ir.rows import BATCH, HEAD, KV_ROW, Q_ROW
 from maskc.ir.types import Dim, Type
 from maskc.ir.vectorize import Domain
 from maskc.topk.ranking import picked, ranked, thresholds
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(slots=True)
@@ -37,8 +36,6 @@ class Resolution:
 
     def resolve(self, expr: Expr) -> Expr:
         """Return a row expression without ``topk``."""
-        import torch
-
         if not _selects(expr):
             return expr
         with torch.no_grad():
@@ -54,16 +51,16 @@ class Resolution:
             return self._read(f"{name}@keep", picked(term, domain), Type.BOOL)
         order, rank = ranked(term, domain)
         last = thresholds(term, order, rank, domain)
-        place = self._read(f"{name}@rank", rank, Type.INT)
+        own = self._read(f"{name}@rank", rank, Type.INT)
         limit = self._read(f"{name}@last", last, Type.INT)
-        return And((term.where, Compare(CompareOp.LE, place, limit)))
+        return And((term.where, Compare(CompareOp.LE, own, limit)))
 
     def _read(self, name: str, tensor: Tensor, kind: Type) -> Load:
         """Record a tensor ``[B | 1, H | 1, Q | 1, K | 1]`` and return the read of it."""
-        kept = [place for place in range(4) if tensor.shape[place] > 1]
+        dims = [dim for dim in range(4) if tensor.shape[dim] > 1]
         self.tensors[name] = tensor.squeeze()
         indices = (BATCH, HEAD, Q_ROW, KV_ROW)
-        return Load(Input(name, kind), tuple(indices[place] for place in kept))
+        return Load(Input(name, kind), tuple(indices[dim] for dim in dims))
 
 
 @lru_cache(maxsize=4096)

@@ -176,5 +176,6 @@ def _warn(mask_mod: Mod, error: MaskcError) -> None:
     code = getattr(mask_mod, "__code__", type(mask_mod))
     if code not in _warned:
         _warned.add(code)
-        text = f"torch evaluates this mask_mod at every pair of tokens, which is slower:\n{error}"
-        warnings.warn(text, TracingWarning, stacklevel=3)
+        message = f"torch evaluates this mask_mod at every pair of tokens: {error.message}"
+        warning = TracingWarning("M813", message, error.span, error.help, error.notes)
+        warnings.warn(warning, stacklevel=3)

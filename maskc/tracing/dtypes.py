@@ -25,7 +25,7 @@ def type_of(dtype: torch.dtype) -> Type:
     if dtype is torch.bool:
         return Type.BOOL
     if dtype.is_complex:
-        raise refusal("M706", "complex numbers have no translation", "compute with the real part")
+        raise refusal("M806", "complex numbers have no translation", "compute with the real part")
     return Type.FLOAT if dtype.is_floating_point else Type.INT
 
 
@@ -34,11 +34,11 @@ def check_dtype(name: str, result: torch.dtype, operands: Iterable[Any], is_mask
     parts = list(operands)
     if name not in EXACT and result in WRAPS:
         message = f"`{name}` computes in {_name(result)}, which wraps around"
-        raise refusal("M706", message, "convert the tensor before: `.long()`")
+        raise refusal("M806", message, "convert the tensor before: `.long()`")
     dtypes = {part.dtype for part in parts if isinstance(part, Tensor)}
     if name not in EXACT and is_mask and result in ROUNDS and dtypes != {torch.float64}:
         message = f"`{name}` computes in {_name(result)}, where a mask computes in float32"
-        raise refusal("M706", message, "convert the tensor before: `.float()`")
+        raise refusal("M806", message, "convert the tensor before: `.float()`")
     _check_scalars(name, dtypes, parts)
 
 
@@ -46,10 +46,10 @@ def check_conversion(source: torch.dtype, target: torch.dtype, is_mask: bool) ->
     """Refuse a conversion that wraps around or rounds."""
     if target in WRAPS and source not in (torch.bool, target):
         help = "leave the conversion out, ints have 64 bits"
-        raise refusal("M706", f"a conversion to {_name(target)} wraps around", help)
+        raise refusal("M806", f"a conversion to {_name(target)} wraps around", help)
     if is_mask and target in ROUNDS and source not in (torch.bool, target):
         message = f"a conversion to {_name(target)} in a mask, which computes in float32"
-        raise refusal("M706", message, "convert to `torch.float32`, or compare ints")
+        raise refusal("M806", message, "convert to `torch.float32`, or compare ints")
 
 
 def short_float(value: float) -> float:
@@ -72,7 +72,7 @@ def _check_scalars(name: str, dtypes: set[torch.dtype], parts: list[Any]) -> Non
     for part in parts:
         if type(part) is int and not limits.min <= part <= limits.max:
             message = f"`{name}` takes {part} beside {_name(common)}, where it wraps around"
-            raise refusal("M706", message, "convert the tensor before: `.long()`")
+            raise refusal("M806", message, "convert the tensor before: `.long()`")
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -92,7 +92,7 @@ def _translated(operation: Operation) -> Any:
         return _WHOLE[name](operation)
     if name in ELEMENTWISE:
         return _elementwise(operation)
-    raise refusal("M707", f"`{name}` has no translation")
+    raise refusal("M807", f"`{name}` has no translation")
 
 
 def _refuse_effects(operation: Operation) -> None:
@@ -101,10 +101,10 @@ def _refuse_effects(operation: Operation) -> None:
         raise asks_for_value("the callable")
     if name in RANDOM:
         help = "draw the numbers before, into a tensor, and subscript that"
-        raise refusal("M702", f"`{name}` gives other numbers at each call", help)
+        raise refusal("M802", f"`{name}` gives other numbers at each call", help)
     if operation.function._schema.is_mutable:  # type: ignore[attr-defined]
         help = "make a new tensor: `mask = mask & other`, `torch.where(...)`"
-        raise refusal("M703", f"`{name}` writes into a tensor", help)
+        raise refusal("M803", f"`{name}` writes into a tensor", help)
 
 
 def _elementwise(operation: Operation) -> Any:
@@ -206,7 +206,7 @@ def _dot(operation: Operation) -> Symbol:
 def _is_in(operation: Operation) -> Symbol:
     elements, tests = operation.args[:2]
     if any(operation.kwargs.values()):
-        raise refusal("M707", "this form of `isin` has no translation", "use `~torch.isin(...)`")
+        raise refusal("M807", "this form of `isin` has no translation", "use `~torch.isin(...)`")
     tracer = operation.first.tracer
     nodes = is_in(_nodes(tracer, elements), _nodes(tracer, tests))
     shape = tuple(elements.shape) if isinstance(elements, Tensor) else ()
@@ -221,7 +221,7 @@ def _searched(operation: Operation) -> Symbol:
     right = keywords.pop("right", False) or keywords.pop("side", None) == "right"
     narrow = keywords.pop("out_int32", False)
     if edges.dim() != 1 or any(value is not None for value in keywords.values()):
-        raise refusal("M707", f"this form of `{operation.name}` has no translation")
+        raise refusal("M807", f"this form of `{operation.name}` has no translation")
     tracer = operation.first.tracer
     nodes = ranks(tracer.nodes(edges), _nodes(tracer, values), right)
     shape = tuple(values.shape) if isinstance(values, Tensor) else ()

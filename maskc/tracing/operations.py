@@ -109,7 +109,7 @@ def _rounded(fn: Fn) -> Builder:
     def build(kind: Type, arg: Expr, decimals: int = 0) -> Expr:
         if decimals:
             help = "scale before and after"
-            raise refusal("M707", "`round` to decimals has no translation", help)
+            raise refusal("M807", "`round` to decimals has no translation", help)
         if arg.type is Type.INT:
             return arg
         whole = Call(Fn.FLOAT, (Call(fn, (number(arg),)),))
@@ -131,7 +131,7 @@ def _nan_to_num(
 ) -> Expr:
     if most is None or least is None:
         help = "name both: `torch.nan_to_num(x, 0.0, posinf, neginf)`"
-        raise refusal("M707", "`nan_to_num` without bounds takes those of the dtype", help)
+        raise refusal("M807", "`nan_to_num` without bounds takes those of the dtype", help)
     value = as_type(arg, Type.FLOAT)
     for bound, infinity in ((most, math.inf), (least, -math.inf)):
         is_infinite = Compare(CompareOp.EQ, arg, FloatConst(infinity))
@@ -147,14 +147,14 @@ def _divide(kind: Type, left: Expr, right: Expr, rounding_mode: str | None = Non
         case "floor":
             return Arith(ArithOp.FLOORDIV, number(left), number(right))
         case _:
-            raise refusal("M707", "division that truncates has no translation", "use `//`")
+            raise refusal("M807", "division that truncates has no translation", "use `//`")
 
 
 def _power(kind: Type, base: Expr, exponent: Expr) -> Expr:
     power = Arith(ArithOp.POW, number(base), number(exponent))
     if kind is Type.INT and power.type is not Type.INT:
         help = "make the base a float: `2.0 ** x`"
-        raise refusal("M707", "an int to a power that is no constant has no translation", help)
+        raise refusal("M807", "an int to a power that is no constant has no translation", help)
     return power
 
 
@@ -188,7 +188,7 @@ def _log_sigmoid(term: Expr) -> Expr:
 
 def _softplus(kind: Type, arg: Expr, *scaling: Expr) -> Expr:
     if scaling:
-        raise refusal("M707", "`softplus` with beta or a threshold has no translation")
+        raise refusal("M807", "`softplus` with beta or a threshold has no translation")
     return Call(Fn.NEG, (_log_sigmoid(Call(Fn.NEG, (number(arg),))),))
 
 

@@ -25,14 +25,14 @@ def callable_of(ref: str) -> Callable[..., Any]:
     module, colon, name = ref.partition(":")
     if not colon or not module or not name:
         message = f"`{ref}` is no reference to a callable"
-        raise TraceError("M712", message, help="expected `package.module:function`")
+        raise TraceError("M812", message, help="expected `package.module:function`")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
         found: Any = import_module(module)
         found = reduce(getattr, name.split("."), found)
     except (ImportError, AttributeError) as error:
-        raise TraceError("M712", f"`{ref}` cannot be loaded: {error}") from error
+        raise TraceError("M812", f"`{ref}` cannot be loaded: {error}") from error
     checked: Callable[..., Any] = found
     return checked
 

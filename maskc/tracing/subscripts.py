@@ -47,12 +47,12 @@ class Subscripts(TorchFunctionMode):
         keywords = kwargs or {}
         if getattr(func, "__name__", "") in RANDOM:
             help = "draw the numbers before, into a tensor, and subscript that"
-            raise refusal("M702", f"`{func.__name__}` gives other numbers at each call", help)
+            raise refusal("M802", f"`{func.__name__}` gives other numbers at each call", help)
         if func is Tensor.__getitem__ and symbols(args[1]):
             return self._subscripted(args[0], args[1])
         if func is Tensor.__setitem__ and symbols(args):
             help = "choose with `torch.where` instead"
-            raise refusal("M703", "the callable writes into a tensor", help)
+            raise refusal("M803", "the callable writes into a tensor", help)
         if func in ASKING and symbols(args):
             raise asks_for_value(ASKING[func])
         return func(*args, **keywords)
@@ -95,7 +95,7 @@ def _full(indices: tuple[Any, ...], rank: int) -> list[Any]:
     """Return one subscript for each dimension: ``...`` and what is left out are ``:``."""
     given = sum(part is not None and part is not Ellipsis for part in indices)
     if given > rank:
-        raise refusal("M704", f"{given} subscripts of a tensor with {rank} dimensions")
+        raise refusal("M804", f"{given} subscripts of a tensor with {rank} dimensions")
     left = [slice(None)] * (rank - given)
     found: list[Any] = []
     for part in indices if Ellipsis in _kinds(indices) else (*indices, Ellipsis):
@@ -112,14 +112,14 @@ def _check(part: Any) -> None:
     """Refuse a subscript that is no index."""
     if part is None:
         help = "subscript first, then `.unsqueeze(...)`"
-        raise refusal("M704", "`None` beside an index in a subscript has no translation", help)
+        raise refusal("M804", "`None` beside an index in a subscript has no translation", help)
     if isinstance(part, slice) and part != slice(None):
         help = "slice the tensor before: `t[a:b][q]`, or with the index shifted"
-        raise refusal("M704", "a slice beside an index in a subscript has no translation", help)
+        raise refusal("M804", "a slice beside an index in a subscript has no translation", help)
     if isinstance(part, bool) or (isinstance(part, Tensor) and part.dtype is torch.bool):
-        raise refusal("M704", "a boolean subscript has no translation", "use `torch.where`")
+        raise refusal("M804", "a boolean subscript has no translation", "use `torch.where`")
     if isinstance(part, list):
-        raise refusal("M704", "a list in a subscript has no translation", "make it a tensor before")
+        raise refusal("M804", "a list in a subscript has no translation", "make it a tensor before")
 
 
 def _row(tracer: Tracer, source: Tensor) -> Row:
@@ -128,7 +128,7 @@ def _row(tracer: Tracer, source: Tensor) -> Row:
         return tracer.row_of(source)
     if source.row is None:
         help = "choose with `torch.where`, or compute the row before, from tensors alone"
-        raise refusal("M704", "a computed row is subscripted by an index", help)
+        raise refusal("M804", "a computed row is subscripted by an index", help)
     return source.row
 
 
@@ -143,7 +143,7 @@ def _index(tracer: Tracer, part: Any, size: int) -> Expr:
 def _gathered(tracer: Tracer, source: Tensor, parts: list[Any]) -> Symbol:
     """Return a subscript by small rows of indices, element by element."""
     if any(isinstance(part, slice) for part in parts):
-        raise refusal("M704", "rows of indices beside a whole dimension have no translation")
+        raise refusal("M804", "rows of indices beside a whole dimension have no translation")
     tensors = [part if isinstance(part, Tensor) else torch.tensor(part) for part in parts]
     shapes = (part.shape for part in tensors)
     shape = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]

@@ -147,7 +147,7 @@ def check_few(count: int, what: str) -> None:
     if count > MANY:
         message = f"the callable computes with {count} elements of `{what}` at once"
         help = f"subscript it by the indices first; up to {MANY} elements are written out"
-        raise refusal("M705", message, help)
+        raise refusal("M805", message, help)
 
 
 def symbols(value: Any) -> list[Symbol]:

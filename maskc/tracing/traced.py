@@ -123,7 +123,7 @@ def trace(
     """
     if mask_mod is None and score_mod is None:
         message = "there is nothing to trace"
-        raise TraceError("M709", message, help="pass `mask_mod=...`, `score_mod=...` or both")
+        raise TraceError("M809", message, help="pass `mask_mod=...`, `score_mod=...` or both")
     known = checked_sizes(sizes or {})
     captured = Captured.of(*(mod for mod in (mask_mod, score_mod) if mod is not None))
     tables: dict[str, Tensor] = {}
@@ -194,5 +194,5 @@ def checked_sizes(sizes: Mapping[str, int]) -> dict[str, int]:
     for name in sizes:
         if name not in SIZES:
             message = f"`sizes` has no `{name}`"
-            raise TraceError("M709", message, help=f"expected {', '.join(SIZES)}")
+            raise TraceError("M809", message, help=f"expected {', '.join(SIZES)}")
     return dict(sizes)

@@ -110,7 +110,7 @@ class Tracer:
 
         def refused(message: str, help: str) -> TraceError:
             span = function_span(getattr(callable, "__code__", None))
-            return TraceError("M708", f"the {what} returned {message}", span, help)
+            return TraceError("M808", f"the {what} returned {message}", span, help)
 
         if not isinstance(found, Tensor | bool | float | int):
             name = type(found).__name__
@@ -136,20 +136,20 @@ def check_arguments(callable: Any, count: int, what: str, other: str) -> None:
     """
     if not hasattr(callable, "__call__"):  # noqa: B004 - an instance without one is meant
         message = f"a {what} is a callable, found {type(callable).__name__}"
-        raise TraceError("M709", message, help="a program's text is compiled by `compile_mask`")
+        raise TraceError("M809", message, help="a program's text is compiled by `compile_mask`")
     try:
         inspect.signature(callable).bind(*range(count))
     except TypeError:
         message = f"the {what} does not take {count} arguments: {inspect.signature(callable)}"
         span = function_span(getattr(callable, "__code__", None))
-        raise TraceError("M709", message, span, f"expected `{other}`") from None
+        raise TraceError("M809", message, span, f"expected `{other}`") from None
     except ValueError:
         return  # a builtin, which does not tell
 
 
 def _constant(value: Any, dtype: torch.dtype) -> Expr:
     if isinstance(value, complex):
-        raise refusal("M706", "complex numbers have no translation")
+        raise refusal("M806", "complex numbers have no translation")
     return constant(short_float(value) if dtype is torch.float32 else value)
 
 
@@ -159,4 +159,4 @@ def _raised(error: Exception, callable: Callable[..., Any]) -> TraceError:
     message = f"the callable raised {type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
     help = "it is run once on tensors without data; call it with numbers to see whether that works"
     span = raised_at(error) or function_span(getattr(callable, "__code__", None))
-    return TraceError("M710", message, span, help)
+    return TraceError("M810", message, span, help)

@@ -39,4 +39,4 @@ def verify_mask(
         )
         message = f"the program differs from its mask_mod at {len(wrong)} of {PAIRS} pairs: {at}"
         span = function_span(getattr(mask_mod, "__code__", None))
-        raise TraceError("M711", message, span, "please report the callable; use torch's function")
+        raise TraceError("M811", message, span, "please report the callable; use torch's function")

@@ -25,13 +25,15 @@ class Entry:
     """A name of the standard library.
 
     Attributes: ``section`` (the heading in the file above it), ``name``, ``form`` (how it is
-    written, with its parameters), ``meaning`` (its definition), ``doc``.
+    written, with its parameters), ``declaration`` (the form, with what the arguments may be),
+    ``meaning`` (its definition), ``doc``.
 
     """
 
     section: str
     name: str
     form: str
+    declaration: str
     meaning: str
     doc: str
 
@@ -50,7 +52,7 @@ def entries() -> list[Entry]:
 def functions() -> list[Entry]:
     """Return the functions of the language, in the order of their table."""
     listed = [fn.value for fn in FUNCTIONS.values()]
-    return [Entry("Functions", entry.name, entry.form, "", entry.doc) for entry in listed]
+    return [Entry("Functions", one.name, one.form, one.form, "", one.doc) for one in listed]
 
 
 def print_library(console: Console, names: tuple[str, ...] = ()) -> None:
@@ -66,22 +68,27 @@ def print_library(console: Console, names: tuple[str, ...] = ()) -> None:
             section = entry.section
             console.print(Text(f"{section}\n", style="bold underline"))
         meaning = f" = {entry.meaning}" if entry.meaning else ""
-        console.print(Padding(Text.assemble((entry.form, "bold cyan"), meaning), (0, 0, 0, 2)))
+        console.print(
+            Padding(Text.assemble((entry.declaration, "bold cyan"), meaning), (0, 0, 0, 2))
+        )
         console.print(Padding(Text(entry.doc, style="dim"), (0, 0, 1, 6)))
 
 
 def _entries(name: str, meaning: Meaning, doc: str) -> Iterator[Entry]:
     match meaning:
         case LetName(value=value):
-            yield Entry(_section(value.span), name, name, value.span.text, doc)
+            yield Entry(_section(value.span), name, name, name, value.span.text, doc)
         case Overloads(macros):
             for macro in macros:
-                section = _section(macro.span)
-                yield Entry(section, name, macro.signature, macro.body.span.text, macro.doc)
+                forms = macro.signature, macro.declaration
+                body = macro.body.span.text
+                yield Entry(_section(macro.span), name, *forms, body, macro.doc)
         case Input(_, kind):
-            yield Entry(INPUTS, name, f"{name}: {kind.value}", "", doc)
+            form = f"{name}: {kind.value}"
+            yield Entry(INPUTS, name, form, form, "", doc)
         case Family(_, about):
-            yield Entry(FAMILIES, name, f"{name}(h, w, ...)", "", about)
+            form = f"{name}(h, w, ...)"
+            yield Entry(FAMILIES, name, form, form, "", about)
         case _:
             pass  # a library declares no constants and no axes
 

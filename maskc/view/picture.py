@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from maskc.errors import MaskcError
+from maskc.errors import LoadError
+from maskc.files.read import reason
+from maskc.files.write import write_bytes
 from maskc.view.tiles import Tile, tiles
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ def picture(mask: NDArray[Any], path: str | Path, *, title: str, block: tuple[in
         from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ModuleNotFoundError:
         message, help = "a picture needs matplotlib", "install it: `pip install 'maskc[view]'`"
-        raise MaskcError("M605", message, help=help) from None
+        raise LoadError("M606", message, help=help) from None
     kinds = tiles(mask, *block)
     size = _size(mask.shape)
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
@@ -53,11 +56,17 @@ def picture(mask: NDArray[Any], path: str | Path, *, title: str, block: tuple[in
     elements.set_title(_elements_title(mask), fontsize=9, color=INK)
     blocks.set_title(_tiles_title(kinds, block), fontsize=9, color=INK)
     _legend(figure)
+    write_bytes(Path(path), _drawn(figure, Path(path)))
+
+
+def _drawn(figure: Figure, path: Path) -> bytes:
+    """Return a picture in the format that the name of its file says, PNG where it says none."""
+    drawn = BytesIO()
     try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MaskcError("M605", f"cannot write `{path}`: {reason}") from None
+        figure.savefig(drawn, format=path.suffix.removeprefix(".") or "png")
+    except ValueError as error:
+        raise LoadError("M605", f"cannot write `{path}`: {reason(error)}") from None
+    return drawn.getvalue()
 
 
 def _size(shape: tuple[int, ...]) -> tuple[float, float]:

@@ -1,12 +1,99 @@
-"""What the command prints: tables, and errors in colour."""
+"""What the command prints: text, tables, and errors in colour.
+
+Output that cannot be written, to a full disk or to a pipe that nobody reads, is an error as any.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from maskc.errors import LoadError, MaskcError, MaskcWarning, printable, render
+from maskc.files.read import reason
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def say(text: str, nl: bool = True) -> None:
+    """Print a text.
+
+    Raises:
+        LoadError: the output cannot be written.
+
+    """
+    from click import echo
+
+    with _output():
+        echo(printable(text), nl=nl)
+
+
+def report(error: MaskcError | MaskcWarning, gap: bool = False) -> None:
+    """Print an error where errors go, with a ``gap`` before what follows.
+
+    Nobody can be told where that fails.
+    """
+    from click import echo
+
+    with suppress(OSError):
+        echo(coloured(render(error)) + "\n" * gap, err=True)
+
+
+@contextmanager
+def warnings_reported() -> Iterator[None]:
+    """Print maskc's warnings as its errors are printed."""
+    show = warnings.showwarning
+
+    def report_or_show(message: Warning | str, *place: Any, **more: Any) -> None:
+        if isinstance(message, MaskcWarning):
+            report(message, gap=True)
+        else:
+            show(message, *place, **more)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = report_or_show
+        yield
+
+
+@contextmanager
+def console() -> Iterator[Console]:
+    """Give the console for tables and colours.
+
+    Raises:
+        LoadError: the output cannot be written.
+
+    """
+    from rich.console import Console
+
+    class Strict(Console):
+        """A console that says when nobody reads."""
+
+        def on_broken_pipe(self) -> None:
+            raise
+
+    with _output():
+        yield Strict()
+
+
+@contextmanager
+def _output() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        _discard_output()
+        raise LoadError("M605", f"cannot write the output: {reason(error)}") from None
+
+
+def _discard_output() -> None:
+    """Drop what is still to be written, or the interpreter tries again when it ends."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def print_table(
@@ -30,10 +117,11 @@ def coloured(rendered: str) -> str:
 
     head, *rest = rendered.splitlines()
     code, colon, message = head.partition(":")
-    lines = [style(code, fg="red", bold=True) + style(colon + message, bold=True)]
+    colour = "yellow" if code.startswith("warning") else "red"
+    lines = [style(code, fg=colour, bold=True) + style(colon + message, bold=True)]
     for line in rest:
         if set(line.partition("|")[2].strip()) == {"^"}:
-            lines.append(style(line, fg="red"))
+            lines.append(style(line, fg=colour))
         elif line.lstrip().startswith("= help:"):
             lines.append(style(line, fg="cyan"))
         else:

@@ -61,7 +61,7 @@ def test_one_graph_builds_the_tables_of_every_step():
     for step in range(3):
         bound, tensors = bind(program, n=5 + step), qkv()
         found = compiled(*tensors, bound)
-        assert bound._tiled.built is None
+        assert bound._state.blocks.built is None
         torch.testing.assert_close(found, bound(*tensors, backend="reference"))
     assert counters["stats"]["unique_graphs"] - before == 1
 

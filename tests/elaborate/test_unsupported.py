@@ -6,7 +6,7 @@ from maskc.elaborate.library import prelude
 from maskc.elaborate.scope import LANGUAGE
 from maskc.elaborate.unsupported import _REASONS, reason, reasons
 from maskc.errors import MaskNameError
-from maskc.pipeline import compile_mask
+from maskc.program import compile_mask
 
 NAMES = [name for names in _REASONS for name in names.split()]
 

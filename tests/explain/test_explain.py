@@ -12,12 +12,12 @@ from profiles import examples
 from strategies import Words, masks
 
 import maskc
-from maskc.explain.call import describe_bytes
 from maskc.explain.visibility import _module, empty_rows, looks_ahead
 from maskc.ir.evaluate import evaluate
 from maskc.ir.nodes import Expr
 from maskc.passes.meanings import MEANINGS
 from maskc.passes.support.driver import PASSES, WHOLE, simplify
+from maskc.topics import describe_bytes
 
 pytest.importorskip("z3")
 

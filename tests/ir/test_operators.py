@@ -309,6 +309,20 @@ def test_every_function_is_in_the_language_and_its_pages() -> None:
         assert listed[fn.value.name].doc == fn.value.doc
 
 
+def test_a_gate_in_logarithms_stays_finite() -> None:
+    """Where ``log(sigmoid(x))`` is -inf in floats of 32 bits, and its gradient NaN."""
+    gate = torch.tensor([-200.0, -1.0, 0.0, 3.0, 200.0], requires_grad=True)
+    program = compile_mask("input gate: float; score = score - softplus(-gate[k])")
+    bound = program.bind(q_len=5)
+    q, k, v = torch.randn(3, 1, 1, 5, 8, generator=torch.Generator().manual_seed(0))
+    scores = bound.scores(q, k, gate=gate) - bound.scores(q, k, gate=torch.full((5,), 1e4))
+    torch.testing.assert_close(
+        scores[0, 0, 0], torch.nn.functional.logsigmoid(gate), atol=2e-5, rtol=1e-5
+    )
+    bound(q, k, v, gate=gate, backend="sdpa").sum().backward()
+    assert bool(gate.grad.isfinite().all())
+
+
 def test_a_planted_fault_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry whose text says another function than its number does."""
     wrong = made_up("wrong", scalar=math.atan, tensor="torch.tanh({0})")

@@ -25,6 +25,7 @@ from maskc.passes.program.assume_mask import assume_mask
 from maskc.passes.support.driver import WHOLE, simplify
 from maskc.passes.support.facts import facts
 from maskc.pipeline import compile_recipe
+from maskc.program import Program
 from maskc.source import Source
 
 SCALE = 0.4
@@ -95,9 +96,8 @@ def test_rows_that_see_every_key_keep_their_score() -> None:
 
 
 def test_the_law_is_not_for_them() -> None:
-    wrong = compile_recipe.__wrapped__
     with mock.patch.object(pipeline, "AT_EVERY_PAIR", WHOLE):
-        program = wrong(Recipe(Source(ALIBI), empty_rows="all"))
+        program = Program.of(compile_recipe(Recipe(Source(ALIBI), empty_rows="all")))
     patched = mock.patch(f"{__name__}.compile_mask", return_value=program)
     with patched, pytest.raises(AssertionError):
         test_rows_that_see_every_key_keep_their_score()

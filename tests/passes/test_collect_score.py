@@ -21,7 +21,7 @@ from maskc.ir.text import expr_text
 from maskc.passes.program import collect_score as door
 from maskc.passes.program.collect_score import collect_score
 from maskc.passes.support.driver import simplify
-from maskc.pipeline import compile_mask
+from maskc.program import compile_mask
 
 INPUTS = "input f: float; input g: float; input a: float; input t: float; input n: int"
 TERMS = ["f[q]", "g[k]", "a[head]", "f[q] + g[k]", "f[q] * g[k]", "t[q - k + 8]", "n * q", "n"]

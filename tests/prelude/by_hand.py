@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskc.pipeline import compile_mask
+from maskc.program import compile_mask
 
 Rule = Callable[[int, int, int, int], bool]
 """Whether query ``q`` attends to key ``k``: ``rule(batch, head, q, k)``."""

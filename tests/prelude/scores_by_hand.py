@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskc.pipeline import compile_mask
+from maskc.program import compile_mask
 
 Formula = Callable[[float, int, int, int, int], float]
 """The score of query ``q`` and key ``k`` from the scaled one: ``formula(s, batch, head, q, k)``."""

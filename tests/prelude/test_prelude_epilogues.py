@@ -6,7 +6,7 @@ import torch
 from scores_by_hand import H, Score
 from torch import Tensor
 
-from maskc.pipeline import compile_mask
+from maskc.program import compile_mask
 
 SINK = torch.tensor([0.3, -1.0, 2.0, 0.0], dtype=torch.float64)
 PLAIN = Score("score = score * 1", lambda s, b, h, q, k: s if k <= q else -math.inf)

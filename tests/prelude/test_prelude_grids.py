@@ -7,7 +7,7 @@ import torch
 from by_hand import Mask
 
 from maskc.integrations.inputs import tile_order
-from maskc.pipeline import compile_mask
+from maskc.program import compile_mask
 
 Cell = tuple[int, ...]
 
@@ -71,27 +71,27 @@ VIDEO = cells(3, 4, 5)
     "mask",
     [
         pytest.param(
-            Mask("axis x = 23; natten(x, 23, 5)", natten((23,), (5,), (1,), (1,))), id="NATTEN 1-D"
+            Mask("axis x = 23; natten(x, 5)", natten((23,), (5,), (1,), (1,))), id="NATTEN 1-D"
         ),
         pytest.param(
-            Mask("axis x = 23; natten(x, 23, 4)", natten((23,), (4,), (1,), (1,))),
+            Mask("axis x = 23; natten(x, 4)", natten((23,), (4,), (1,), (1,))),
             id="NATTEN of an even size",
         ),
         pytest.param(
-            Mask("axis x = 23; natten(x, 23, 5, stride = 3)", natten((23,), (5,), (1,), (3,))),
+            Mask("axis x = 23; natten(x, 5, stride = 3)", natten((23,), (5,), (1,), (3,))),
             id="NATTEN with stride",
         ),
         pytest.param(
-            Mask("axis x = 23; natten(x, 23, 3, 4)", natten((23,), (3,), (4,), (1,))),
+            Mask("axis x = 23; natten(x, 3, 4)", natten((23,), (3,), (4,), (1,))),
             id="NATTEN with dilation",
         ),
         pytest.param(
-            Mask("axis x = 23; natten(x, 23, 4, 2, 4)", natten((23,), (4,), (2,), (4,))),
+            Mask("axis x = 23; natten(x, 4, 2, 4)", natten((23,), (4,), (2,), (4,))),
             id="NATTEN with dilation and stride",
         ),
         pytest.param(
             Mask(
-                "axis h = 5, w = 7; natten(h, 5, 3) & natten(w, 7, 5)",
+                "axis h = 5, w = 7; natten(h, 3) & natten(w, 5)",
                 natten((5, 7), (3, 5), (1, 1), (1, 1)),
                 q_len=35,
             ),
@@ -99,8 +99,7 @@ VIDEO = cells(3, 4, 5)
         ),
         pytest.param(
             Mask(
-                "axis t = 3, h = 4, w = 7\n"
-                "natten(t, 3, 2) & natten(h, 4, 3, 1, 2) & natten(w, 7, 3, 2)",
+                "axis t = 3, h = 4, w = 7\nnatten(t, 2) & natten(h, 3, 1, 2) & natten(w, 3, 2)",
                 natten((3, 4, 7), (2, 3, 3), (1, 1, 2), (1, 2, 1)),
                 q_len=84,
             ),
@@ -108,21 +107,21 @@ VIDEO = cells(3, 4, 5)
         ),
         pytest.param(
             Mask(
-                "axis x = 23; natten_causal(x, 23, 5)",
+                "axis x = 23; natten_causal(x, 5)",
                 lambda b, h, q, k: k in past(q, 23, 5),
             ),
             id="causal NATTEN 1-D",
         ),
         pytest.param(
             Mask(
-                "axis x = 23; natten_causal(x, 23, 4, 2, 3)",
+                "axis x = 23; natten_causal(x, 4, 2, 3)",
                 lambda b, h, q, k: k in past(q, 23, 4, 2, 3),
             ),
             id="causal NATTEN with dilation and stride",
         ),
         pytest.param(
             Mask(
-                "axis t = 5, w = 7; natten_causal(t, 5, 3) & natten(w, 7, 5)",
+                "axis t = 5, w = 7; natten_causal(t, 3) & natten(w, 5)",
                 lambda b, h, q, k: (
                     G2[k][0] in past(G2[q][0], 5, 3) and G2[k][1] in neighbours(G2[q][1], 7, 5)
                 ),
@@ -132,7 +131,7 @@ VIDEO = cells(3, 4, 5)
         ),
         pytest.param(
             Mask(
-                "axis h = 4, w = 9; sliding_tile(h, 4, 1, 2) & sliding_tile(w, 9, 2, 3)",
+                "axis h = 4, w = 9; sliding_tile(h, 1, 2) & sliding_tile(w, 2, 3)",
                 lambda b, h, q, k: (
                     TILES[q][0] // 2 == TILES[k][0] // 2
                     and TILES[k][1] // 3 in neighbours(TILES[q][1] // 3, 3, 2)
@@ -143,8 +142,8 @@ VIDEO = cells(3, 4, 5)
         ),
         pytest.param(
             Mask(
-                "axis t = 3, h = 4, w = 5; sliding_tile(t, 3, 3, 1) & sliding_tile(h, 4, 1, 2) "
-                "& sliding_tile(w, 5, 2, 2)",
+                "axis t = 3, h = 4, w = 5; sliding_tile(t, 3, 1) & sliding_tile(h, 1, 2) "
+                "& sliding_tile(w, 2, 2)",
                 lambda b, h, q, k: (
                     VIDEO[q][1] // 2 == VIDEO[k][1] // 2
                     and VIDEO[k][2] // 2 in neighbours(VIDEO[q][2] // 2, 3, 2)
@@ -226,7 +225,7 @@ def test_masks(mask: Mask) -> None:
 
 
 def test_sliding_tiles_fill_blocks_in_tile_order() -> None:
-    text = "axis h = 8, w = 12; sliding_tile(h, 8, 3, 2) & sliding_tile(w, 12, 3, 2)"
+    text = "axis h = 8, w = 12; sliding_tile(h, 3, 2) & sliding_tile(w, 3, 2)"
     order = tile_order((8, 12), (2, 2))
     program = compile_mask(text)
     bound = program.bind(q_len=96, block_size=4, q_positions=order, kv_positions=order)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from maskc.pipeline import compile_mask
+from maskc.program import compile_mask
 from maskc.view.library import Entry, entries
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from maskc.integrations.inputs import (
     sandwich_bias,
     shaw_scores,
 )
-from maskc.pipeline import compile_mask
+from maskc.program import compile_mask
 
 GENERATOR = torch.Generator().manual_seed(5)
 N = 13

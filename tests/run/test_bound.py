@@ -124,7 +124,7 @@ def test_a_pair_of_ids_in_cross_attention(qkv: QKV) -> None:
 @pytest.mark.parametrize("backend", ["sdpa", "reference"])
 def test_late_inputs_get_gradients(backend: str, qkv: QKV) -> None:
     bound = compile_mask("causal; score = score + alibi").bind(q_len=LENGTH, **SIZES)
-    assert bound.late == ("slopes",)
+    assert bound.call_inputs == ("slopes",)
     for factor in (1.0, 2.0):
         slopes = torch.full((HEADS,), factor, requires_grad=True)
         bound(*qkv, slopes=slopes, backend=backend).square().sum().backward()

@@ -187,7 +187,7 @@ def test_a_pickled_binding_keeps_the_block_mask_it_has_built():
     bound = program.bind(q_len=S, batch_size=B, doc=torch.randint(0, 3, (B, S)), block_size=8)
     built = bound.block_mask
     again = pickle.loads(pickle.dumps(bound))
-    assert again._tiled.built is not None
+    assert again._state.blocks.built is not None
     assert torch.equal(again.block_mask.kv_num_blocks, built.kv_num_blocks)
     assert torch.equal(again.dense_mask(), bound.dense_mask())
 
@@ -206,5 +206,5 @@ def test_a_microbatch_of_a_program_that_computes_with_the_batch_is_refused():
     bound = maskc.compile_mask("batch == 1").bind(q_len=3, batch_size=2)
     with pytest.raises(maskc.LoweringError, match="M509"):
         bound.batches(0, 1)
-    with pytest.raises(maskc.BindError, match="M427"):
+    with pytest.raises(maskc.BindError, match="M432"):
         bound.batches(1, 3)

@@ -63,7 +63,7 @@ def test_the_form() -> None:
     assert form(UGLY) == FORM
     assert form(FORM) == FORM
     assert form("\r\ncausal\r\n") == "causal\n"
-    assert form("") == "\n"
+    assert form("") == ""
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,6 @@ def _used(program: Program, **values: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def _kept(bound: Bound) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
     """Return shape and type of the tensors that selections made."""
-    tensors = bound._mask.domain.tensors
+    tensors = bound._state.mask.domain.tensors
     made = {name.partition("@")[2]: x for name, x in tensors.items() if "@" in name}
     return {name: (tuple(x.shape), x.dtype) for name, x in made.items()}

@@ -84,7 +84,7 @@ def test_what_is_not_traced_falls_back_to_torch_and_says_so_once() -> None:
         warnings.simplefilter("error")
         maskc.create_block_mask(*arguments)
         maskc.create_block_mask(*arguments, fallback="silent")
-    with pytest.raises(maskc.TraceError, match="M707"):
+    with pytest.raises(maskc.TraceError, match="M807"):
         maskc.create_block_mask(*arguments, fallback="error")
 
 
@@ -111,7 +111,7 @@ def test_verify_finds_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(operations.ELEMENTWISE, "le", operations.ELEMENTWISE["lt"])
     with pytest.raises(maskc.TraceError) as caught:
         maskc.create_block_mask(near, None, None, 64, 64, "cpu", 8, verify=True, fallback="silent")
-    assert caught.value.code == "M711"
+    assert caught.value.code == "M811"
     assert "def near" in caught.value.span.text
 
 

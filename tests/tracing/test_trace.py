@@ -222,7 +222,7 @@ def test_small_ints_are_refused_where_they_would_wrap(dtype: torch.dtype) -> Non
         lambda b, h, q, k: ids[q] == 70_000,
         lambda b, h, q, k: q.to(dtype) == k,
     ):
-        with pytest.raises(maskc.TraceError, match="M706"):
+        with pytest.raises(maskc.TraceError, match="M806"):
             maskc.trace(mod)
     assert maskc.trace(lambda b, h, q, k: ids[q] + q == ids[k]).inputs == {"ids": ids}
 
@@ -234,7 +234,7 @@ def test_half_precision_and_double_are_refused_where_a_mask_would_round() -> Non
         lambda b, h, q, k: q.double() / 3 > k,
         lambda b, h, q, k: q.half() > k,
     ):
-        with pytest.raises(maskc.TraceError, match="M706"):
+        with pytest.raises(maskc.TraceError, match="M806"):
             maskc.trace(mod)
     assert maskc.trace(lambda b, h, q, k: half[q] > half[k]).program
     assert maskc.trace(score_mod=lambda s, b, h, q, k: s + half[q] * 3).program

@@ -8,11 +8,12 @@ only if the tiles share an id. Ids in any other order say little by their range.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from maskc.ir.nodes import Compare, Expr, Input, Load, rewrite
+from maskc.ir.nodes import Compare, Expr, Input, Load, rewrite, walk
 from maskc.ir.operators import CompareOp
 from maskc.ir.types import Type
 from maskc.ir.vectorize import Domain
@@ -24,6 +25,8 @@ SHORTEST_RUN = 1.5
 def renumber_ids(expr: Expr, domain: Domain) -> tuple[Expr, Mapping[str, Tensor]]:
     """Return ``expr`` with ids renamed where that changes nothing, and the tensors it reads."""
     tensors = dict(domain.tensors)
+    if not _compares_loads(expr):
+        return expr, tensors
     renamed: dict[tuple[str, str], bool] = {}
 
     def rule(term: Expr) -> Expr | None:
@@ -44,6 +47,15 @@ def renumber_ids(expr: Expr, domain: Domain) -> tuple[Expr, Mapping[str, Tensor]
         return Compare(op, _reading("#".join(pair), left), _reading("#".join(pair[::-1]), right))
 
     return rewrite(expr, rule), tensors
+
+
+@lru_cache(maxsize=1024)
+def _compares_loads(expr: Expr) -> bool:
+    """Tell whether there is an equality of two elements of inputs."""
+    return any(
+        isinstance(term, Compare) and isinstance(term.left, Load) and isinstance(term.right, Load)
+        for term in walk(expr)
+    )
 
 
 def _renamable(left: Load, right: Load, a: Tensor, b: Tensor) -> bool:

@@ -1,8 +1,9 @@
-"""Every tile of a mask, full, partial or empty: decide, witness, refine.
+"""Every tile of a mask, full, partial or empty: by ranges of keys, or else by a search.
 
-Large tiles come first. Intervals decide most of them, so the work follows the boundary of the mask
-and not its area; what is left of the smallest tiles is proven partial by two points, or looked at
-in parts and, where even that is not enough, point by point.
+A search decides, finds witnesses, and refines. Large tiles come first. Intervals decide most of
+them, so the work follows the boundary of the mask and not its area; what is left of the smallest
+tiles is proven partial by two points, or looked at in parts and, where even that is not enough,
+point by point.
 """
 
 from __future__ import annotations
@@ -10,7 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from maskc.analysis.intervals.evaluate import Cover
-from maskc.analysis.tiles.grid import Pair, Tiles, box, grid_of, matrices, spread, sticking_out
+from maskc.analysis.key_ranges.derive import key_ranges
+from maskc.analysis.tiles.from_ranges import tiles_of_ranges
+from maskc.analysis.tiles.grid import (
+    Grid,
+    Pair,
+    Tiles,
+    box,
+    grid_of,
+    matrices,
+    spread,
+    sticking_out,
+)
+from maskc.analysis.tiles.id_sets import tiles_of_ids
 from maskc.analysis.tiles.refine import refine, witness
 from maskc.analysis.tiles.tile_map import Found, TileMap
 from maskc.ir.nodes import Expr
@@ -35,8 +48,17 @@ def tile_map(mask: Expr, domain: Domain, block_size: Pair) -> TileMap:
         block_size: how many rows of q and of kv a tile has.
 
     """
+    grid = grid_of(mask, domain, block_size)
+    ranges = key_ranges(mask, domain)
+    if ranges is not None:
+        return tiles_of_ranges(ranges, grid)
+    return tiles_of_ids(mask, domain, grid) or searched(mask, domain, grid)
+
+
+def searched(mask: Expr, domain: Domain, grid: Grid) -> TileMap:
+    """Classify every tile of any mask, without a look at the ranges of its rows."""
     cover = Cover(mask, domain)
-    found = Found(grid_of(mask, domain, block_size))
+    found = Found(grid)
     for undecided in decide(cover, found, matrices(found.grid), widths(found.grid.blocks)):
         unproven = witness(cover, found, undecided)
         refine(cover, found, unproven)

@@ -1,4 +1,4 @@
-"""Which query rows have no key at all.
+"""Which query rows have no key at all: told by ranges of keys, or searched for.
 
 The rows of a full tile have one. For the others a few keys are tried, since the diagonal and the
 ends show nearly all rows to have a key; what is left is looked at in full, in the partial blocks
@@ -7,17 +7,16 @@ of its row of blocks only.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from maskc.analysis.intervals.evaluate import Cover
-from maskc.analysis.tiles.grid import starting_rows
+from maskc.analysis.tiles.grid import Tiles, starting_rows
 from maskc.analysis.tiles.refine import POINTS, each, holds
+from maskc.analysis.tiles.runs import spelled_out
 from maskc.analysis.tiles.tile_map import TileMap
 from maskc.ir.nodes import Expr
 from maskc.ir.vectorize import Domain
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def empty_rows(mask: Expr, domain: Domain, tile_map: TileMap) -> Tensor:
@@ -30,6 +29,8 @@ def empty_rows(mask: Expr, domain: Domain, tile_map: TileMap) -> Tensor:
 
     """
     grid = tile_map.grid
+    if tile_map.ranges is not None:
+        return ~torch.from_numpy(tile_map.ranges.has_keys).to(grid.device)
     cover = Cover(mask, domain)
     empty = _not_covered(tile_map)
     _try_likely_keys(cover, tile_map, empty)
@@ -39,20 +40,14 @@ def empty_rows(mask: Expr, domain: Domain, tile_map: TileMap) -> Tensor:
 
 def _not_covered(tile_map: TileMap) -> Tensor:
     """Return ``[groups, blocks, rows of a block]``, true for rows without a full tile."""
-    import torch
-
     grid = tile_map.grid
     left = torch.ones(grid.groups, grid.blocks[0], dtype=torch.bool, device=grid.device)
-    for tiles in tile_map.full:
-        blocks = each(tiles.q * tiles.width[0], tiles.width[0])
-        left[tiles.group[:, None], blocks] = False
+    left.view(-1)[torch.from_numpy(tile_map.full.row).to(grid.device)] = False
     return left[..., None].repeat(1, 1, grid.block[0])
 
 
 def _try_likely_keys(cover: Cover, tile_map: TileMap, empty: Tensor) -> None:
     """Try the key of the same position, counted from either end, and the first and last key."""
-    import torch
-
     grid = tile_map.grid
     (q_len, k_len), high = grid.lengths, grid.block[0]
     group, block, place = empty.nonzero(as_tuple=True)
@@ -69,10 +64,17 @@ def _look_at_blocks(cover: Cover, tile_map: TileMap, empty: Tensor) -> None:
     """Evaluate the partial blocks of rows of blocks that have a row without a key so far."""
     grid = tile_map.grid
     high, wide = grid.block
-    partial = tile_map.partial
+    partial = _blocks(tile_map)
     blocks = partial[empty.any(-1)[partial.group, partial.q]]
     for some in blocks.chunks(POINTS // (high * wide)):
         q, k = starting_rows(grid, some)
         true = holds(cover, grid, some.group, each(q, high), each(k, wide))
         block, row = true.view(-1, high, wide).any(-1).nonzero(as_tuple=True)
         empty[some.group[block], some.q[block], row] = False
+
+
+def _blocks(tile_map: TileMap) -> Tiles:
+    """Return the partial blocks one by one."""
+    grid = tile_map.grid
+    row, column = (torch.from_numpy(x).to(grid.device) for x in spelled_out(tile_map.partial))
+    return Tiles(row // grid.blocks[0], row % grid.blocks[0], column)

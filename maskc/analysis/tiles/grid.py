@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from maskc.analysis.intervals.domain import Bounds, Truth
 from maskc.analysis.intervals.evaluate import Box
 from maskc.ir.nodes import Expr
 from maskc.ir.types import Dim, Ix
 from maskc.ir.vectorize import Domain
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 Pair = tuple[int, int]
 """One number for queries, one for keys."""
@@ -79,8 +77,6 @@ class Tiles:
 
     def cut(self, width: Pair) -> Tiles:
         """Return the tiles of a smaller width that those of a flat list are made of."""
-        import torch
-
         sides = []
         for place, old, new in zip((self.q, self.k), self.width, width, strict=True):
             count = -(-old // new)
@@ -107,8 +103,6 @@ def grid_of(expr: Expr, domain: Domain, block: Pair) -> Grid:
 
 def matrices(grid: Grid) -> Tiles:
     """Return the whole matrix of each group as one tile."""
-    import torch
-
     group = torch.arange(grid.groups, device=grid.device)
     zero = torch.zeros_like(group)
     whole = Tiles(group, zero, zero, grid.blocks)
@@ -117,8 +111,6 @@ def matrices(grid: Grid) -> Tiles:
 
 def joined(lists: Sequence[Tiles], grid: Grid) -> Tiles:
     """Return lists of single blocks as one."""
-    import torch
-
     if len(lists) == 1:
         return lists[0]
     nothing = torch.zeros(0, dtype=torch.int64, device=grid.device)
@@ -192,8 +184,6 @@ def group_indices(grid: Grid, group: Tensor) -> tuple[Tensor, Tensor]:
 
 def spread(truth: Truth, shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the two parts of a truth in the full shape of its tiles."""
-    import torch
-
     always, never = (
         torch.as_tensor(part, device=device).expand(shape) for part in (truth.always, truth.never)
     )

@@ -7,31 +7,53 @@ the others are evaluated, in chunks of bounded memory.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from maskc.analysis.intervals.domain import Bounds
 from maskc.analysis.intervals.evaluate import Cover
-from maskc.analysis.tiles.grid import Grid, Tiles, boxed, rows, spread, starting_rows
+from maskc.analysis.tiles.grid import (
+    Grid,
+    Tiles,
+    boxed,
+    joined,
+    rows,
+    spread,
+    starting_rows,
+)
 from maskc.analysis.tiles.tile_map import Found, Step
 from maskc.ir.vectorize import At, vectorize
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 PARTS = 8
 """A block is cut into at most this many parts a side."""
+
+LATTICE = 16
+"""How many rows and keys of a block are tried where a few have shown nothing."""
 
 POINTS = 2**21
 """How many points are evaluated in one pass; it bounds the memory."""
 
 
 def witness(cover: Cover, found: Found, blocks: Tiles) -> Tiles:
-    """Keep as partial the blocks with a true and a false point among a few; return the others."""
-    if not len(blocks):
-        return blocks
-    q, k = starting_rows(found.grid, blocks)
-    high, wide = found.grid.block
-    true = holds(cover, found.grid, blocks.group, _few(q, high), _few(k, wide))
+    """Keep as partial the blocks with a true and a false point among some; return the others."""
+    for chosen in (_few, _lattice):
+        q_rows, k_rows = (chosen(size) for size in found.grid.block)
+        size = max(1, POINTS // (len(q_rows) * len(k_rows)))
+        left = [_witness(cover, found, some, q_rows, k_rows) for some in blocks.chunks(size)]
+        blocks = joined(left, found.grid)
+    return blocks
+
+
+def _witness(
+    cover: Cover, found: Found, blocks: Tiles, q_rows: list[int], k_rows: list[int]
+) -> Tiles:
+    """Try some rows and keys of each block."""
+    starts = starting_rows(found.grid, blocks)
+    q, k = (
+        start[:, None] + torch.tensor(rows, device=start.device)
+        for start, rows in zip(starts, (q_rows, k_rows), strict=True)
+    )
+    true = holds(cover, found.grid, blocks.group, q, k)
     proven = true.any(-1) & (~true.all(-1) | _cropped(found, blocks))
     found.keep(partial=blocks[proven])
     unproven = blocks[~proven]
@@ -83,8 +105,6 @@ def _refine(cover: Cover, found: Found, blocks: Tiles) -> None:
 
 def _parts(found: Found, blocks: Tiles) -> tuple[Bounds, Bounds]:
     """Return the rows ``[T, parts, 1]`` and keys ``[T, 1, parts]`` of the parts of blocks."""
-    import torch
-
     sides = []
     for start, size, length in zip(
         starting_rows(found.grid, blocks), found.grid.block, found.grid.lengths, strict=True
@@ -102,23 +122,23 @@ def _parts(found: Found, blocks: Tiles) -> tuple[Bounds, Bounds]:
 
 def _within(first: Tensor, last: Tensor, size: int) -> Tensor:
     """Return all rows from ``first`` to ``last``; the last is repeated in shorter parts."""
-    import torch
-
     return torch.minimum(each(first, -(-size // PARTS)), last[:, None])
 
 
-def _few(start: Tensor, size: int) -> Tensor:
-    """Return a few of the ``size`` rows from ``start``: the ends, their neighbours, the middle."""
-    import torch
+def _few(size: int) -> list[int]:
+    """Return a few of the rows of a block: the ends, their neighbours, the middle."""
+    return sorted({0, min(1, size - 1), size // 2, max(0, size - 2), size - 1})
 
-    few = sorted({0, min(1, size - 1), size // 2, max(0, size - 2), size - 1})
-    return start[:, None] + torch.tensor(few, device=start.device)
+
+def _lattice(size: int) -> list[int]:
+    """Return rows all over a block, at distances that differ, so that no period escapes them."""
+    step = max(1, size // LATTICE)
+    places = {place + place // step * 7 % step for place in range(0, size, step)}
+    return sorted(place for place in places if place < size)
 
 
 def each(start: Tensor, size: int) -> Tensor:
     """Return all of the ``size`` rows from ``start``."""
-    import torch
-
     return start[:, None] + torch.arange(size, device=start.device)
 
 

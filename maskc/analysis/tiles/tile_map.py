@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from maskc.analysis.tiles.grid import Grid, Tiles, joined
+import numpy as np
+
+from maskc.analysis.key_ranges.ranges import KeyRanges
+from maskc.analysis.tiles.grid import Grid, Tiles
+from maskc.analysis.tiles.runs import Runs, merged
 
 
 class Step(Enum):
     """What decided a tile."""
 
+    KEY_RANGES = "the ranges of keys of its rows"
+    ID_SETS = "the ids of its queries and its keys"
     RANGES = "ranges over the tile"
     WITNESS = "a true and a false point"
     PARTS = "ranges over its parts"
@@ -22,25 +28,30 @@ class Step(Enum):
 class TileMap:
     """What a mask does on each tile.
 
-    ``full`` are lists of tiles, each of one width in blocks, none of which sticks out of the
-    matrix; ``partial`` is one list of blocks. A block in neither is empty.
-    ``decided`` counts the blocks that each step decided.
+    Attributes:
+        grid: the blocks.
+        partial: the blocks that hold some pairs, or all but stick out of the matrix.
+        full: the blocks that hold every pair of theirs. A block in neither is empty.
+        decided: how many blocks each step decided.
+        ranges: the keys of each row, where they are ranges.
+
     """
 
     grid: Grid
-    full: tuple[Tiles, ...]
-    partial: Tiles
+    partial: Runs
+    full: Runs
     decided: Mapping[Step, int]
+    ranges: KeyRanges | None = None
 
     @property
     def full_count(self) -> int:
         """How many blocks hold every pair of theirs."""
-        return sum(len(tiles) * tiles.width[0] * tiles.width[1] for tiles in self.full)
+        return self.full.count
 
     @property
     def partial_count(self) -> int:
         """How many blocks hold some pairs, or all but stick out of the matrix."""
-        return len(self.partial)
+        return self.partial.count
 
     @property
     def empty_count(self) -> int:
@@ -55,7 +66,7 @@ class TileMap:
 
 @dataclass(slots=True)
 class Found:
-    """The tiles decided so far."""
+    """The tiles decided so far: full ones of any width, which do not stick out, partial blocks."""
 
     grid: Grid
     full: list[Tiles] = field(default_factory=list)
@@ -73,4 +84,21 @@ class Found:
         """Return what was found."""
         counts = dict(self.decided)
         counts[Step.RANGES] = self.grid.count - sum(counts.values())
-        return TileMap(self.grid, tuple(self.full), joined(self.partial, self.grid), counts)
+        partial, full = (_runs(self.grid, lists) for lists in (self.partial, self.full))
+        return TileMap(self.grid, partial, full, counts)
+
+
+def _runs(grid: Grid, lists: Sequence[Tiles]) -> Runs:
+    """Return the rows of tiles as runs."""
+    rows, columns = grid.blocks
+    keys, lengths = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for tiles in lists:
+        high, wide = tiles.width
+        group, q, k = (part.numpy(force=True) for part in (tiles.group, tiles.q, tiles.k))
+        row = (group * rows + q * high)[:, None] + np.arange(high)
+        keys.append((row * columns + (k * wide)[:, None]).reshape(-1))
+        lengths.append(np.full(len(keys[-1]), wide))
+    key, length = np.concatenate(keys), np.concatenate(lengths)
+    order = key.argsort(kind="stable")
+    row, first = np.divmod(key[order], max(1, columns))
+    return merged(row, first, first + length[order])

@@ -7,15 +7,15 @@ over the same tensors.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from maskc.ir.nodes import Expr
 from maskc.ir.vectorize import Domain
 from maskc.lower.codegen.tensors import Generated, Kind, generate
 from maskc.lower.uncompiled import watch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Mod:
@@ -36,8 +36,6 @@ class Mod:
 
     def _look(self) -> None:
         """Warn if it is uncompiled FlexAttention that traces this."""
-        import torch
-
         if torch.compiler.is_compiling():
             self._watch()
 

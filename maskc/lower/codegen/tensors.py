@@ -394,7 +394,9 @@ class _Writer:
         pattern = fn.value.tensor
         assert pattern is not None, f"`{fn.value.name}` has no meaning on tensors"
         widths = [SHORT if pattern.count(f"{{{n}}}") > 1 else LINE for n in range(len(args))]
-        return pattern.format(*map(self._short, map(self.text, args), widths))
+        gives_float = fn.value.gives is Gives.FLOAT
+        texts = [self._float(arg, _COMPARE) if gives_float else self.text(arg) for arg in args]
+        return pattern.format(*map(self._short, texts, widths))
 
     def _extreme(self, fn: Fn, args: tuple[Expr, ...]) -> str:
         """Write ``min`` or ``max`` as clamps of a tensor, which take numbers and tensors alike."""

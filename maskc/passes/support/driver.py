@@ -20,6 +20,7 @@ from maskc.passes.booleans.negate import negate
 from maskc.passes.booleans.normalize_comparisons import normalize_comparisons
 from maskc.passes.booleans.pair_bounds import pair_bounds
 from maskc.passes.booleans.unfold import unfold
+from maskc.passes.booleans.unite import unite
 from maskc.passes.numbers.divide import divide
 from maskc.passes.numbers.drop_bounds import drop_bounds
 from maskc.passes.numbers.drop_conversions import drop_conversions
@@ -52,6 +53,7 @@ PASSES: tuple[Pass, ...] = (
     absorb,
     drop_selected,
     constrain,
+    unite,
     arrange,
     assume,
 )

@@ -15,11 +15,11 @@ from row_programs import dense, domain_of, row_mask, rows_of_case
 from strategies import masks
 from torch.nn.attention import flex_attention
 
-from maskc.analysis.tiles import block_tables as tables
 from maskc.analysis.tiles import classify as tiles
-from maskc.analysis.tiles import refine
+from maskc.analysis.tiles import compact, refine
 from maskc.analysis.tiles.block_tables import Tables, block_tables
-from maskc.analysis.tiles.classify import tile_map
+from maskc.analysis.tiles.classify import searched, tile_map
+from maskc.analysis.tiles.grid import grid_of
 from maskc.ir.nodes import Expr
 from maskc.ir.vectorize import Domain
 
@@ -76,11 +76,12 @@ def test_nothing_to_attend(q_len: int, kv_len: int, compact: bool) -> None:
 
 
 def assert_tables(mask: Expr, domain: Domain, block: tuple[int, int]) -> None:
-    found = tile_map(mask, domain, block)
-    assert sum(found.decided.values()) == found.grid.count
-    theirs = expected(mask, domain, block, found.grid.batch, found.grid.heads)
-    for compact in (False, True):
-        assert_same(block_tables(found, compact), theirs)
+    grid = grid_of(mask, domain, block)
+    theirs = expected(mask, domain, block, grid.batch, grid.heads)
+    for found in (tile_map(mask, domain, block), searched(mask, domain, grid)):
+        assert sum(found.decided.values()) == grid.count
+        for shared in (False, True):
+            assert_same(block_tables(found, shared), theirs, in_order=not shared)
 
 
 def expected(
@@ -92,7 +93,7 @@ def expected(
     return flex_attention._create_sparse_block_from_block_mask(kinds, None, lengths, *block)
 
 
-def assert_same(ours: Tables, theirs: flex_attention.BlockMask) -> None:
+def assert_same(ours: Tables, theirs: flex_attention.BlockMask, in_order: bool = True) -> None:
     for counts, indices in zip(Tables._fields[::2], Tables._fields[1::2], strict=True):
         count, expected_count = getattr(ours, counts), getattr(theirs, counts)
         index, expected_index = getattr(ours, indices), getattr(theirs, indices)
@@ -100,7 +101,9 @@ def assert_same(ours: Tables, theirs: flex_attention.BlockMask) -> None:
         assert torch.equal(count, expected_count), counts
         assert index.shape == expected_index.shape
         live = torch.arange(index.shape[-1]) < count[..., None]
-        assert torch.equal(index[live], expected_index[live]), indices
+        listed = index.where(live, index.shape[-1])
+        listed = listed if in_order else listed.sort(-1).values
+        assert torch.equal(listed[live], expected_index[live]), indices
 
 
 @given(st.data(), masks(), st.tuples(*[st.sampled_from([1, 2, 3])] * 2), st.sampled_from([2, 3, 8]))
@@ -112,7 +115,7 @@ def test_drawn_in_small_steps(
     with (
         patch.multiple(tiles, TOP=1, FACTOR=factor, CHUNK=data.draw(st.integers(16, 64))),
         patch.multiple(refine, PARTS=2, POINTS=64),
-        patch.multiple(tables, CHUNK=3, DECODE_ROWS=0),
+        patch.object(compact, "DECODE_ROWS", 0),
     ):
         assert_tables(*rows_of_case(mask, case), block)
 
@@ -124,7 +127,7 @@ def test_literature_in_small_steps(mask: Mask) -> None:
     with (
         patch.multiple(tiles, TOP=3, FACTOR=4, CHUNK=100),
         patch.multiple(refine, PARTS=2, POINTS=100),
-        patch.multiple(tables, CHUNK=100, DECODE_ROWS=0),
+        patch.object(compact, "DECODE_ROWS", 0),
     ):
         assert_tables(row_mask(mask.text, domain), domain, (4, 5))
 

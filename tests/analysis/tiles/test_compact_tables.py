@@ -10,6 +10,32 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from maskc.analysis.tiles.block_tables import block_tables
 from maskc.analysis.tiles.classify import tile_map
 
+DIFFUSION = (
+    "let half = q_len // 2; let nq = q < half; let nk = k < half; let bq = q % half // 32; "
+    "let bk = k % half // 32; (bq == bk & nq & nk) | (bq > bk & nq & !nk) | "
+    "(bq >= bk & !nq & !nk)"
+)
+
+
+@pytest.mark.parametrize("text", ["causal | prefix", "prefix | !causal", DIFFUSION])
+def test_rows_that_hold_each_other_share_one_sequence(text: str) -> None:
+    """Hundreds of rows of as many tiles take a few rows of memory, for each batch."""
+    prefix = {"prefix_len": torch.tensor([1024, 4096])} if "prefix" in text else {}
+    domain = domain_of(16384, 16384, 2, **prefix)
+    tables = block_tables(tile_map(row_mask(text, domain), domain, (64, 64)), compact=True)
+    for count, indices in zip(tables[::2], tables[1::2], strict=True):
+        rows = count.shape[0] * (indices.shape[2] + indices.shape[3])
+        assert indices.untyped_storage().nbytes() // 4 <= 4 * rows
+    assert max(int(count.max()) for count in tables[::2]) > 100
+
+
+def test_without_a_backward_pass() -> None:
+    domain = domain_of(300, 300)
+    found = tile_map(row_mask("causal", domain), domain, (16, 16))
+    both, forward = block_tables(found), block_tables(found, backward=False)
+    assert forward[4:] == (None,) * 4
+    assert all(torch.equal(a, b) for a, b in zip(both[:4], forward[:4], strict=True))
+
 
 @pytest.mark.parametrize("text", ["causal", "causal & window(200)", "true", "sinks(3) | causal"])
 def test_rows_overlap(text: str) -> None:

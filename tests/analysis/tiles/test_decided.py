@@ -8,11 +8,12 @@ from pathlib import Path
 from literature import LITERATURE, Draw
 from row_programs import domain_of, row_mask
 
-from maskc.analysis.tiles.classify import tile_map
+from maskc.analysis.tiles.classify import searched, tile_map
+from maskc.analysis.tiles.grid import grid_of
 from maskc.analysis.tiles.tile_map import Step
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "analysis" / "decided.txt"
-COLUMNS = ["full", "partial", "empty", "ranges", "witness", "parts", "points"]
+COLUMNS = ["full", "partial", "empty", "by row", "ranges", "witness", "parts", "points"]
 
 
 def test_decided(golden: Callable[[Path, str], None]) -> None:
@@ -30,6 +31,7 @@ def test_what_intervals_say_is_exact_where_it_should_be() -> None:
     """No block of these is ever cut into parts, and only those on the boundary need a witness."""
     for text in ["causal", "causal & window(512)", "causal | sinks(4)", "chunked(512) & causal"]:
         domain = domain_of(4096, 4096)
-        found = tile_map(row_mask(text, domain), domain, (128, 128))
+        mask = row_mask(text, domain)
+        found = searched(mask, domain, grid_of(mask, domain, (128, 128)))
         assert found.decided[Step.PARTS] == found.decided[Step.POINTS] == 0
         assert found.decided[Step.WITNESS] == found.partial_count

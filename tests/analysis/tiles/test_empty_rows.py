@@ -18,8 +18,9 @@ from maskc.analysis.tiles import classify as tiles
 from maskc.analysis.tiles import empty_rows as rows
 from maskc.analysis.tiles import refine
 from maskc.analysis.tiles.any_true import any_true
-from maskc.analysis.tiles.classify import tile_map
+from maskc.analysis.tiles.classify import searched, tile_map
 from maskc.analysis.tiles.empty_rows import empty_rows
+from maskc.analysis.tiles.grid import grid_of
 from maskc.ir.nodes import Expr
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
@@ -56,9 +57,10 @@ def test_drawn(data: st.DataObject, mask: Expr, block: int, positions: bool) -> 
 
 
 def assert_both(mask: Expr, domain: Domain, block: tuple[int, int]) -> None:
-    found = tile_map(mask, domain, block)
-    true = dense(mask, domain, found.grid.batch, found.grid.heads)
-    assert torch.equal(empty_rows(mask, domain, found), ~true.any(-1))
+    grid = grid_of(mask, domain, block)
+    true = dense(mask, domain, grid.batch, grid.heads)
+    for found in (tile_map(mask, domain, block), searched(mask, domain, grid)):
+        assert torch.equal(empty_rows(mask, domain, found), ~true.any(-1))
     point = any_true(mask, domain)
     assert (point is not None) == bool(true.any())
     if point is not None:

@@ -150,38 +150,38 @@ def division_by_rounding_mode() -> Mod:
     return lambda b, h, q, k: q.div(4, rounding_mode="floor") == torch.floor_divide(k, 4)
 
 
-@case(RULES, SOURCE, refused="M701")
+@case(RULES, SOURCE, refused="M801")
 def an_if_on_an_index() -> Mod:
     return lambda b, h, q, k: q >= k if h > 1 else q <= k
 
 
-@case(RULES, SOURCE, refused="M701")
+@case(RULES, SOURCE, refused="M801")
 def the_word_and() -> Mod:
     return lambda b, h, q, k: q >= k and q - k < 5
 
 
-@case(RULES, SOURCE, refused="M701")
+@case(RULES, SOURCE, refused="M801")
 def an_item() -> Mod:
     return lambda b, h, q, k: q.item() >= k
 
 
-@case(RULES, SOURCE, refused="M701")
+@case(RULES, SOURCE, refused="M801")
 def a_python_list() -> Mod:
     windows = [3, 5, 7, 9]
     return lambda b, h, q, k: q - k < windows[h]
 
 
-@case(RULES, SOURCE, refused="M702")
+@case(RULES, SOURCE, refused="M802")
 def random_numbers() -> Mod:
     return lambda b, h, q, k: torch.rand(()) < 0.5
 
 
-@case(RULES, SOURCE, refused="M702")
+@case(RULES, SOURCE, refused="M802")
 def dropout_of_scores() -> Mod:
     return lambda score, b, h, q, k: torch.nn.functional.dropout(score, 0.1, training=True)
 
 
-@case(RULES, SOURCE, refused="M703")
+@case(RULES, SOURCE, refused="M803")
 def a_write() -> Mod:
     counts = torch.zeros(40, dtype=torch.long)
 
@@ -192,7 +192,7 @@ def a_write() -> Mod:
     return mask
 
 
-@case(RULES, SOURCE, refused="M703")
+@case(RULES, SOURCE, refused="M803")
 def an_augmented_assignment() -> Mod:
     def mask(b, h, q, k):
         found = q >= k
@@ -202,58 +202,58 @@ def an_augmented_assignment() -> Mod:
     return mask
 
 
-@case(RULES, SOURCE, refused="M704")
+@case(RULES, SOURCE, refused="M804")
 def a_boolean_subscript_of_a_row() -> Mod:
     doc = documents(40)
     return lambda b, h, q, k: doc[(q > k)[None]].any()
 
 
-@case(RULES, SOURCE, refused="M704")
+@case(RULES, SOURCE, refused="M804")
 def a_subscript_that_is_a_condition() -> Mod:
     doc = documents(40)
     return lambda b, h, q, k: doc[q > k].any()
 
 
-@case(RULES, SOURCE, refused="M704")
+@case(RULES, SOURCE, refused="M804")
 def a_slice_from_two_indices() -> Mod:
     doc = documents(2, 40)
     return lambda b, h, q, k: doc[b, q : k + 1].any()
 
 
-@case(RULES, SOURCE, refused="M705")
+@case(RULES, SOURCE, refused="M805")
 def a_whole_row_of_many() -> Mod:
     allowed = torch.arange(0, 400, 3)
     return lambda b, h, q, k: torch.isin(q - k, allowed)
 
 
-@case(RULES, SOURCE, refused="M706")
+@case(RULES, SOURCE, refused="M806")
 def ints_of_eight_bits() -> Mod:
     ids = drawn(40, high=100).to(torch.int8)
     return lambda b, h, q, k: ids[q] * 3 == ids[k] * 3
 
 
-@case(RULES, SOURCE, refused="M706")
+@case(RULES, SOURCE, refused="M806")
 def a_conversion_that_wraps() -> Mod:
     return lambda b, h, q, k: q.to(torch.int8) == k.to(torch.int8)
 
 
-@case(RULES, SOURCE, refused="M706")
+@case(RULES, SOURCE, refused="M806")
 def complex_numbers() -> Mod:
     phases = torch.polar(torch.ones(40), torch.arange(40.0))
     return lambda score, b, h, q, k: score + (phases[q] * phases[k].conj()).real
 
 
-@case(RULES, SOURCE, refused="M707")
+@case(RULES, SOURCE, refused="M807")
 def an_operation_of_two_indices_without_a_translation() -> Mod:
     return lambda b, h, q, k: torch.gcd(q + 1, k + 1) == 1
 
 
-@case(RULES, SOURCE, refused="M708")
+@case(RULES, SOURCE, refused="M808")
 def a_mask_that_is_a_number() -> Mod:
     return lambda b, h, q, k: (q >= k).int()
 
 
-@case(RULES, SOURCE, refused="M708")
+@case(RULES, SOURCE, refused="M808")
 def a_row_for_a_result() -> Mod:
     table = drawn(40, 3)
     return lambda b, h, q, k: table[q] == table[k]

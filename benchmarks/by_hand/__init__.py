@@ -1,0 +1,1 @@
+"""What one would write by hand, to compare with."""

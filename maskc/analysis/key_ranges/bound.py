@@ -1,0 +1,77 @@
+"""A comparison of ints with the key on one side and the query on the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+
+from maskc.ir.linear import Linear, linear
+from maskc.ir.nodes import Compare, Expr
+from maskc.ir.operators import CompareOp
+from maskc.ir.types import Dim, Type
+
+
+class Relation(Enum):
+    """How the key's side stands to the query's."""
+
+    AT_LEAST = ">="
+    AT_MOST = "<="
+    EQUAL = "=="
+    UNEQUAL = "!="
+
+    @property
+    def opposite(self) -> Relation:
+        """The relation with the sides' signs turned."""
+        turned = {Relation.AT_LEAST: Relation.AT_MOST, Relation.AT_MOST: Relation.AT_LEAST}
+        return turned.get(self, self)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """``factor * key`` stands in ``relation`` to ``query``; the factor is at least 1.
+
+    The key's form holds no term of q and no constant, the query's none of k.
+    """
+
+    relation: Relation
+    factor: int
+    key: Linear
+    query: Linear
+
+
+@lru_cache(maxsize=4096)
+def bound(expr: Expr, wanted: bool) -> Bound | None:
+    """Return the comparison that ``expr is wanted`` comes to, None if its sides do not part."""
+    match expr:
+        case Compare(op, left, right) if left.type is right.type is Type.INT:
+            relation, form = _compared(op, linear(right) - linear(left), wanted)
+        case _:
+            return None
+    if any(Dim.Q | Dim.K in term.deps for term, _ in form.terms):
+        return None
+    key = Linear(tuple(item for item in form.terms if Dim.K in item[0].deps), 0)
+    query = key - form
+    match key.terms:
+        case ((term, factor),) if factor > 0:
+            return Bound(relation, factor, Linear(((term, 1),), 0), query)
+        case ((term, factor),):
+            return Bound(relation.opposite, -factor, Linear(((term, 1),), 0), -query)
+        case _:
+            return Bound(relation, 1, key, query)
+
+
+def _compared(op: CompareOp, form: Linear, wanted: bool) -> tuple[Relation, Linear]:
+    """Return ``form``, the right side less the left, and how it stands to 0."""
+    match op, wanted:
+        case CompareOp.LE, True:
+            return Relation.AT_LEAST, form
+        case CompareOp.LE, False:
+            return Relation.AT_MOST, form.shifted(1)
+        case CompareOp.LT, True:
+            return Relation.AT_LEAST, form.shifted(-1)
+        case CompareOp.LT, False:
+            return Relation.AT_MOST, form
+        case _:
+            equal = (op is CompareOp.EQ) is wanted
+            return (Relation.EQUAL if equal else Relation.UNEQUAL), form

@@ -1,0 +1,241 @@
+"""Derive for each query row the ranges of its keys: what most masks are, once written out.
+
+A comparison of something of the key with something of the query is a range, or a few. ``and``
+intersects them and ``or`` joins them, so the keys of a row are known without looking at a pair, in
+a time that grows with the rows. A mask that compares what q and k make together
+(``(q - k) % 3 == 0``), or whose rows take more than four ranges, is left to a search by tiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from maskc.analysis.key_ranges.bound import Bound, Relation, bound
+from maskc.analysis.key_ranges.lookup import looked_up, runs
+from maskc.analysis.key_ranges.ranges import (
+    MOST,
+    Array,
+    KeyRanges,
+    Range,
+    Ranges,
+    finished,
+    intersected,
+    joined,
+    number,
+    spread,
+    without,
+)
+from maskc.analysis.key_ranges.values import LARGEST, Values
+from maskc.ir.linear import Linear
+from maskc.ir.nodes import And, BoolConst, Call, Compare, Expr, IntConst, Not, Or, Where
+from maskc.ir.operators import CompareOp, Fn
+from maskc.ir.rows import KV_ROW
+from maskc.ir.types import Dim, Type
+from maskc.ir.vectorize import ROW_INDICES, Domain
+from maskc.passes.booleans.unfold import unfold
+
+MOST_ROWS = 2**25
+"""Calls of more query rows, those of each batch and head counted, are left alone: it takes memory
+for each."""
+
+ROW_KEY = Linear(((KV_ROW, 1),), 0)
+"""The row of the key itself, whose values are in order without a look at them."""
+
+
+def key_ranges(mask: Expr, domain: Domain) -> KeyRanges | None:
+    """Return the keys of each query row as up to four ranges, None if they are not that.
+
+    Args:
+        mask: a boolean row expression.
+        domain: its tensors and sizes. Tensors on another device are copied to the host.
+
+    """
+    batch, heads, q_len, k_len = (domain.extent(which) for which in ROW_INDICES)
+    shape = (batch if Dim.BATCH in mask.deps else 1, heads if Dim.HEAD in mask.deps else 1, q_len)
+    if not np.prod(shape) * k_len > 0 or np.prod(shape) > MOST_ROWS or not parts(mask):
+        return None
+    found = _Derivation(domain, k_len).ranges(mask, wanted=True)
+    return None if found is None else finished(found, shape, k_len)
+
+
+@lru_cache(maxsize=1024)
+def parts(mask: Expr) -> bool:
+    """Tell whether every comparison in a mask parts into the key's side and the query's."""
+    match mask:
+        case And(args) | Or(args):
+            return all(map(parts, args))
+        case Not(arg):
+            return parts(arg)
+        case _ if Dim.Q | Dim.K not in mask.deps:
+            return True
+        case _ if (other := _spelled_out(mask)) is not None:
+            return parts(other)
+        case _:
+            return bound(mask, True) is not None
+
+
+@lru_cache(maxsize=1024)
+def _spelled_out(expr: Expr) -> Expr | None:
+    """Return an expression of both sides as ``&`` and ``|`` of others, None for a comparison."""
+    match expr:
+        case Where(cond, then, other):
+            return Or((And((cond, then)), And((Not(cond), other))))
+        case Compare(CompareOp.EQ, left, right) if left.type is Type.BOOL:
+            return Or((And((left, right)), And((Not(left), Not(right)))))
+        case Compare(CompareOp.NE, left, right) if left.type is Type.BOOL:
+            return Or((And((left, Not(right))), And((Not(left), right))))
+        case Call(Fn.BOOL, (arg,)) if arg.type is Type.BOOL:
+            return arg
+        case Call(Fn.BOOL, (arg,)) if arg.type is Type.INT:
+            return Compare(CompareOp.NE, arg, IntConst(0))
+        case Compare() if bound(expr, True) is None:
+            return unfold(expr)
+        case _:
+            return None
+
+
+@dataclass(slots=True)
+class _Derivation:
+    """The ranges of the sub-terms of one mask; a negation is asked of the atoms."""
+
+    domain: Domain
+    k_len: int
+    values: Values = field(init=False)
+    memo: dict[tuple[Expr, bool], Ranges | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.values = Values(self.domain)
+
+    def ranges(self, expr: Expr, wanted: bool) -> Ranges | None:
+        """Return the keys at which a boolean is ``wanted``, None if they are not a few ranges."""
+        key = expr, wanted
+        if key not in self.memo:
+            self.memo[key] = self._ranges(expr, wanted)
+        return self.memo[key]
+
+    def _ranges(self, expr: Expr, wanted: bool) -> Ranges | None:
+        match expr:
+            case BoolConst(value):
+                return self._by_row(np.asarray(value is wanted))
+            case Not(arg):
+                return self.ranges(arg, not wanted)
+            case And(args) | Or(args):
+                return self._combined(args, wanted, all_must=isinstance(expr, And) is wanted)
+            case _ if Dim.K not in expr.deps:
+                return self._by_row(self.values.of(expr) == wanted)
+            case _ if Dim.Q not in expr.deps:
+                return self._by_key(expr, wanted)
+            case _ if (other := _spelled_out(expr)) is not None:
+                return self.ranges(other, wanted)
+            case _:
+                compared = bound(expr, wanted)
+                return None if compared is None else self._bounded(compared)
+
+    def _combined(self, args: tuple[Expr, ...], wanted: bool, all_must: bool) -> Ranges | None:
+        found = []
+        for arg in args:
+            ranges = self.ranges(arg, wanted)
+            if ranges is None and all_must:
+                ranges = self._equal_where(self._alive(args, wanted), arg, wanted)
+            if ranges is None:
+                return None
+            found.append(ranges)
+        return (intersected if all_must else joined)(found, self.k_len)
+
+    def _alive(self, args: tuple[Expr, ...], wanted: bool) -> Array:
+        """Return which rows have a key as far as those of ``args`` tell that do not read it."""
+        alive = np.ones((1, 1, 1), np.bool_)
+        for arg in args:
+            if Dim.K not in arg.deps:
+                alive = alive & (self.values.of(arg) == wanted)
+        return alive
+
+    def _equal_where(self, alive: Array, arg: Expr, wanted: bool) -> Ranges | None:
+        """Return the keys with the ids of the rows that are alive, none for the others.
+
+        An id that stands for none may lie all over the keys: ``image[q] == image[k]`` is a range
+        only where ``image[q] >= 0``.
+        """
+        compared = bound(arg, wanted) if Dim.Q | Dim.K in arg.deps else None
+        if compared is None or compared.relation is not Relation.EQUAL or alive.all():
+            return None
+        query, key = self.values.total(compared.query), self.values.total(compared.key)
+        if query is None or key is None or compared.factor != 1 or key.max() >= LARGEST:
+            return None
+        return self._found(Relation.EQUAL, key, np.where(alive, query, key.max() + np.int64(1)))
+
+    def _by_row(self, true: Array) -> Ranges:
+        """Return all keys for the rows where ``true``, and none for the others."""
+        return (Range(number(0), np.where(true, self.k_len, 0)),)
+
+    def _by_key(self, expr: Expr, wanted: bool) -> Ranges | None:
+        """Return the same keys for every row."""
+        compared = bound(expr, wanted)
+        if compared is not None and compared.key == ROW_KEY:
+            return self._bounded(compared)
+        true = self.values.of(expr) == wanted
+        if true.size != self.k_len:
+            return looked_up(Relation.EQUAL, true.astype(np.int8), np.ones((1, 1, 1), np.int8))
+        at = runs(true.reshape(-1))
+        chosen = np.flatnonzero(at.values)
+        if len(chosen) > MOST:
+            return None
+        return tuple(Range(at.begins[place], at.begins[place + 1]) for place in chosen)
+
+    def _bounded(self, compared: Bound) -> Ranges | None:
+        """Return the keys that a comparison allows."""
+        query = self.values.total(compared.query)
+        if query is None:
+            return None
+        if compared.key == ROW_KEY:
+            return self._affine(compared.relation, compared.factor, query)
+        key = self.values.total(compared.key)
+        if key is None:
+            return None
+        if compared.factor == 1:
+            return self._found(compared.relation, key, query)
+        return self._scaled(compared.relation, compared.factor, key, query)
+
+    def _affine(self, relation: Relation, factor: int, query: Array) -> Ranges:
+        """Bound the row of the key itself: ``factor * k`` against the query's side."""
+        low, past = _ceiling(query, factor), _floor(query, factor) + 1
+        match relation:
+            case Relation.AT_LEAST:
+                return (Range(low, number(self.k_len)),)
+            case Relation.AT_MOST:
+                return (Range(number(0), past),)
+            case Relation.EQUAL:
+                return (Range(low, past),)
+            case Relation.UNEQUAL:
+                return without(Range(low, past), self.k_len)
+
+    def _scaled(self, relation: Relation, factor: int, key: Array, query: Array) -> Ranges | None:
+        """Compare a multiple of the key's side by dividing the query's."""
+        match relation:
+            case Relation.AT_LEAST:
+                return self._found(relation, key, _ceiling(query, factor))
+            case Relation.AT_MOST:
+                return self._found(relation, key, _floor(query, factor))
+            case Relation.EQUAL | Relation.UNEQUAL:
+                quotient = _floor(query, factor)
+                found = self._found(relation, key, quotient)
+                whole = self._by_row(quotient * factor == query)
+                if found is None or relation is Relation.EQUAL:
+                    return None if found is None else intersected([found, whole], self.k_len)
+                return joined([found, self._by_row(quotient * factor != query)], self.k_len)
+
+    def _found(self, relation: Relation, key: Array, query: Array) -> Ranges | None:
+        """Look up the keys that stand in a relation to each query row."""
+        key, query = (x.reshape((1,) * (3 - x.ndim) + x.shape) for x in (key, query))
+        return looked_up(relation, spread(key, (*key.shape[:2], self.k_len)), query)
+
+
+def _floor(x: Array, divisor: int) -> Array:
+    return x if divisor == 1 else x // divisor
+
+
+def _ceiling(x: Array, divisor: int) -> Array:
+    return x if divisor == 1 else -(-x // divisor)

@@ -1,0 +1,181 @@
+"""Ranges ``[first, stop)`` of keys, one array entry for each query row, and their algebra.
+
+While ranges are derived they are *loose*: a list of pairs of arrays that broadcast to
+``[B, H, Q]``, in any order, overlapping, empty (``stop <= first``) or beyond the keys at will. That
+makes an ``and`` two extrema and an ``or`` no work at all; ``tidied`` pays for order, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+MOST = 4
+"""The most ranges a row may have. Kernels and tables gain from few; more are better searched."""
+
+
+class Range(NamedTuple):
+    """The keys ``first <= k < stop`` of each query row, none where ``stop <= first``."""
+
+    first: Array
+    stop: Array
+
+    def is_empty(self) -> bool:
+        """Tell whether no row has a key in this range."""
+        return not bool((self.stop > self.first).any())
+
+
+Ranges = tuple[Range, ...]
+"""Loose ranges: the keys of a row are those in any of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRanges:
+    """The keys of every query row, exactly.
+
+    Attributes:
+        first: int32 ``[R, B | 1, H | 1, Q]`` for at most ``R = 4`` ranges a row; the batch and the
+            head are there where the mask depends on them.
+        stop: likewise. The ranges of a row ascend, are disjoint and do not touch; a range that a
+            row does not have is ``[0, 0)``.
+        k_len: how many keys there are.
+
+    """
+
+    first: Array
+    stop: Array
+    k_len: int
+
+    @property
+    def has_keys(self) -> Array:
+        """Which query rows have a key, bool ``[B | 1, H | 1, Q]``."""
+        found: Array = np.any(self.stop > self.first, axis=0)
+        return found
+
+    @property
+    def counts(self) -> Array:
+        """How many keys each query row has, int64 ``[B | 1, H | 1, Q]``."""
+        total: Array = (self.stop - self.first).sum(0, dtype=np.int64)
+        return total
+
+
+def number(value: int) -> Array:
+    """Return an int for all rows."""
+    return np.asarray(value, np.int64)
+
+
+def spread(x: Array, shape: tuple[int, ...]) -> Array:
+    """Return an array in a shape that it broadcasts to; numpy takes its time even for its own."""
+    return x if x.shape == shape else np.broadcast_to(x, shape)
+
+
+def everything(k_len: int) -> Ranges:
+    """Return all keys for each row."""
+    return (Range(number(0), number(k_len)),)
+
+
+def intersected(parts: Sequence[Ranges], k_len: int) -> Ranges | None:
+    """Return the keys that lie in all of ``parts``, None if they take too many ranges."""
+    found, *others = parts or [everything(k_len)]
+    for part in others:
+        pairs = [_overlap(one, other) for one in found for other in part]
+        kept = pairs if len(pairs) == 1 else [pair for pair in pairs if not pair.is_empty()]
+        few = _few(tuple(kept), k_len)
+        if few is None:
+            return None
+        found = few
+    return found
+
+
+def joined(parts: Sequence[Ranges], k_len: int) -> Ranges | None:
+    """Return the keys that lie in any of ``parts``, None if they take too many ranges."""
+    return _few(tuple(one for part in parts for one in part), k_len)
+
+
+def without(part: Range, k_len: int) -> Ranges:
+    """Return the keys before and after a range; before an empty one are all of them."""
+    stop = np.maximum(part.first, part.stop)
+    return Range(number(0), part.first), Range(stop, number(k_len))
+
+
+def tidied(ranges: Ranges, k_len: int) -> list[Range]:
+    """Return ranges within the keys that ascend and neither overlap nor touch.
+
+    One that a row does not have is ``[k_len, k_len)``; of several one that no row has is left out.
+    """
+    found = [_cropped(one, k_len) for one in ranges]
+    _sort(found)
+    for place in range(1, len(found)):
+        _merge(found, place, k_len)
+    return found if len(found) == 1 else [one for one in found if not one.is_empty()]
+
+
+def finished(ranges: Ranges, shape: tuple[int, int, int], k_len: int) -> KeyRanges | None:
+    """Return loose ranges as those of ``[B | 1, H | 1, Q]`` rows, None if they are too many."""
+    found = tidied(ranges, k_len)
+    if len(found) > MOST:
+        _sort(found)  # a merge leaves gaps: rows that use different ranges may share one
+        found = [one for one in found if not one.is_empty()]
+    if len(found) > MOST:
+        return None
+    first = np.empty((len(found), *shape), np.int32)
+    stop = np.empty_like(first)
+    for place, one in enumerate(found):
+        first[place], stop[place] = one
+        missing = first[place] >= stop[place]
+        if missing.any():
+            first[place][missing] = stop[place][missing] = 0
+    return KeyRanges(first, stop, k_len)
+
+
+def _overlap(one: Range, other: Range) -> Range:
+    return Range(np.maximum(one.first, other.first), np.minimum(one.stop, other.stop))
+
+
+def _few(ranges: Ranges, k_len: int) -> Ranges | None:
+    if len(ranges) <= MOST:
+        return ranges
+    found = tuple(tidied(ranges, k_len))
+    return found if len(found) <= MOST else None
+
+
+def _cropped(one: Range, k_len: int) -> Range:
+    first, stop = np.maximum(one.first, 0), np.minimum(one.stop, k_len)
+    missing = stop <= first
+    if not missing.any():
+        return Range(first, stop)
+    return Range(np.where(missing, k_len, first), np.where(missing, k_len, stop))
+
+
+def _sort(ranges: list[Range]) -> None:
+    """Put ranges in the order of their first keys, by exchanging neighbours."""
+    for end in range(len(ranges) - 1, 0, -1):
+        for place in range(end):
+            one, other = ranges[place : place + 2]
+            swap = other.first < one.first
+            if swap.any():
+                ranges[place] = _chosen(swap, other, one)
+                ranges[place + 1] = _chosen(swap, one, other)
+
+
+def _chosen(where: Array, one: Range, other: Range) -> Range:
+    """Return one range in some rows, the other in the others."""
+    first = np.where(where, one.first, other.first)
+    return Range(first, np.where(where, one.stop, other.stop))
+
+
+def _merge(ranges: list[Range], place: int, k_len: int) -> None:
+    """Put a range into the next one where they overlap or touch."""
+    one, other = ranges[place - 1], ranges[place]
+    meets = (other.first <= one.stop) & (other.first < other.stop) & (one.first < one.stop)
+    if meets.any():
+        first = np.where(meets, one.first, other.first)
+        stop = np.where(meets, np.maximum(one.stop, other.stop), other.stop)
+        ranges[place] = Range(first, stop)
+        ranges[place - 1] = Range(*(np.where(meets, k_len, end) for end in one))

@@ -1,0 +1,173 @@
+"""Values of terms of one side, for all its rows at once, in numpy on the tensors' own memory.
+
+A call of numpy costs a fifth of one of torch, and torch enters an OpenMP region on long tensors,
+where it stalls while cores are shared. What has no meaning here is left to ``vectorize``.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+
+import numpy as np
+
+from maskc.analysis.key_ranges.ranges import Array
+from maskc.ir.linear import Linear
+from maskc.ir.nodes import (
+    And,
+    Arith,
+    BoolConst,
+    Call,
+    Compare,
+    Expr,
+    Index,
+    IntConst,
+    Load,
+    Not,
+    Or,
+    Size,
+    Where,
+)
+from maskc.ir.operators import ArithOp, CompareOp, Fn
+from maskc.ir.types import Dim, Ix, Type
+from maskc.ir.vectorize import Domain, dense
+
+LARGEST = 2**62
+"""A sum that may leave this is not computed."""
+
+_DIMENSIONS = {Ix.BATCH: 0, Ix.HEAD: 1, Ix.Q_IDX: 2, Ix.KV_IDX: 2}
+"""Where an index runs in ``[B, H, rows]``."""
+
+
+@dataclass(slots=True)
+class Values:
+    """The values of terms that depend on q or on k, but not on both.
+
+    Each is an array that broadcasts to ``[B, H, rows]``, the rows those of the side.
+    """
+
+    domain: Domain
+    memo: dict[Expr, Array] = field(default_factory=dict)
+
+    def of(self, expr: Expr) -> Array:
+        """Return the values of an int or a boolean."""
+        if expr not in self.memo:
+            self.memo[expr] = self._of(expr)
+        return self.memo[expr]
+
+    def total(self, form: Linear) -> Array | None:
+        """Return the values of a linear form, None if 64 bits may not hold them."""
+        match form:
+            case Linear(((term, 1),), 0):
+                return self.of(term)
+        parts = [(self._ints(term), factor) for term, factor in form.terms]
+        reaches = (self._reach(term) * abs(factor) for term, factor in form.terms)
+        if sum(reaches) + abs(form.constant) > LARGEST:
+            return None
+        found: Array = np.asarray(form.constant, np.int64)
+        for x, factor in parts:
+            found = found + (x if factor == 1 else factor * x)
+        return found
+
+    def _of(self, expr: Expr) -> Array:
+        match expr:
+            case BoolConst(value):
+                return np.asarray(value)
+            case IntConst(value):
+                return np.asarray(value, np.int64)
+            case Size(which):
+                return np.asarray(self.domain.sizes[which], np.int64)
+            case Index(which):
+                return self._rows(which)
+            case Load(_, indices) if expr.type is not Type.FLOAT:
+                return self._load(expr, indices)
+            case Not(arg):
+                return ~self.of(arg)
+            case And(args):
+                return reduce(operator.and_, map(self.of, args))
+            case Or(args):
+                return reduce(operator.or_, map(self.of, args))
+            case Compare(op, left, right) if Type.FLOAT not in (left.type, right.type):
+                return self._compare(op, left, right)
+            case Where(cond, then, other) if expr.type is not Type.FLOAT:
+                return np.where(self.of(cond), self.of(then), self.of(other))
+            case Arith(op, left, right) if expr.type is Type.INT and op is not ArithOp.POW:
+                return self._arithmetic(op, self._ints(left), self._ints(right))
+            case Call(fn, args) if expr.type is Type.INT and fn in _FUNCTIONS:
+                return _FUNCTIONS[fn](*map(self._ints, args))
+            case _:
+                return self._by_torch(expr)
+
+    def _ints(self, expr: Expr) -> Array:
+        """Return values of 64 bits, so that no sum of narrow inputs leaves their type."""
+        return self.of(expr).astype(np.int64, copy=False)
+
+    def _reach(self, expr: Expr) -> int:
+        """Return the largest absolute value."""
+        if isinstance(expr, Index):
+            return self.domain.extent(expr.which)
+        x = self.of(expr)
+        return max(-int(x.min()), int(x.max())) if x.size else 0
+
+    def _rows(self, which: Ix) -> Array:
+        shape = [1, 1, 1]
+        shape[_DIMENSIONS[which]] = -1
+        return np.arange(self.domain.extent(which)).reshape(shape)
+
+    def _arithmetic(self, op: ArithOp, left: Array, right: Array) -> Array:
+        """Return ``left op right``; a divisor of 0 is taken as 1, as ``vectorize`` does."""
+        if op in (ArithOp.FLOORDIV, ArithOp.MOD) and not right.all():
+            right = np.where(right == 0, 1, right)
+        found: Array = op.value.tensor(left, right)
+        return found
+
+    def _compare(self, op: CompareOp, left: Expr, right: Expr) -> Array:
+        found: Array = op.value.tensor(self.of(left), self.of(right))
+        return found
+
+    def _load(self, expr: Load, indices: tuple[Expr, ...]) -> Array:
+        array = self.domain.tensors[expr.input.name].numpy(force=True)
+        view = self._view(array, indices)
+        if view is not None:
+            return view
+        places = [
+            np.clip(self._ints(index), 0, size - 1)
+            for index, size in zip(indices, array.shape, strict=True)
+        ]
+        found: Array = array[tuple(places)]
+        return found
+
+    def _view(self, array: Array, indices: tuple[Expr, ...]) -> Array | None:
+        """Return an input that rows alone subscript, in order, without a copy."""
+        shape, kept = [1, 1, 1], []
+        last = -1
+        for index, size in zip(indices, array.shape, strict=True):
+            match index:
+                case IntConst(0):
+                    kept.append(slice(1))
+                case Index(which) if _DIMENSIONS[which] > last:
+                    last, extent = _DIMENSIONS[which], self.domain.extent(which)
+                    if size < extent:
+                        return None
+                    shape[last] = extent
+                    kept.append(slice(extent))
+                case _:
+                    return None
+        return array[tuple(kept)].reshape(shape)
+
+    def _by_torch(self, expr: Expr) -> Array:
+        found = dense(expr, self.domain)
+        side = 2 if Dim.K in expr.deps else 3
+        values: Array = found.squeeze(side).numpy(force=True)
+        return values
+
+
+_FUNCTIONS: Mapping[Fn, Callable[..., Array]] = {
+    Fn.NEG: operator.neg,
+    Fn.ABS: np.abs,
+    Fn.MIN: lambda *args: reduce(np.minimum, args),
+    Fn.MAX: lambda *args: reduce(np.maximum, args),
+    Fn.CLAMP: lambda x, low, high: np.minimum(np.maximum(x, low), high),
+}

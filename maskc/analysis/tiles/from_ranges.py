@@ -1,0 +1,78 @@
+"""The tiles of rows whose keys are ranges, in a time that grows with the rows and the blocks.
+
+A block is touched by a row that has one of its keys, and covered by a row that has them all. Full
+is what all rows cover, partial what some row touches besides. Rows that follow each other mostly
+touch and cover the same blocks, so they are counted in stretches; where the counts of a row of
+blocks change is then a short list, in order, and one sum along it tells them all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maskc.analysis.key_ranges.ranges import Array, KeyRanges, spread
+from maskc.analysis.tiles.grid import Grid
+from maskc.analysis.tiles.runs import Runs, merged
+from maskc.analysis.tiles.tile_map import Step, TileMap
+
+
+def tiles_of_ranges(ranges: KeyRanges, grid: Grid) -> TileMap:
+    """Return the tiles of a mask from the ranges of keys of its rows."""
+    columns = grid.blocks[1]
+    pairs = zip(ranges.first, ranges.stop, strict=True)
+    changes = [_changes(first, stop, grid) for first, stop in pairs]
+    if not changes:
+        changes = [(np.zeros(0, np.int64),) * 3]
+    key, touched, covered = (np.concatenate(parts) for parts in zip(*changes, strict=True))
+    order = key.argsort(kind="stable")
+    key, touched, covered = key[order], touched[order].cumsum(), covered[order].cumsum()
+    full = covered == grid.block[0]
+    decided = dict.fromkeys(Step, 0) | {Step.KEY_RANGES: grid.count}
+    partial = _chosen(key, (touched > 0) & ~full, columns)
+    return TileMap(grid, partial, _chosen(key, full, columns), decided, ranges)
+
+
+def _chosen(key: Array, chosen: Array, columns: int) -> Runs:
+    """Return the blocks from each of the chosen changes to the next as runs."""
+    at = np.flatnonzero(chosen[:-1] & (key[1:] > key[:-1]))
+    row, first = np.divmod(key[at], columns)
+    return merged(row, first, key[at + 1] - row * columns)
+
+
+def _changes(first: Array, stop: Array, grid: Grid) -> tuple[Array, Array, Array]:
+    """Return at which blocks how many more rows touch a block, and how many more cover it.
+
+    Args:
+        first: of one range a row, ``[B, H, Q]``.
+        stop: likewise.
+        grid: the blocks.
+
+    """
+    (q_len, _), (high, wide) = grid.lengths, grid.block
+    rows, columns = grid.blocks
+    shape = grid.batch, grid.heads, q_len
+    first, stop = (spread(end, shape).reshape(grid.groups, q_len) for end in (first, stop))
+    low, past = _halves(first, wide), _halves(stop, wide)
+    begins = np.empty(low.shape, np.bool_)
+    begins[:, 1:] = (low[:, 1:] != low[:, :-1]) | (past[:, 1:] != past[:, :-1])
+    begins[:, ::high] = True
+    at = np.flatnonzero(begins)
+    weight = np.concatenate([at[1:], [low.size]]) - at
+    group, row = np.divmod(at, q_len)
+    line = (group * rows + row // high) * columns
+    low, past = low.reshape(-1)[at].astype(np.int64), past.reshape(-1)[at].astype(np.int64)
+    covers = np.minimum((low + 1) >> 1, past >> 1)  # a range within a block covers none
+    keys = line + (low >> 1), line + ((past + 1) >> 1), line + covers, line + (past >> 1)
+    none = np.zeros_like(weight)
+    touched = np.concatenate([weight, -weight, none, none])
+    covered = np.concatenate([none, none, weight, -weight])
+    return np.concatenate(keys), touched, covered
+
+
+def _halves(end: Array, wide: int) -> Array:
+    """Return twice the block that begins at ``end``, or one more within the block it lies in."""
+    block = end // np.int32(wide)
+    inside = end != block * np.int32(wide)
+    block += block
+    block += inside
+    return block

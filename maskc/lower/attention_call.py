@@ -1,0 +1,93 @@
+"""What a backend is given besides the plan: the tensors and options of one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
+
+from maskc.errors import LoweringError
+from maskc.source import Span
+
+
+class Blocks(Protocol):
+    """The tiles of a bound mask, worked out when a backend first asks for them."""
+
+    @property
+    def block_mask(self) -> BlockMask | None:
+        """The block mask; None where nothing is masked."""
+
+    @property
+    def has_key_ranges(self) -> bool:
+        """Whether comparisons of ids became ranges of keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionCall:
+    """One call of attention.
+
+    Attributes:
+        q: queries ``[B, H, Q, D]``.
+        k: keys ``[B, Hkv, K, D]``.
+        v: values ``[B, Hkv, K, Dv]``.
+        blocks: where the block mask comes from.
+        scale: factor of ``q @ k^T``, ``1 / sqrt(D)`` if None.
+        dropout_p: probability that a weight is dropped.
+        needs_lse: whether the caller wants the log-sum-exp.
+
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    blocks: Blocks
+    scale: float | None = None
+    dropout_p: float = 0.0
+    needs_lse: bool = False
+
+    @property
+    def qkv(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The tensors."""
+        return self.q, self.k, self.v
+
+    @property
+    def has_one_dtype(self) -> bool:
+        """Whether q, k and v have the same dtype."""
+        return self.q.dtype == self.k.dtype == self.v.dtype
+
+
+class Attended(NamedTuple):
+    """What a backend returns.
+
+    Attributes:
+        out: ``[B, H, Q, Dv]``, after the program's epilogue.
+        lse: natural log-sum-exp ``[B, H, Q]``; may be None where nobody asked for it.
+
+    """
+
+    out: Tensor
+    lse: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a backend cannot run a call, and what can."""
+
+    code: str
+    message: str
+    help: str
+    span: Span | None = None
+
+    def error(self) -> LoweringError:
+        """Return the refusal as an error, for a backend that the caller chose."""
+        return LoweringError(self.code, self.message, self.span, self.help)
+
+
+def no_dropout(backend: str, call: AttentionCall) -> Refusal | None:
+    """Return the refusal of dropout by a backend that has none, or None where none is asked for."""
+    if not call.dropout_p:
+        return None
+    message = f"{backend} has no dropout, found dropout_p={call.dropout_p}"
+    return Refusal("M506", message, 'use backend="sdpa"')

@@ -1,0 +1,67 @@
+"""What one call of a program costs, in numbers: the backend, the tiles, the bytes of masks."""
+
+from __future__ import annotations
+
+import torch
+
+from maskc.binding.call import CallSpec
+from maskc.blocks.mask_blocks import MaskBlocks
+from maskc.ir.types import Sz
+from maskc.lower.attention_call import AttentionCall, Blocks
+from maskc.lower.plan import Plan
+from maskc.run.backends import AUTO, BACKENDS, choose
+from maskc.topics import render
+
+WIDTH = 64
+"""Of q, k and v where none are given."""
+
+
+def explain_call(
+    spec: CallSpec,
+    tiles: MaskBlocks | None,
+    missing: tuple[str, ...],
+    plan: Plan | None,
+    call: AttentionCall,
+) -> str:
+    """Return the explanation.
+
+    Args:
+        spec: sizes and device.
+        tiles: those of the mask; None where nothing is masked.
+        missing: the inputs that are still left to the call.
+        plan: the bound program; None if some are missing.
+        call: the tensors of the call.
+
+    """
+    left = f"{', '.join(missing)}: give them to `explain` for what depends on them"
+    topics = {
+        "sizes": [", ".join(f"{size.value} {count}" for size, count in spec.sizes.items())],
+        "device": [str(spec.device)],
+        "left to call": [left] if missing else [],
+        "tiles": [] if tiles is None else _tiles(tiles),
+        **{name: backend.explain(plan, call) for name, backend in BACKENDS.items()},
+    }
+    if plan is not None:
+        choice = choose(plan, call)
+        topics[AUTO] = [f"{choice.backend}: {choice.reason}"]
+    return render(topics)
+
+
+def stand_ins(spec: CallSpec, blocks: Blocks) -> AttentionCall:
+    """Return a call of float32 tensors of width 64, which take no memory."""
+    sizes = spec.sizes
+    one = torch.zeros((), device=spec.device)
+    q, k = (
+        one.expand(sizes[Sz.BATCH_SIZE], sizes[heads], sizes[length], WIDTH)
+        for heads, length in ((Sz.NUM_HEADS, Sz.Q_LEN), (Sz.NUM_KV_HEADS, Sz.KV_LEN))
+    )
+    return AttentionCall(q, k, k, blocks)
+
+
+def _tiles(tiles: MaskBlocks) -> list[str]:
+    counts, (high, wide) = tiles.counts, tiles.tile_map.grid.block
+    lines = [
+        f"{counts.full} full, {counts.partial} partial, {counts.empty} empty, of {high} x {wide}; "
+        f"{100 * tiles.tile_map.sparsity:.3g} % are skipped"
+    ]
+    return lines + [f"{count} decided by {step}" for step, count in counts.decided.items() if count]

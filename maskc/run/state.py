@@ -1,0 +1,144 @@
+"""What a binding works out from its tensors: one object, replaced whole when one changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
+
+from maskc.binding import inputs
+from maskc.binding.bind import BoundMask, BoundScore, Lookup, attending_all, bind_mask, bind_score
+from maskc.binding.call import CallSpec
+from maskc.binding.signature import CallSignature, call_signature, traced_row_program
+from maskc.blocks import traced
+from maskc.blocks.auto_size import UNSEEN
+from maskc.blocks.mask_blocks import MaskBlocks
+from maskc.compiled import Compiled
+from maskc.errors import BindError
+from maskc.ir.nodes import TRUE, Module
+from maskc.lower.plan import Plan
+from maskc.lower.tensor_cache import TensorCache
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """What is known of a program, a call and its tensors.
+
+    Attributes:
+        mask: the bound mask, after the policy for rows without keys.
+        blocks: its tiles and block mask.
+        empty_rows: the rows without keys where the policy asked for them, ``[B | 1, H | 1, Q]``.
+        nan_rows: those that give NaN; None for none.
+        signature: of the score and the epilogue.
+        score: both bound; None while some of their inputs are left to the call.
+        missing: the names of those.
+        lookup: ``row_program`` as it can be traced; here, so that a trace finds it made.
+        traced: the block mask as it can be traced; likewise.
+        cache: dense masks, kept from layer to layer.
+
+    """
+
+    mask: BoundMask
+    blocks: MaskBlocks
+    empty_rows: Tensor | None
+    nan_rows: Tensor | None
+    signature: CallSignature
+    score: BoundScore | None
+    missing: tuple[str, ...]
+    lookup: Lookup
+    traced: traced.Blocks
+    cache: TensorCache
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a tensor of the mask was changed in place; a trace cannot tell."""
+        return not torch.compiler.is_compiling() and not self.blocks.is_fresh
+
+    def with_score(self, spec: CallSpec, given: Mapping[str, Any]) -> BoundScore:
+        """Return the score and the epilogue bound to the inputs of one call."""
+        return bind_score(self.signature, spec, given, self.mask, self.lookup)
+
+    def plan(self, score: BoundScore) -> Plan:
+        """Return the whole program over tensors."""
+        module = Module(self.mask.expr, score.score, score.out)
+        domain, known, keys = score.domain, score.facts, self.mask.has_keys
+        return Plan(module, domain, known, keys, self.nan_rows, self.cache)
+
+
+def bind_state(
+    program: Compiled, spec: CallSpec, given: Mapping[str, Any], built: BlockMask | None = None
+) -> State:
+    """Bind a program to the tensors of a call.
+
+    Args:
+        program: the program.
+        spec: the call.
+        given: the inputs; those of score and epilogue may be missing.
+        built: the block mask, if another process has built it.
+
+    Raises:
+        BindError: an input does not fit, a subscript leaves it, or a row lacks a key it must have.
+
+    """
+    module = program.module
+    roots = (module.score, module.out)
+    bound = bind_mask(call_signature((module.mask,), spec), spec, given)
+    blocks = MaskBlocks(bound, spec, built)
+    empty = None if bound.expr == TRUE else _policy_rows(program, blocks)
+    mask, nan_rows = bound, None
+    if empty is not None and bool(empty.any()):
+        match program.empty_rows:
+            case "all":
+                mask = attending_all(bound, empty)
+                blocks = MaskBlocks(mask, spec, built)
+            case "nan":
+                nan_rows = empty
+    signature = call_signature(roots, spec, None if mask.expr == TRUE else mask.expr)
+    lookup = traced_row_program()
+    missing = inputs.missing(roots, given)
+    score = None if missing else bind_score(signature, spec, given, mask, lookup)
+    return State(
+        mask=mask,
+        blocks=blocks,
+        empty_rows=empty,
+        nan_rows=nan_rows,
+        signature=signature,
+        score=score,
+        missing=missing,
+        lookup=lookup,
+        traced=traced.blocks(mask.expr, spec.device, spec.block_size or UNSEEN),
+        cache=TensorCache(tuple((score or mask).domain.tensors.values())),
+    )
+
+
+def rebound(state: State, program: Compiled, spec: CallSpec, given: Mapping[str, Any]) -> State:
+    """Return the state for tensors that were changed in place; a policy is applied again."""
+    if state.empty_rows is not None:
+        return bind_state(program, spec, given)
+    return replace(state, blocks=MaskBlocks(state.mask, spec))
+
+
+def _policy_rows(program: Compiled, blocks: MaskBlocks) -> Tensor | None:
+    """Return the rows without keys if the program's policy asks for them.
+
+    Raises:
+        BindError: there are some, and the policy is ``error``.
+
+    """
+    if program.empty_rows == "zero":
+        return None
+    empty = blocks.empty_rows
+    if program.empty_rows == "error" and bool(empty.any()):
+        batch, head, row = (int(i) for i in empty.nonzero()[0])
+        raise BindError(
+            "M421",
+            f"{int(empty.sum())} query rows have no key, "
+            f"first batch {batch}, head {head}, row {row}",
+            program.module.mask.span,
+            'allow a key there, or take `empty_rows="zero"`',
+        )
+    return empty

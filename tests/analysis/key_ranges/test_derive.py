@@ -1,0 +1,100 @@
+"""The ranges of keys of each query row are the mask, to the key."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from environments import environments
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from profiles import examples
+from row_programs import dense, domain_of, row_mask, rows_of_case
+from strategies import masks
+
+from maskc.analysis.key_ranges.derive import key_ranges
+from maskc.analysis.key_ranges.ranges import MOST, KeyRanges
+from maskc.ir.nodes import Expr
+from maskc.ir.vectorize import Domain
+
+
+def spelled_out(ranges: KeyRanges) -> torch.Tensor:
+    """Return the mask that ranges stand for, ``[B | 1, H | 1, Q, K]``."""
+    at = torch.arange(ranges.k_len)
+    first, stop = (torch.from_numpy(end)[..., None] for end in (ranges.first, ranges.stop))
+    return ((first <= at) & (at < stop)).any(0)
+
+
+def assert_ranges(mask: Expr, domain: Domain) -> bool:
+    """Hold ranges to the mask, and tell whether there are any."""
+    found = key_ranges(mask, domain)
+    if found is None:
+        return False
+    batch, heads = found.first.shape[1:3]
+    true = dense(mask, domain, batch, heads)
+    assert torch.equal(spelled_out(found), true)
+    assert torch.equal(torch.from_numpy(found.counts), true.sum(-1))
+    assert torch.equal(torch.from_numpy(found.has_keys), true.any(-1))
+    assert_tidy(found)
+    return True
+
+
+def assert_tidy(found: KeyRanges) -> None:
+    assert len(found.first) <= MOST
+    empty = found.first >= found.stop
+    assert (found.first[empty] == 0).all()
+    assert (found.stop[empty] == 0).all()
+    for place in range(1, len(found.first)):
+        for before in range(place):
+            both = ~empty[before] & ~empty[place]
+            assert (found.stop[before][both] < found.first[place][both]).all()
+
+
+@settings(max_examples=examples(300))
+@given(st.data(), st.one_of(masks(depth=1), masks(depth=2), masks()), st.booleans())
+def test_drawn(data: st.DataObject, mask: Expr, positions: bool) -> None:
+    case = data.draw(environments(mask, positions=positions, pairs=True))
+    row, domain = rows_of_case(mask, case)
+    found = key_ranges(row, domain)
+    event(f"ranges: {None if found is None else len(found.first)}")
+    assert_ranges(row, domain)
+    if found is not None:
+        matrix = case.matrix(mask)
+        assert torch.equal(spelled_out(found).expand_as(matrix), matrix)
+
+
+RANGES = [
+    ("causal & (sinks(3) | window(9))", 2),
+    ("!causal | same_doc", 2),
+    ("k % 50 < 20 & causal", 4),
+    ("k % 50 // 10 == q % 50 // 10 & k < 100", 2),
+    ("causal & same_doc == (k < 30)", 3),
+    ("3 * k <= 2 * q + 5 & 2 * k != q", 2),
+    ("where(q < 60, chunked(16), k // 7 > q // 9)", 1),
+    ("causal | (image[q] == image[k] & image[q] >= 0)", 2),
+]
+
+
+@pytest.mark.parametrize(("text", "most"), RANGES)
+def test_what_has_ranges(text: str, most: int) -> None:
+    """That there are ranges matters: an analysis that finds none would be right as well."""
+    row = torch.arange(170)
+    image = torch.where(row % 40 < 13, row // 40, -1)
+    domain = domain_of(170, 150, doc=(row // 30 - 2) ** 3 * -1, image=image)
+    mask = row_mask("input image: int; " * ("image" in text) + text, domain)
+    found = key_ranges(mask, domain)
+    assert found is not None
+    assert len(found.first) <= most
+    assert assert_ranges(mask, domain)
+
+
+@pytest.mark.parametrize("text", ["(q - k) % 3 == 0", "causal & k % 7 == 0", "q * k < 90"])
+def test_what_has_none(text: str) -> None:
+    domain = domain_of(170, 150)
+    assert key_ranges(row_mask(text, domain), domain) is None
+
+
+def test_sums_that_64_bits_may_not_hold() -> None:
+    far = torch.tensor([2**62, -(2**62), 5])
+    domain = domain_of(3, 3, far=far)
+    mask = row_mask("input far: int; 4 * k + far[q] + far[q] < far[k] + far[k]", domain)
+    assert key_ranges(mask, domain) is None
