@@ -17,11 +17,14 @@ from maskc.errors import (
     MaskNameError,
     MaskSyntaxError,
     MaskTypeError,
+    TraceError,
+    TracingWarning,
 )
 
 if TYPE_CHECKING:
     from maskc.program import Program, compile_mask, load
     from maskc.run.bound import Bound
+    from maskc.tracing import Traced, create_block_mask, trace
 
 __all__ = [
     "BindError",
@@ -34,15 +37,23 @@ __all__ = [
     "MaskcError",
     "MaskcWarning",
     "Program",
+    "TraceError",
+    "Traced",
+    "TracingWarning",
     "compile_mask",
+    "create_block_mask",
     "load",
+    "trace",
 ]
 
 _HOMES = {
     "Bound": "maskc.run.bound",
     "Program": "maskc.program",
+    "Traced": "maskc.tracing",
     "compile_mask": "maskc.program",
+    "create_block_mask": "maskc.tracing",
     "load": "maskc.program",
+    "trace": "maskc.tracing",
 }
 """Where the names are that are imported when they are first used: `maskc check` needs none."""
 

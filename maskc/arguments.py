@@ -82,6 +82,19 @@ def size_options(b: int, h: int, q: int) -> Callable[[Command], Command]:
     return decorate
 
 
+def known_sizes(command: Command) -> Command:
+    """Add ``--b --h --q --k``, each of which may be left out."""
+    for short, size, rows in (
+        ("--k", "kv_len", "Keys"),
+        ("--q", "q_len", "Queries"),
+        ("--h", "num_heads", "Heads"),
+        ("--b", "batch_size", "Batches"),
+    ):
+        option = click.option(short, size, metavar="N", type=click.IntRange(min=1), help=f"{rows}.")
+        command = option(command)
+    return command
+
+
 def offset_options(command: Command) -> Command:
     """Add ``--q-offset`` and ``--kv-offset``."""
     start = click.IntRange(min=0)

@@ -1,4 +1,4 @@
-"""The command ``maskc``: check, format, explain, prove, list, show, compare and emit programs.
+"""The command ``maskc``: check, format, explain, prove, list, show, compare, emit and trace.
 
 Every command takes a program as an expression, as a ``.mask`` file, or as a key of a config file
 (``config.toml:model.attention.mask``). Exit codes: 0 fine, 1 the program is wrong, backends
@@ -301,6 +301,22 @@ def emit(
         return
     write_text(output, source)
     say(f"wrote {output}")
+
+
+@main.command()
+@click.argument("callable", metavar="PACKAGE.MODULE:FUNCTION")
+@arguments.known_sizes
+@click.option("--plain", is_flag=True, help="In normal form, without the callable's names.")
+def trace(callable: str, plain: bool, **sizes: int | None) -> None:
+    """Print the program of a mask_mod or a score_mod.
+
+    The function is run once, on tensors without data. With sizes, an operation that no program
+    has becomes a table of its values.
+    """
+    from maskc.tracing.reference import trace_reference
+
+    known = {name: size for name, size in sizes.items() if size is not None}
+    say(trace_reference(callable, known).text(names=not plain))
 
 
 def _check_all(ref: str, keys: tuple[str, ...], strict: bool) -> list[bool]:

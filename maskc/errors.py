@@ -1,7 +1,7 @@
 """What a user sees when something is wrong; the only place that renders errors and warnings.
 
 Codes: M1xx syntax, M2xx types, M3xx names and constants, M4xx binding, M5xx lowering, M6xx files,
-M7xx what is legal and almost surely wrong.
+M7xx what is legal and almost surely wrong, M8xx tracing of callables.
 """
 
 from __future__ import annotations
@@ -125,6 +125,16 @@ class MaskcWarning(UserWarning):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.code, self.message, self.span, self.help, self.notes)
+
+
+class TraceError(MaskcError):
+    """A callable does what no program says; the error shows its file and line."""
+
+    kind = "trace"
+
+
+class TracingWarning(MaskcWarning):
+    """A callable could not be traced, so torch evaluates it at every pair of tokens."""
 
 
 class DenseScoresWarning(UserWarning):

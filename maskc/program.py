@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from maskc import compose
 from maskc.compiled import Compiled, Recipe, keyed
 from maskc.elaborate.module import Constant
 from maskc.elaborate.open_layer import LAYER
 from maskc.errors import MaskNameError, MaskSyntaxError
+from maskc.ir.nodes import Module
+from maskc.ir.text import to_text
 from maskc.libraries import naming_library
 from maskc.loading import Paths, read, read_libraries
 from maskc.pipeline import compile_recipe
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from maskc.analysis.distance import Distance
     from maskc.analysis.equiv.result import Different, Equal, Unknown
     from maskc.run.bound import Bound
 
@@ -250,22 +254,73 @@ class Program(Compiled):
 
         return explain(self)
 
-    def equivalent(self, other: Program) -> Equal | Different | Unknown:
+    def equivalent(
+        self, other: Program, *, sizes: Mapping[str, int] | None = None
+    ) -> Equal | Different | Unknown:
         """Tell whether another program gives the same attention in every call.
 
         Equal programs need no proof; others are given to z3 (the extra ``prove``), then compared
         at small and critical positions. Their ``empty_rows`` are not compared.
+
+        Args:
+            other: the other program.
+            sizes: compare calls of these sizes only, as for ``bind``: at every pair, where the
+                programs read no input.
 
         Returns:
             ``Equal``, ``Different`` with the smallest counterexample found, or ``Unknown`` with how
             far it looked; ``.equal`` is True, False or None, and printing it tells the rest.
 
         """
+        from maskc.analysis.equiv.at_sizes import call_sizes, compare_at
         from maskc.analysis.equiv.compare import compare_programs
 
         for program in (self, other):
             program.refuse_open()
+        if sizes is not None:
+            return compare_at(self.module, other.module, call_sizes(sizes))
         return compare_programs(self.module, other.module)
+
+    def max_distance(self) -> Distance:
+        """Return how many tokens the furthest key can be behind and ahead of its query.
+
+        None stands for no bound: ``causal & window(8)`` gives (7, 0), ``causal`` (None, 0).
+        """
+        from maskc.analysis.distance import max_distance
+
+        self.refuse_open()
+        return max_distance(self.module.mask)
+
+    def masked_by(self, mask: Program | str) -> Program:
+        """Return the program with another mask besides its own.
+
+        Args:
+            mask: a program that is a mask, or its text.
+
+        Raises:
+            MaskcError: it is more than a mask, or declares a name in another way.
+
+        """
+        if isinstance(mask, str):
+            mask = from_recipe(Recipe(Source(mask), empty_rows=self.empty_rows))
+        return self._composed(compose.masked_by(self.module, mask.module), mask)
+
+    def __and__(self, other: Program) -> Program:
+        return self._composed(compose.both(self.module, other.module), other)
+
+    def __or__(self, other: Program) -> Program:
+        return self._composed(compose.either(self.module, other.module), other)
+
+    def __invert__(self) -> Program:
+        return self._composed(compose.opposite(self.module), self)
+
+    def _composed(self, module: Module, other: Program) -> Program:
+        """Return the program of a module made of this and another."""
+        for program in (self, other):
+            program.refuse_open()
+        compose.check_empty_rows(self.empty_rows, other.empty_rows)
+        text = Source(to_text(module), "<composed>")
+        return from_recipe(Recipe(text, empty_rows=self.empty_rows))
 
     def __repr__(self) -> str:
         return f"<maskc program {self.digest[:8]}: {'; '.join(self.text.splitlines())}>"

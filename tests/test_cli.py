@@ -47,6 +47,26 @@ def test_check_goes_on_after_a_wrong_program() -> None:
     assert result.stdout == "good.mask: fine\n"
 
 
+def test_trace_prints_the_program_of_a_function() -> None:
+    lines = ["AHEAD = 3", "def near(b, h, q, k):", "    late = k - q <= AHEAD", "    return late"]
+    lines += ["def half(score, b, h, q, k):", "    return score / 2"]
+    lines += ["def bad(b, h, q, k):", "    return q > k and k > 0"]
+    Path("my_masks_to_trace.py").write_text("\n".join(lines), encoding="utf-8")
+    assert run("trace", "my_masks_to_trace:near").stdout == (
+        "param AHEAD: int = 3\nk - q <= AHEAD\n"
+    )
+    assert run("trace", "my_masks_to_trace:near", "--plain").stdout == "-4 < q - k\n"
+    assert run("trace", "my_masks_to_trace:half").stdout == "score = score / 2\n"
+    refused = run("trace", "my_masks_to_trace:bad", "--q", "8")
+    assert refused.exit_code == 1
+    assert "error[M801]" in refused.stderr
+    assert "my_masks_to_trace.py:8:12" in refused.stderr
+    for ref in ("my_masks_to_trace:no", "no_such_module:f", "causal"):
+        missing = run("trace", ref)
+        assert missing.exit_code == 1
+        assert "error[M812]" in missing.stderr
+
+
 def test_check_loads_neither_torch_nor_sympy() -> None:
     script = """
 import json, sys

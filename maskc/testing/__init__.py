@@ -2,6 +2,7 @@
 
 from maskc.testing.compare import BACKENDS, assert_equivalent, diff
 from maskc.testing.draws import random_inputs, random_qkv
+from maskc.testing.matches import matches
 from maskc.testing.place import Place
 from maskc.testing.report import TOLERANCES, Report, Result
 
@@ -13,6 +14,7 @@ __all__ = [
     "Result",
     "assert_equivalent",
     "diff",
+    "matches",
     "random_inputs",
     "random_qkv",
 ]

@@ -43,7 +43,7 @@ def compare_programs(
     for at, env in _calls(first, second):
         checked += 1
         furthest = max(furthest, at.q_idx, at.kv_idx)
-        found = _difference(first, second, at, env)
+        found = difference(first, second, at, env)
         if found is not None:
             return found
         if checked == MOST_POINTS:
@@ -59,7 +59,7 @@ def _proved(first: Module, second: Module, timeout_ms: int) -> bool | None:
         return None
 
 
-def _difference(first: Module, second: Module, at: Point, env: Env) -> Different | None:
+def difference(first: Module, second: Module, at: Point, env: Env) -> Different | None:
     """Return how the programs differ at a point; one where either fails tells nothing."""
     parts = [("mask", first.mask, second.mask), ("score", first.score, second.score)]
     if at.kv_idx == 0:
@@ -94,10 +94,10 @@ def _calls(first: Module, second: Module) -> Iterator[tuple[Point, Env]]:
         for turn in range(6 if read else 1):
             at = Point(turn % 2 if Dim.BATCH in deps else 0, head, q, k)
             seeds = random.Random(f"{turn} {at}")
-            yield at, Env(_sizes(at, turn), sampled_tables(read, seeds), given=_GIVEN)
+            yield at, Env(_sizes(at, turn), sampled_tables(read, seeds), given=GIVEN)
 
 
-_GIVEN = {Given.SCORE: SCORE, Given.OUT: OUT, Given.LSE: LSE}
+GIVEN = {Given.SCORE: SCORE, Given.OUT: OUT, Given.LSE: LSE}
 
 
 def _sizes(at: Point, turn: int) -> dict[Sz, int]:

@@ -24,12 +24,21 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Equal(Comparison):
-    """The programs give the same attention in every call."""
+    """The programs give the same attention in every call, or in those of some sizes.
+
+    Attributes:
+        sizes: the sizes; None for every call.
+
+    """
 
     equal: ClassVar[bool | None] = True
+    sizes: Mapping[Sz, int] | None = None
 
     def __str__(self) -> str:
-        return "equal: proved for every call"
+        if self.sizes is None:
+            return "equal: proved for every call"
+        shown = ", ".join(f"{size.value} = {count}" for size, count in self.sizes.items())
+        return f"equal: at every pair of calls with {shown}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,243 @@
+"""Measure ``maskc.create_block_mask`` against torch's: the whole call, with the trace.
+
+    python benchmarks/trace.py [--quick]
+
+Three questions: at 8192 tokens, a call whose program is known against warm
+``torch.compile(create_block_mask)``; at 512 tokens, a callable met for the first time against eager
+torch; block diffusion at 16384 tokens. Contenders take turns in one process; times are medians, and
+what counts is their ratio. Writes ``benchmarks/results/trace.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+
+import maskc
+
+RESULTS = Path(__file__).parent / "results"
+LENGTH, SHORT, LONG = 8192, 512, 16384
+Mod = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A callable to make a block mask of; ``build`` gives a new one, with ``n`` for a number."""
+
+    group: str
+    name: str
+    build: Callable[[int, int], Mod]
+
+
+@dataclass
+class Result:
+    """What both took, in milliseconds; None where torch fails, and why."""
+
+    group: str
+    name: str
+    length: int
+    ours: float
+    torch: float | None
+    ratio: float | None
+    failure: str | None = None
+
+
+def ids(length: int, count: int, shuffled: bool = False) -> Tensor:
+    """Return the ids of packed documents."""
+    random = torch.Generator().manual_seed(0)
+    found = torch.randint(0, count, (length,), generator=random)
+    return found if shuffled else found.sort().values
+
+
+def causal(length: int, n: int) -> Mod:
+    """Return the causal mask, ``n`` tokens ahead."""
+    return lambda b, h, q, k: q + n >= k
+
+
+def window(length: int, n: int) -> Mod:
+    """Return a causal window."""
+    return lambda b, h, q, k: (q >= k) & (q - k <= 512 + n)
+
+
+def prefix(length: int, n: int) -> Mod:
+    """Return a prefix LM."""
+    return lambda b, h, q, k: (k < 1000 + n) | (q >= k)
+
+
+def chunked(length: int, n: int) -> Mod:
+    """Return causal chunks."""
+    return lambda b, h, q, k: (q >= k) & (q // (1024 + n) == k // (1024 + n))
+
+
+def streaming(length: int, n: int) -> Mod:
+    """Return sinks and a window."""
+    return lambda b, h, q, k: (q >= k) & ((q - k < 1024 + n) | (k < 4))
+
+
+def natten(length: int, n: int) -> Mod:
+    """Return neighbourhoods of a grid with rows of 64 (arXiv:2204.07143)."""
+    height, reach = length // 64, 6 + n
+
+    def mod(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        row = (q // 64).clamp(reach, height - 1 - reach)
+        column = (q % 64).clamp(reach, 63 - reach)
+        return ((row - k // 64).abs() <= reach) & ((column - k % 64).abs() <= reach)
+
+    return mod
+
+
+def packed(length: int, n: int) -> Mod:
+    """Return causal packed documents."""
+    doc = ids(length, 12 + n)
+    return lambda b, h, q, k: (q >= k) & (doc[q] == doc[k])
+
+
+def packed_window(length: int, n: int) -> Mod:
+    """Return packed documents in a window."""
+    doc = ids(length, 40 + n)
+    return lambda b, h, q, k: (q >= k) & (doc[q] == doc[k]) & (q - k < 1024)
+
+
+def shuffled(length: int, n: int) -> Mod:
+    """Return documents whose tokens stand in any order."""
+    doc = ids(length, 40 + n, shuffled=True)
+    return lambda b, h, q, k: (q >= k) & (doc[q] == doc[k])
+
+
+def permuted(length: int, n: int) -> Mod:
+    """Return the order of a permutation (arXiv:1906.08237)."""
+    order = torch.randperm(length, generator=torch.Generator().manual_seed(n))
+    return lambda b, h, q, k: order[q] > order[k]
+
+
+def blocks(length: int, n: int) -> Mod:
+    """Return a window, ends and random blocks (arXiv:2007.14062)."""
+    count = length // 64
+    random = torch.rand(count, count, generator=torch.Generator().manual_seed(n)) < 0.05
+
+    def mod(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        near = (q // 64 - k // 64).abs() <= 1
+        return near | (q < 64) | (k < 64) | random[q // 64, k // 64]
+
+    return mod
+
+
+def diffusion(length: int, n: int) -> Mod:
+    """Return block diffusion, flags compared by ``==`` (arXiv:2503.09573, attention-gym)."""
+    half, size = length // 2, 32 + n
+
+    def mod(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        clean_q, clean_k = q >= half, k >= half
+        block_q = torch.where(clean_q, (q - half) // size, q // size)
+        block_k = torch.where(clean_k, (k - half) // size, k // size)
+        diagonal = (block_q == block_k) & (clean_q == clean_k)
+        offset = (block_q > block_k) & clean_k & ~clean_q
+        return diagonal | offset | ((block_q >= block_k) & clean_k & clean_q)
+
+    return mod
+
+
+CASES = [
+    *(Case("structural", f.__name__, f) for f in (causal, window, prefix, chunked, streaming)),
+    Case("structural", "natten", natten),
+    *(Case("documents", f.__name__, f) for f in (packed, packed_window)),
+    *(Case("hardest", f.__name__, f) for f in (shuffled, permuted, blocks)),
+]
+
+
+def medians(contenders: list[Callable[[], BlockMask]], runs: int) -> list[float]:
+    """Return the median milliseconds of each contender; they take turns."""
+    taken: list[list[float]] = [[] for _ in contenders]
+    for _ in range(runs):
+        for times, contender in zip(taken, contenders, strict=True):
+            start = time.perf_counter()
+            contender()
+            times.append(1e3 * (time.perf_counter() - start))
+    return [statistics.median(times) for times in taken]
+
+
+def ours(mod: Mod, length: int, fallback: str = "error") -> BlockMask:
+    """Return our block mask."""
+    return maskc.create_block_mask(mod, None, None, length, length, "cpu", fallback=fallback)
+
+
+def warm(case: Case, length: int, runs: int) -> Result:
+    """Compare calls whose program is known with torch's compiled function."""
+    torch._dynamo.reset()
+    mod, by_torch = case.build(length, 0), torch.compile(create_block_mask)
+
+    def compiled() -> BlockMask:
+        return by_torch(mod, None, None, length, length, "cpu")
+
+    contenders: list[Callable[[], BlockMask]] = [lambda: ours(mod, length), compiled]
+    failure = None
+    contenders[0]()
+    try:
+        compiled()
+    except Exception as error:  # whatever the compiler raises is the result
+        failure = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        contenders.pop()
+    return result(case, length, medians(contenders, runs), failure)
+
+
+def cold(case: Case, runs: int) -> Result:
+    """Compare callables that are met for the first time with eager torch."""
+    fresh = iter(range(1, 10_000))
+
+    def first() -> BlockMask:
+        return ours(case.build(SHORT, next(fresh)), SHORT, "warn")
+
+    def eager() -> BlockMask:
+        mod = case.build(SHORT, 0)
+        return create_block_mask(mod, None, None, SHORT, SHORT, "cpu")
+
+    return result(case, SHORT, medians([first, eager], runs), None)
+
+
+def result(case: Case, length: int, taken: list[float], failure: str | None) -> Result:
+    """Return a row of the table."""
+    other = taken[1] if len(taken) > 1 else None
+    ratio = other / taken[0] if other is not None else None
+    return Result(case.group, case.name, length, taken[0], other, ratio, failure)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one mask of a kind, few runs")
+    runs = 5 if parser.parse_args().quick else 15
+    cases = CASES[1::5] if runs == 5 else CASES
+    results: list[Result] = []
+    for case in cases:
+        results.append(warm(case, LENGTH, runs))
+        show(results[-1])
+    results.append(warm(Case("long", "block diffusion", diffusion), LONG, 3))
+    show(results[-1])
+    for case in cases:
+        results.append(cold(Case("cold", case.name, case.build), runs))
+        show(results[-1])
+    machine = {"torch": torch.__version__, "cpu": platform.processor() or platform.machine()}
+    report = {**machine, "cores": os.cpu_count(), "results": [asdict(row) for row in results]}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "trace.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+def show(row: Result) -> None:
+    """Print a row."""
+    other = f"{row.torch:9.2f} ms  {row.ratio:7.1f}x" if row.torch is not None else row.failure
+    print(f"{row.group:<11}{row.name:<16}{row.length:>6} {row.ours:9.2f} ms  {other}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""A program against FlexAttention's callable, or against a dense mask: the same at every pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from maskc.arity import takes_score
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from maskc.program import Program
+    from maskc.run.bound import Bound
+
+TOLERANCE = 1e-5
+"""Of scores, absolute and relative."""
+
+
+def matches(
+    program: Program,
+    other: Callable[..., Any] | Tensor,
+    *,
+    q_len: int,
+    kv_len: int | None = None,
+    batch_size: int = 1,
+    num_heads: int = 1,
+    device: torch.device | str | None = None,
+    **inputs: Any,
+) -> str | None:
+    """Compare a program with a callable or a dense tensor, at every pair of a call.
+
+    torch evaluates the callable, as ``create_mask`` does; nothing is traced.
+
+    Args:
+        program: the program.
+        other: a ``mask_mod`` or ``score_mod``, or a bool mask that broadcasts to ``[B, H, Q, K]``.
+            A ``score_mod`` is compared with the program's score, at random scores.
+        q_len: query rows.
+        kv_len: key rows, ``q_len`` if None.
+        batch_size: batches.
+        num_heads: query heads.
+        device: where the tensors are.
+        **inputs: the program's inputs.
+
+    Returns:
+        None where they agree, else a sentence that says where they first differ: so a test says
+        ``assert matches(...) is None``.
+
+    Raises:
+        MaskcError: an input does not fit.
+
+    """
+    import torch
+
+    shape = (batch_size, num_heads, q_len, q_len if kv_len is None else kv_len)
+    bound = program.bind(
+        q_len=shape[2],
+        kv_len=shape[3],
+        batch_size=batch_size,
+        num_heads=num_heads,
+        device=device,
+        **inputs,
+    )
+    if not isinstance(other, torch.Tensor) and takes_score(other):
+        return _score_difference(bound, other, shape)
+    found = bound.dense_mask()
+    wanted = other if isinstance(other, torch.Tensor) else dense_mask(other, shape, found.device)
+    return _first_difference(found.expand(shape), wanted.expand(shape), "mask")
+
+
+def dense_mask(
+    mask_mod: Callable[..., Any], shape: tuple[int, int, int, int], device: torch.device
+) -> Tensor:
+    """Return a callable's mask at all pairs, bool ``[B, H, Q, K]``."""
+    return _at_all_pairs(mask_mod, shape, device)
+
+
+def dense_score(score_mod: Callable[..., Any], scores: Tensor) -> Tensor:
+    """Return a callable's new scores for ``[B, H, Q, K]`` old ones."""
+    b, h, q, k = scores.shape
+    return _at_all_pairs(score_mod, (b, h, q, k), scores.device, scores)
+
+
+def _at_all_pairs(
+    mod: Callable[..., Any],
+    shape: tuple[int, int, int, int],
+    device: torch.device,
+    scores: Tensor | None = None,
+) -> Tensor:
+    import torch
+    from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex
+
+    mapped = mod
+    before: tuple[int | None, ...] = () if scores is None else (0,)
+    for dim in reversed(range(4)):
+        mapped = torch.vmap(mapped, in_dims=(*before, *(0 if n == dim else None for n in range(4))))
+    rows = [torch.arange(size, device=device) for size in shape]
+    with torch.no_grad(), TransformGetItemToIndex():
+        found: Tensor = mapped(*(() if scores is None else (scores,)), *rows)
+    return found
+
+
+def _score_difference(
+    bound: Bound, score_mod: Callable[..., Any], shape: tuple[int, int, int, int]
+) -> str | None:
+    import torch
+
+    seeds = torch.Generator().manual_seed(0)
+    scores = 3 * torch.randn(shape, generator=seeds).to(bound.dense_mask().device)
+    wanted = dense_score(score_mod, scores)
+    found = scores if bound.score_mod is None else dense_score(bound.score_mod, scores)
+    mask = bound.dense_mask().expand(shape)
+    found = torch.where(mask, found, -torch.inf)
+    return _first_difference(found, torch.where(mask, wanted, -torch.inf), "score")
+
+
+def _first_difference(found: Tensor, wanted: Tensor, what: str) -> str | None:
+    """Return a sentence on the first pair where two tensors differ, None where none does."""
+    import torch
+
+    if found.dtype is torch.bool:
+        same = found == wanted
+    else:
+        same = torch.isclose(found, wanted, TOLERANCE, TOLERANCE, equal_nan=True)
+    if bool(same.all()):
+        return None
+    wrong = (~same).nonzero()
+    place = tuple(wrong[0].tolist())
+    at = ", ".join(f"{name}={i}" for name, i in zip("bhqk", place, strict=True))
+    values = f"{found[place].item()}, expected {wanted[place].item()}"
+    return f"{what} differs at {len(wrong)} of {same.numel()} pairs, first {at}: {values}"

@@ -1,0 +1,274 @@
+"""One aten operation on symbols becomes one symbol: the translation, operation by operation.
+
+torch itself says what dtype and shape the result has: the operation runs on ones of the same dtypes
+and shapes, so promotion and broadcasting are torch's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskc.errors import TraceError
+from maskc.ir.nodes import Expr, IntConst
+from maskc.ir.operators import ArithOp
+from maskc.tracing.arrays import (
+    FILLS,
+    JOINS,
+    REDUCTIONS,
+    VIEWS,
+    groups,
+    is_in,
+    moved,
+    ranks,
+    spread,
+)
+from maskc.tracing.dtypes import check_conversion, check_dtype, type_of
+from maskc.tracing.operations import ELEMENTWISE
+from maskc.tracing.refuse import asks_for_value, refusal
+from maskc.tracing.symbol import MANY, Symbol, check_few, row_symbol, symbol, symbols
+from maskc.tracing.tables import remember, table_instead
+from maskc.tracing.terms import Number, as_type, constant, number, total
+
+RANDOM = frozenset(
+    {"rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "bernoulli"}
+    | {"multinomial", "normal", "native_dropout", "dropout", "uniform", "randperm"}
+)
+NOT_OPERANDS = ("dtype", "layout", "device", "memory_format", "pin_memory", "non_blocking")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An aten operation and its arguments, at least one of them a symbol."""
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    @property
+    def first(self) -> Symbol:
+        """A symbol among the arguments."""
+        return symbols((*self.args, *self.kwargs.values()))[0]
+
+
+def interpret(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Translate an operation; what has no translation but reads one index becomes a table.
+
+    Raises:
+        TraceError: it has no translation.
+
+    """
+    operation = Operation(func.overloadpacket.__name__, func, args, kwargs)
+    try:
+        found = _translated(operation)
+    except TraceError as error:
+        if func._schema.is_mutable:
+            raise
+        return table_instead(error, operation.first.tracer, func, args, kwargs)
+    return remember(found, func, args, kwargs)
+
+
+def _translated(operation: Operation) -> Any:
+    name = operation.name
+    _refuse_effects(operation)
+    if name == "_to_copy":
+        return _converted(operation)
+    if name in FILLS:
+        return _filled(operation)
+    if name in VIEWS:
+        return _viewed(operation)
+    if name in JOINS:
+        return _joined(operation)
+    if name in REDUCTIONS and not (name in ("max", "min") and len(operation.args) > 1):
+        return _reduced(operation)
+    if name in _WHOLE:
+        return _WHOLE[name](operation)
+    if name in ELEMENTWISE:
+        return _elementwise(operation)
+    raise refusal("M807", f"`{name}` has no translation")
+
+
+def _refuse_effects(operation: Operation) -> None:
+    name = operation.name
+    if name in ("_local_scalar_dense", "is_nonzero", "item", "equal"):
+        raise asks_for_value("the callable")
+    if name in RANDOM:
+        help = "draw the numbers before, into a tensor, and subscript that"
+        raise refusal("M802", f"`{name}` gives other numbers at each call", help)
+    if operation.function._schema.is_mutable:  # type: ignore[attr-defined]
+        help = "make a new tensor: `mask = mask & other`, `torch.where(...)`"
+        raise refusal("M803", f"`{name}` writes into a tensor", help)
+
+
+def _elementwise(operation: Operation) -> Any:
+    tracer = operation.first.tracer
+    result = _on_ones(operation)
+    plain = result[0] if isinstance(result, tuple) else result
+    literal = {k: v for k, v in operation.kwargs.items() if k not in NOT_OPERANDS}
+    operands = list(operation.args)
+    if operation.name == "clamp":
+        operands += [literal.pop(bound, None) for bound in ("min", "max")][len(operands) - 1 :]
+    check_dtype(operation.name, plain.dtype, operands, tracer.is_mask)
+    shape = tuple(plain.shape)
+    check_few(prod(shape), operation.name)
+    kind, build = type_of(plain.dtype), ELEMENTWISE[operation.name]
+    columns = [_column(tracer, operand, shape) for operand in operands]
+    nodes = tuple(build(kind, *row, **literal) for row in zip(*columns, strict=True))
+    found = symbol(tracer, nodes, shape, plain.dtype)
+    return (found, found) if isinstance(result, tuple) else found
+
+
+def _column(tracer: Any, operand: Any, shape: tuple[int, ...]) -> tuple[Expr | None, ...]:
+    """Return an operand's term for each element of the result."""
+    if operand is None:
+        return (None,) * prod(shape)
+    if isinstance(operand, Tensor):
+        return spread(tracer.nodes(operand), operand.shape, shape)
+    return (constant(operand),) * prod(shape)
+
+
+def _converted(operation: Operation) -> Symbol:
+    source: Symbol = operation.args[0]
+    dtype = operation.kwargs.get("dtype") or source.dtype
+    check_conversion(source.dtype, dtype, source.tracer.is_mask)
+    kind = type_of(dtype)
+    nodes = tuple(as_type(node, kind) for node in source.nodes)
+    return symbol(source.tracer, nodes, tuple(source.shape), dtype)
+
+
+def _filled(operation: Operation) -> Symbol:
+    result, value = _on_ones(operation), FILLS[operation.name]
+    if value is None:
+        value = operation.kwargs.get("fill_value", operation.args[-1])
+    tracer, kind = operation.first.tracer, type_of(result.dtype)
+    (term,) = tracer.nodes(value) if isinstance(value, Tensor) else (constant(value),)
+    nodes = (as_type(term, kind),) * prod(result.shape)
+    return symbol(tracer, nodes, tuple(result.shape), result.dtype)
+
+
+def _viewed(operation: Operation) -> Any:
+    source, *rest = operation.args
+    tracer = source.tracer
+    if operation.name == "select" and source.row is not None:
+        dim, at = rest[0] % source.dim(), rest[1] % source.shape[rest[0]]
+        indices = [IntConst(at) if n == dim else None for n in range(source.dim())]
+        return row_symbol(tracer, source.row.narrowed(tuple(indices)))
+    rest = [part for part in rest if not isinstance(part, Tensor)]
+    keywords = {k: v for k, v in operation.kwargs.items() if k not in NOT_OPERANDS}
+    if operation.name in ("clone", "detach", "alias", "contiguous", "view_as"):
+        return symbol(tracer, source.nodes, tuple(source.shape), source.dtype)
+    parts = [
+        symbol(tracer, nodes, shape, source.dtype)
+        for nodes, shape in moved(operation.function, source.nodes, source.shape, *rest, **keywords)
+    ]
+    return parts if operation.name in ("unbind", "split") else parts[0]
+
+
+def _joined(operation: Operation) -> Symbol:
+    tracer, result = operation.first.tracer, _on_ones(operation)
+    kind, parts = type_of(result.dtype), operation.args[0]
+    check_few(prod(result.shape), operation.name)
+    nodes = [as_type(node, kind) for part in parts for node in tracer.nodes(part)]
+    numbers = torch.split_with_sizes(torch.arange(len(nodes)), [part.numel() for part in parts])
+    shaped = [part.view(like.shape) for part, like in zip(numbers, parts, strict=True)]
+    order = operation.function(shaped, *operation.args[1:], **operation.kwargs)
+    ordered = tuple(nodes[place] for place in order.flatten().tolist())
+    return symbol(tracer, ordered, tuple(result.shape), result.dtype)
+
+
+def _reduced(operation: Operation) -> Symbol:
+    source, *rest = operation.args
+    result, tracer = _on_ones(operation), source.tracer
+    dims = rest[0] if rest else operation.kwargs.get("dim")
+    kind, fold = type_of(result.dtype), REDUCTIONS[operation.name]
+    nodes = tuple(fold(kind, group) for group in groups(source.nodes, source.shape, dims))
+    return symbol(tracer, nodes, tuple(result.shape), result.dtype)
+
+
+def _dot(operation: Operation) -> Symbol:
+    left, right = operation.args
+    tracer, result = operation.first.tracer, _on_ones(operation)
+    check_dtype(operation.name, result.dtype, operation.args, tracer.is_mask)
+    products = ELEMENTWISE["mul"]
+    kind = type_of(result.dtype)
+    pairs = zip(tracer.nodes(left), tracer.nodes(right), strict=True)
+    node = total([products(kind, *map(number, pair)) for pair in pairs], ArithOp.ADD)
+    return symbol(tracer, (node,), (), result.dtype)
+
+
+def _is_in(operation: Operation) -> Symbol:
+    elements, tests = operation.args[:2]
+    if any(operation.kwargs.values()):
+        raise refusal("M807", "this form of `isin` has no translation", "use `~torch.isin(...)`")
+    tracer = operation.first.tracer
+    nodes = is_in(_nodes(tracer, elements), _nodes(tracer, tests))
+    shape = tuple(elements.shape) if isinstance(elements, Tensor) else ()
+    return symbol(tracer, nodes, shape, torch.bool)
+
+
+def _searched(operation: Operation) -> Symbol:
+    edges, values = operation.args[:2]
+    if operation.name == "bucketize":
+        edges, values = values, edges
+    keywords = dict(operation.kwargs)
+    right = keywords.pop("right", False) or keywords.pop("side", None) == "right"
+    narrow = keywords.pop("out_int32", False)
+    if edges.dim() != 1 or any(value is not None for value in keywords.values()):
+        raise refusal("M807", f"this form of `{operation.name}` has no translation")
+    tracer = operation.first.tracer
+    nodes = ranks(tracer.nodes(edges), _nodes(tracer, values), right)
+    shape = tuple(values.shape) if isinstance(values, Tensor) else ()
+    return symbol(tracer, nodes, shape, torch.int32 if narrow else torch.int64)
+
+
+def _nodes(tracer: Any, value: Tensor | Number) -> tuple[Expr, ...]:
+    found: tuple[Expr, ...] = (
+        tracer.nodes(value) if isinstance(value, Tensor) else (constant(value),)
+    )
+    return found
+
+
+_WHOLE: Mapping[str, Callable[[Operation], Any]] = {
+    "dot": _dot,
+    "vdot": _dot,
+    "isin": _is_in,
+    "searchsorted": _searched,
+    "bucketize": _searched,
+}
+"""Operations on whole rows."""
+
+
+def _on_ones(operation: Operation) -> Any:
+    """Return what torch gives for ones of the same dtypes and shapes; only those two count."""
+    tensors = [x for x in (*operation.args, *operation.kwargs.values()) if isinstance(x, Tensor)]
+    device = "meta" if any(x.numel() > MANY for x in tensors) else "cpu"
+    keywords = {k: v for k, v in operation.kwargs.items() if k != "pin_memory"}
+    args, kwargs = _lowered(operation.args, device), _lowered(keywords, device)
+    return operation.function(*args, **kwargs)
+
+
+def _lowered(value: Any, device: str) -> Any:
+    match value:
+        case Tensor():
+            one = _one(value.dtype, device)
+            return one.expand(tuple(value.shape)) if value.dim() else one
+        case torch.device():
+            return torch.device(device)
+        case tuple() | list():
+            return type(value)(_lowered(part, device) for part in value)
+        case dict():
+            return {key: _lowered(part, device) for key, part in value.items()}
+        case _:
+            return value
+
+
+@lru_cache
+def _one(dtype: torch.dtype, device: str) -> Tensor:
+    return torch.ones((), dtype=dtype, device=device)

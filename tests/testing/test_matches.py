@@ -1,0 +1,37 @@
+"""A program against a callable or a dense tensor."""
+
+from __future__ import annotations
+
+import torch
+
+import maskc
+from maskc.testing import matches
+
+
+def test_a_callable_and_a_tensor() -> None:
+    program = maskc.compile_mask("causal & same_doc")
+    doc = torch.tensor([0, 0, 1, 1, 1])
+    sizes = {"q_len": 5, "batch_size": 2, "num_heads": 3, "doc": doc}
+
+    def mask_mod(b, h, q, k):
+        return (q >= k) & (doc[q] == doc[k])
+
+    def shifted(b, h, q, k):
+        return (q >= k) & (doc[q] == doc[k]) & (b == 0)
+
+    assert matches(program, mask_mod, **sizes) is None
+    assert matches(program, shifted, **sizes) == (
+        "mask differs at 27 of 150 pairs, first b=1, h=0, q=0, k=0: True, expected False"
+    )
+    dense = (doc[:, None] == doc).tril()
+    assert matches(program, dense, **sizes) is None
+    dense[4, 4] = False
+    assert "first b=0, h=0, q=4, k=4: True, expected False" in matches(program, dense, **sizes)
+
+
+def test_a_score_is_compared_where_the_mask_allows_it() -> None:
+    program = maskc.compile_mask("causal; score = score * 2.0")
+    assert matches(program, lambda s, b, h, q, k: torch.where(q >= k, 2 * s, 0), q_len=6) is None
+    found = matches(program, lambda s, b, h, q, k: 2 * s + (q == 5) * 1.0, q_len=6)
+    assert found.startswith("score differs at 6 of 36 pairs, first b=0, h=0, q=5, k=0")
+    assert matches(maskc.compile_mask("causal"), lambda s, b, h, q, k: s, q_len=6) is None
