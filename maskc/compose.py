@@ -81,7 +81,7 @@ def _refuse_scores(operation: str, *modules: Module) -> None:
             what = "a score" if module.score != SCORE else "an epilogue"
             message = f"`{operation}` takes masks, found a program with {what}"
             help = "`program.masked_by(mask)` keeps the score and the epilogue of `program`"
-            raise MaskTypeError("M231", message, help=help)
+            raise MaskTypeError("M232", message, help=help)
 
 
 def _check_names(first: Module, second: Module) -> None:

@@ -49,8 +49,8 @@ GRID = "axis h = 4, w = 4; same_line(h)"
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [
-        ("score = score * 2.0", "causal", "error[M231]: `&` takes masks, found a program with a s"),
-        ("causal", "out = out * 2.0", "error[M231]: `&` takes masks, found a program with an epi"),
+        ("score = score * 2.0", "causal", "error[M232]: `&` takes masks, found a program with a s"),
+        ("causal", "out = out * 2.0", "error[M232]: `&` takes masks, found a program with an epi"),
         (GRID, "axis h = 8, w = 4; same_line(h)", "error[M313]: the programs declare two"),
         (GRID, "axis h = 4, w = 4 from 1; same_line(w)", "error[M313]: the programs declare two"),
         ("input x: int; x[q] == 3", "input x: bool; x[q]", "error[M313]: input `x` has two types"),
