@@ -21,7 +21,7 @@ from maskc.analysis.tiles.tile_map import TileMap
 from maskc.binding.bind import BoundMask
 from maskc.binding.call import CallSpec
 from maskc.blocks.auto_size import choices, work
-from maskc.blocks.key_ranges import with_key_ranges
+from maskc.blocks.key_ranges import RangedMask, with_key_ranges
 from maskc.ir.nodes import Expr, inputs
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
@@ -61,9 +61,14 @@ class MaskBlocks:
         return versions(self._mask.domain.tensors.values()) == self._versions
 
     @cached_property
+    def ranged(self) -> RangedMask:
+        """The mask, with id comparisons as key ranges where possible, and the keys of its rows."""
+        return with_key_ranges(self._mask)
+
+    @property
     def mask(self) -> BoundMask:
         """The mask, with id comparisons as key ranges where possible."""
-        return with_key_ranges(self._mask)
+        return self.ranged.mask
 
     @cached_property
     def mask_mod(self) -> MaskMod:
@@ -73,7 +78,7 @@ class MaskBlocks:
     @cached_property
     def tile_map(self) -> TileMap:
         """Which tiles are full and which are partial."""
-        return tiles_of(self.mask, self._spec.block_size)
+        return tiles_of(self.ranged, self._spec.block_size)
 
     @cached_property
     def counts(self) -> TileCounts:
@@ -98,12 +103,13 @@ class MaskBlocks:
         return empty_rows(self.mask.expr, self.mask.domain, self.tile_map)
 
 
-def tiles_of(mask: BoundMask, block: tuple[int, int] | None) -> TileMap:
+def tiles_of(ranged: RangedMask, block: tuple[int, int] | None) -> TileMap:
     """Return the tiles of a bound mask, of the size that suits it if ``block`` is None."""
+    mask, keys = ranged
     if block is None:
-        return min((tiles_of(mask, size) for size in choices(mask.domain)), key=work)
+        return min((tiles_of(ranged, size) for size in choices(mask.domain)), key=work)
     if not _keeps(mask, block):
-        return tile_map(mask.expr, mask.domain, block)
+        return tile_map(mask.expr, mask.domain, block, keys)
     return _tiles(mask.expr, tuple(mask.domain.sizes.items()), mask.domain.device, block)
 
 

@@ -5,6 +5,7 @@ Costs are formulas in the sizes of a call; ``Bound.explain`` has the numbers of 
 
 from __future__ import annotations
 
+from maskc.analysis.key_ranges.bound import compares_ids
 from maskc.analysis.scores.score_class import (
     Additive,
     General,
@@ -14,7 +15,6 @@ from maskc.analysis.scores.score_class import (
     classify,
 )
 from maskc.analysis.scores.separate import separate
-from maskc.analysis.tiles.compared_ids import compares_ids
 from maskc.compiled import Compiled
 from maskc.elaborate.open_layer import LAYER
 from maskc.explain.visibility import empty_rows, looks_ahead

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from maskc import Program, compile_mask
 from maskc.binding.bind import BoundMask
-from maskc.blocks.id_ranges import id_ranges
 from maskc.blocks.key_ranges import with_key_ranges
 from maskc.ir.nodes import And, Compare, Expr, Index, Input, Load, Or
 from maskc.ir.operators import CompareOp
@@ -44,26 +43,24 @@ def packed(
 
 
 @settings(max_examples=examples(200))
-@given(st.data(), st.integers(1, 3), st.integers(1, 6), st.integers(1, 9), st.booleans())
-def test_runs_are_those_of_the_ids(
-    data: st.DataObject, lines: int, queries: int, keys: int, scattered: bool
+@given(st.data(), st.integers(1, 3), st.integers(2, 6), st.integers(2, 9), st.booleans())
+def test_ids_are_ranges_where_those_asked_for_stand_side_by_side(
+    data: st.DataObject, batches: int, queries: int, keys: int, scattered: bool
 ) -> None:
-    k_ids = data.draw(packed(lines, keys, FAR, scattered))
-    q_ids = data.draw(packed(lines, queries, FAR, True))
-    run_ids = [[one for one, _ in groupby(row)] for row in k_ids.tolist()]
-    several = any(len(set(row)) < len(row) for row in run_ids)
-    found = id_ranges(q_ids, k_ids)
-    event(f"several runs: {several}")
-    assert (found is None) == several
-    if found is not None:
-        at = torch.arange(keys)
-        inside = (found.first[..., None] <= at) & (at < found.stop[..., None])
-        assert torch.equal(inside, q_ids[:, :, None] == k_ids[:, None])
-
-
-def test_ids_too_far_apart_are_left_alone() -> None:
-    ids = torch.tensor([[-(2**61), 2**61]])
-    assert id_ranges(ids, ids) is None
+    k_ids = data.draw(packed(batches, keys, FAR, scattered))
+    q_ids = data.draw(packed(batches, queries, FAR, True))
+    runs = [[one for one, _ in groupby(row)] for row in k_ids.tolist()]
+    asked = [row.count(one) for row, ids in zip(runs, q_ids.tolist(), strict=True) for one in ids]
+    sizes = {"q_len": queries, "kv_len": keys, "batch_size": batches}
+    bound = compile_mask("same_doc").bind(**sizes, doc=(q_ids, k_ids))
+    event(f"runs of an id: {max(asked)}")
+    assert bound.has_key_ranges == (max(asked) <= 1)
+    at = torch.arange(keys)
+    found = bound.mask_mod(
+        torch.arange(batches).view(-1, 1, 1), torch.tensor(0), torch.arange(queries)[:, None], at
+    )
+    expected = q_ids[:, :, None] == k_ids[:, None]
+    assert torch.equal(found.expand_as(expected), expected)
 
 
 DOC = Input("doc", Type.INT)
@@ -79,9 +76,13 @@ def test_documents_beside_any_mask_mean_the_same(
     case: Case = data.draw(environments(expr, positions=data.draw(st.booleans())))
     case = replace(case, inputs={**case.inputs, "doc": case.inputs["doc"].sort().values})
     row, domain = rows_of_case(expr, case)
-    found = with_key_ranges(BoundMask(row, domain, has_keys=False))
-    event(f"ranges: {found.expr != row}")
+    found, keys = with_key_ranges(BoundMask(row, domain, has_keys=False))
+    event(f"ranges: {found.expr != row}, all: {keys is not None}")
     matrix = case.matrix(expr)
+    if keys is not None:
+        at = torch.arange(keys.k_len)
+        first, stop = (torch.from_numpy(end[0])[..., None] for end in (keys.first, keys.stop))
+        assert torch.equal(((first <= at) & (at < stop)).expand_as(matrix), matrix)
     assert torch.equal(dense(found.expr, found.domain).expand_as(matrix), matrix)
 
 

@@ -7,7 +7,7 @@ from enum import Enum
 from functools import lru_cache
 
 from maskc.ir.linear import Linear, linear
-from maskc.ir.nodes import Compare, Expr
+from maskc.ir.nodes import Compare, Expr, inputs, walk
 from maskc.ir.operators import CompareOp
 from maskc.ir.types import Dim, Type
 
@@ -75,3 +75,15 @@ def _compared(op: CompareOp, form: Linear, wanted: bool) -> tuple[Relation, Line
         case _:
             equal = (op is CompareOp.EQ) is wanted
             return (Relation.EQUAL if equal else Relation.UNEQUAL), form
+
+
+def compares_ids(mask: Expr) -> bool:
+    """Tell whether a mask has a comparison like ``doc[q] == doc[k]``."""
+    return any(map(is_of_ids, walk(mask)))
+
+
+@lru_cache(maxsize=4096)
+def is_of_ids(expr: Expr) -> bool:
+    """Tell whether an expression compares a query's id with a key's, one of them an input."""
+    compared = bound(expr, True) if Dim.Q in expr.deps and Dim.K in expr.deps else None
+    return compared is not None and compared.relation is Relation.EQUAL and bool(inputs(expr))

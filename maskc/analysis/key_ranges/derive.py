@@ -8,8 +8,11 @@ a time that grows with the rows. A mask that compares what q and k make together
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, reduce
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,13 +36,16 @@ from maskc.ir.linear import Linear
 from maskc.ir.nodes import And, BoolConst, Call, Compare, Expr, IntConst, Not, Or, Where
 from maskc.ir.operators import CompareOp, Fn
 from maskc.ir.rows import KV_ROW
-from maskc.ir.types import Dim, Type
+from maskc.ir.types import Dim, Ix, Type
 from maskc.ir.vectorize import ROW_INDICES, Domain
 from maskc.passes.booleans.unfold import unfold
 
 MOST_ROWS = 2**25
 """Calls of more query rows, those of each batch and head counted, are left alone: it takes memory
 for each."""
+
+NOTHING: Ranges = (Range(number(0), number(0)),)
+"""No key in any row."""
 
 ROW_KEY = Linear(((KV_ROW, 1),), 0)
 """The row of the key itself, whose values are in order without a look at them."""
@@ -53,12 +59,51 @@ def key_ranges(mask: Expr, domain: Domain) -> KeyRanges | None:
         domain: its tensors and sizes. Tensors on another device are copied to the host.
 
     """
-    batch, heads, q_len, k_len = (domain.extent(which) for which in ROW_INDICES)
-    shape = (batch if Dim.BATCH in mask.deps else 1, heads if Dim.HEAD in mask.deps else 1, q_len)
-    if not np.prod(shape) * k_len > 0 or np.prod(shape) > MOST_ROWS or not parts(mask):
+    k_len, shape = domain.extent(Ix.KV_IDX), _shape((mask,), domain)
+    if shape is None or not parts(mask):
         return None
     found = _Derivation(domain, k_len).ranges(mask, wanted=True)
     return None if found is None else finished(found, shape, k_len)
+
+
+class OneRange(NamedTuple):
+    """Operands of an ``and``, and the one range of keys a row that they allow together."""
+
+    operands: tuple[Expr, ...]
+    keys: KeyRanges
+
+
+def one_range(operands: tuple[Expr, ...], domain: Domain) -> OneRange | None:
+    """Return the operands of an ``and`` whose keys are one range a row; None if there are none.
+
+    Args:
+        operands: boolean row expressions.
+        domain: their tensors and sizes, as for ``key_ranges``.
+
+    """
+    k_len = domain.extent(Ix.KV_IDX)
+    if _shape(operands, domain) is None:
+        return None
+    derivation = _Derivation(domain, k_len)
+    found = {arg: derivation.ranges_beside(arg, operands, wanted=True) for arg in operands}
+    single = {
+        arg: ranges or NOTHING
+        for arg, ranges in found.items()
+        if ranges is not None and len(ranges) <= 1
+    }
+    shape, joint = _shape(tuple(single), domain), intersected(list(single.values()), k_len)
+    if not single or shape is None or joint is None:
+        return None
+    keys = finished(joint, shape, k_len)
+    return None if keys is None else OneRange(tuple(single), keys)
+
+
+def _shape(masks: tuple[Expr, ...], domain: Domain) -> tuple[int, int, int] | None:
+    """Return ``[B | 1, H | 1, Q]`` of all rows of masks, None if there are none or too many."""
+    batch, heads, q_len, k_len = (domain.extent(which) for which in ROW_INDICES)
+    deps = reduce(operator.or_, (mask.deps for mask in masks), Dim(0))
+    shape = (batch if Dim.BATCH in deps else 1, heads if Dim.HEAD in deps else 1, q_len)
+    return shape if k_len > 0 and 0 < prod(shape) <= MOST_ROWS else None
 
 
 @lru_cache(maxsize=1024)
@@ -137,13 +182,19 @@ class _Derivation:
     def _combined(self, args: tuple[Expr, ...], wanted: bool, all_must: bool) -> Ranges | None:
         found = []
         for arg in args:
-            ranges = self.ranges(arg, wanted)
-            if ranges is None and all_must:
-                ranges = self._equal_where(self._alive(args, wanted), arg, wanted)
+            beside = args if all_must else ()
+            ranges = self.ranges_beside(arg, beside, wanted)
             if ranges is None:
                 return None
             found.append(ranges)
         return (intersected if all_must else joined)(found, self.k_len)
+
+    def ranges_beside(self, arg: Expr, args: tuple[Expr, ...], wanted: bool) -> Ranges | None:
+        """Return the keys at which ``arg`` is ``wanted``, as far as all of ``args`` are."""
+        ranges = self.ranges(arg, wanted)
+        if ranges is None and args:
+            return self._equal_where(self._alive(args, wanted), arg, wanted)
+        return ranges
 
     def _alive(self, args: tuple[Expr, ...], wanted: bool) -> Array:
         """Return which rows have a key as far as those of ``args`` tell that do not read it."""

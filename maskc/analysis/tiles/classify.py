@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from maskc.analysis.intervals.evaluate import Cover
 from maskc.analysis.key_ranges.derive import key_ranges
+from maskc.analysis.key_ranges.ranges import KeyRanges
 from maskc.analysis.tiles.from_ranges import tiles_of_ranges
 from maskc.analysis.tiles.grid import (
     Grid,
@@ -39,17 +40,20 @@ CHUNK = 2**17
 """How many tiles are looked at in one pass; it bounds the memory."""
 
 
-def tile_map(mask: Expr, domain: Domain, block_size: Pair) -> TileMap:
+def tile_map(
+    mask: Expr, domain: Domain, block_size: Pair, known: KeyRanges | None = None
+) -> TileMap:
     """Classify every tile of a row program's mask.
 
     Args:
         mask: a boolean row expression.
         domain: its tensors and sizes; the work is done on their device.
         block_size: how many rows of q and of kv a tile has.
+        known: the keys of its rows, where they are known to be ranges.
 
     """
     grid = grid_of(mask, domain, block_size)
-    ranges = key_ranges(mask, domain)
+    ranges = known or key_ranges(mask, domain)
     if ranges is not None:
         return tiles_of_ranges(ranges, grid)
     return tiles_of_ids(mask, domain, grid) or searched(mask, domain, grid)
