@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from oracle.arithmetic import choice, divided
 from oracle.draw import Draw, produces
-from oracle.ints import choice, distance, index, one_subscript, position
-from oracle.tables import table
+from oracle.positions import distance, index, one_subscript, position
+from oracle.tables import LARGE, table
 from oracle.terms import Level, Term, World, apply, call_of, constant, float_of, infix
 
 COMPARISONS = {
@@ -124,6 +125,21 @@ def a_comparison_of_floats(draw: Draw, depth: int) -> Term:
     ends = [draw.term("float", depth - 1), other]
     draw.rng.shuffle(ends)
     return compared([symbol], ends)
+
+
+@produces("bool")
+def large_ids(draw: Draw, depth: int) -> Term:
+    """Compare ids that float32 would take for one another as floats."""
+    if draw.rows_only:
+        return an_order(draw, depth)
+    extent = max(draw.call.q_extent, draw.call.k_extent)
+    ids = table(draw, "int", extent, least=LARGE, most=LARGE + 5)
+    ends = [ids.read(index(draw, side)) for side in "qk"]
+    if draw.chance(0.5):
+        ends[0] = call_of("float", float_of, ends[0]).sized(ends[0].whole, 0)
+    else:
+        ends = [divided(end, constant(2)).sized(end.whole, 1) for end in ends]
+    return compared([draw.rng.choice(list(COMPARISONS))], ends)
 
 
 @produces("bool", 3)

@@ -163,5 +163,7 @@ def _side(
     generator = torch.Generator().manual_seed(rng.randrange(2**30))
     drawn = torch.rand((shape[0], length + rng.choice([0, 5])), generator=generator)
     found = drawn.argsort(-1)[:, :length]
+    if rng.random() < 0.3:  # documents that each count from 0, say
+        found = found.sort(-1).values % rng.randint(1, length)
     keywords[f"{side}_positions"] = found if shape[0] == batch and rng.random() < 0.5 else found[0]
     return found if keywords[f"{side}_positions"].dim() == 2 else found[:1]

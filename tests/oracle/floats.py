@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
+from oracle.arithmetic import bounded, choice, divided, minus, plus, times
 from oracle.draw import Draw, produces
-from oracle.ints import choice, index, minus, one_subscript, plus
+from oracle.positions import index, one_subscript
 from oracle.tables import table
 from oracle.terms import Level, Term, apply, call_of, constant, float_of, infix
-
-
-def divided(left: Term, right: Term) -> Term:
-    """Return ``left / right`` in doubles."""
-
-    def meaning(a: Tensor, b: Tensor) -> Tensor:
-        return float_of(a) / float_of(b)
-
-    return infix("/", meaning, left, right, Level.PRODUCT).sized(left.whole)
-
-
-def times(left: Term, right: Term) -> Term:
-    """Return ``left * right`` in doubles."""
-
-    def meaning(a: Tensor, b: Tensor) -> Tensor:
-        return float_of(a) * float_of(b)
-
-    found = infix("*", meaning, left, right, Level.PRODUCT)
-    return found.sized(left.whole + right.whole, left.part + right.part)
 
 
 @produces("float", 2, leaf=True)
@@ -54,9 +35,7 @@ def a_read_by_distance(draw: Draw, depth: int) -> Term:
         return a_read(draw, depth)
     reach = draw.rng.choice([1, 3, 9])
     between = minus(index(draw, "k"), index(draw, "q"))
-    bounded = call_of("clamp", lambda x, a, b: x.clamp(-reach, reach), between, constant(-reach),
-                      constant(reach))  # fmt: skip
-    place = plus(bounded.sized(5, 0), constant(reach))
+    place = plus(bounded(between, reach).sized(5, 0), constant(reach))
     if draw.chance(0.5):
         return table(draw, "float", 2 * reach + 1).read(place)
     by_head = table(draw, "float", draw.call.model_heads, 2 * reach + 1)
@@ -132,7 +111,7 @@ def a_choice(draw: Draw, depth: int) -> Term:
 def a_function(draw: Draw, depth: int) -> Term:
     """Apply a function where it is finite and no steeper than rounding bears."""
     term = draw.term(draw.rng.choice(["int", "float"]), depth - 1)
-    small = divided(clamp(term, 60), constant(8))
+    small = divided(bounded(term, 60), constant(8))
     size = call_of("abs", torch.abs, term)
     above = plus(constant(1.0), size)
     forms = {
@@ -151,18 +130,8 @@ def a_function(draw: Draw, depth: int) -> Term:
     return call_of(name, lambda x: meaning(float_of(x)), inner).sized(max(12, term.whole))
 
 
-def clamp(term: Term, bound: int) -> Term:
-    """Return ``clamp(term, -bound, bound)``."""
-    ends = constant(-bound), constant(bound)
-
-    def meaning(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        return x.clamp(-bound, bound)
-
-    return call_of("clamp", meaning, term, *ends).sized(bound.bit_length(), term.part)
-
-
 @produces("float")
 def a_power(draw: Draw, depth: int) -> Term:
     term = draw.term("float", depth - 1)
-    small = divided(clamp(term, 60), constant(16))
+    small = divided(bounded(term, 60), constant(16))
     return infix("**", lambda x, n: float_of(x) ** n, small.bracketed, constant(2), Level.POWER)

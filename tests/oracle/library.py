@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from oracle.draw import Draw, produces
-from oracle.ints import coordinate, index
+from oracle.positions import coordinate, index
 from oracle.tables import Table, table, values
 from oracle.terms import Term, World, constant, float_of
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from oracle import bools, floats, library
+from oracle import bools, floats, ints, library  # noqa: F401, they register productions
+from oracle.arithmetic import bounded, minus, plus, times
 from oracle.call import Call, draw_call
 from oracle.draw import Draw
-from oracle.floats import times
-from oracle.ints import index, minus, plus
+from oracle.positions import index
 from oracle.tables import table
 from oracle.terms import Level, Term, World, apply, call_of, constant
 
@@ -129,7 +129,7 @@ def draw_program(seed: str) -> Program:
     masks = tuple(named(draw, "bool", 3) for _ in range(rng.choice([0, 1, 1, 2, 2, 3])))
     steps = tuple(_step(draw) for _ in range(rng.choice([0, 0, 1, 1, 2])))
     if draw.chance(0.12):
-        steps = (*steps, _infinite(draw, steps))
+        steps = (*steps, _infinite(draw))
     draw.rows_only = True
     out = _epilogue(draw) if draw.chance(0.2) else None
     unread = frozenset()
@@ -179,7 +179,7 @@ def _step(draw: Draw) -> Step:
     match form:
         case "add":
             join = rng.choice([plus, plus, minus])
-            return Step(join(SCORE, floats.clamp(named(draw, "float", 3), 300)))
+            return Step(join(SCORE, bounded(named(draw, "float", 3), 300)))
         case "scale":
             return Step(times(SCORE, constant(rng.choice([2, 0.5, 0.0, -1.5]))))
         case "by_head":
@@ -196,15 +196,15 @@ def _step(draw: Draw) -> Step:
             text = f"where({test.text}, score, {other.text})"
             return Step(apply(text, torch.where, test, SCORE, other))
         case "clamp":
-            return Step(floats.clamp(SCORE, rng.choice([1, 3])))
+            return Step(bounded(SCORE, rng.choice([1, 3])))
         case _:
             name = rng.choice(["tanh", "sigmoid", "sin", "abs"])
             return Step(call_of(name, getattr(torch, name), SCORE))
 
 
-def _infinite(draw: Draw, steps: tuple[Step, ...]) -> Step:
+def _infinite(draw: Draw) -> Step:
     """Draw a choice of -inf, which masks."""
-    test = draw.term("bool", 2)
+    test = bools.a_literal(draw, 0) if draw.chance(0.2) else draw.term("bool", 2)
     text = draw.rng.choice(
         [
             f"where({test.text}, score, -inf)",
@@ -232,7 +232,7 @@ def _epilogue(draw: Draw) -> Term:
             factor = call_of("exp", lambda x: x.clamp(max=2.0).exp(),
                              call_of("min", torch.minimum, LSE, constant(2.0)))  # fmt: skip
         case "any":
-            factor = floats.clamp(draw.term("float", 2), 20)
+            factor = bounded(draw.term("float", 2), 20)
         case _:
             test = draw.term("bool", 2)
             text = f"where({test.text}, out, out * 0.5)"

@@ -24,9 +24,10 @@ from torch import Tensor  # noqa: E402
 
 import maskc  # noqa: E402
 from oracle.attention import Expected, attend, tensors_of  # noqa: E402
+from oracle.case import Case  # noqa: E402
 from oracle.programs import Program, draw_program  # noqa: E402
 from oracle.terms import NEAR  # noqa: E402
-from oracle.ways import SLOW, WAYS, Case, is_open, quietly  # noqa: E402
+from oracle.ways import SLOW, WAYS, is_open, quietly  # noqa: E402
 
 REFUSALS = {
     "M429": "ints that may leave 32 bits",
@@ -153,7 +154,9 @@ def _shape(value: object) -> str:
     if isinstance(value, tuple):
         return " and ".join(_shape(part) for part in value)
     assert isinstance(value, Tensor)
-    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    low, high = value.aminmax()
+    shape = f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    return f"{shape}, {low.item()} to {high.item()}"
 
 
 def shrink(program: Program, name: str, seed: int) -> Program:
