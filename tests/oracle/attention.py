@@ -66,11 +66,11 @@ def attend(program: Program, q: Tensor, k: Tensor, v: Tensor) -> Expected:
         world.given["score"] = step.value.formula(world).double().expand(mask.shape)
     scores = world.given["score"]
     held = torch.where(mask, scores, -math.inf)
-    top = held.amax(-1, keepdim=True)
+    top = held.detach().amax(-1, keepdim=True)
     top = torch.where(top == -math.inf, 0.0, top)
     terms = (held - top).exp()
     total = terms.sum(-1, keepdim=True)
-    weights = torch.where(total > 0, terms / total, 0.0)
+    weights = terms / total.clamp(min=0.5)  # a row with a key has a term of 1
     lse = (total.log() + top).squeeze(-1)
     plain = torch.einsum("bhqk,bhkd->bhqd", weights, v)
     out = _finish(program, world, plain, lse)

@@ -17,6 +17,7 @@ from torch import Tensor
 from oracle.block_tables import block_mask
 from oracle.case import Case, differs
 from oracle.files import emitted_flex, emitted_mask, emitted_module
+from oracle.gradients import gradients
 from oracle.programs import Program
 
 
@@ -128,6 +129,7 @@ WAYS: dict[str, Callable[[Case], str | None]] = {
 """The ways that every program takes."""
 
 SLOW: dict[str, tuple[int, Callable[[Case], str | None]]] = {
+    "gradients": (5, gradients),
     "eager flex": (4, backend("flex")),
     "emitted flex": (20, emitted_flex),
     "compiled flex": (250, compiled_flex),
@@ -140,6 +142,8 @@ def is_open(name: str, program: Program) -> bool:
     call = program.call
     if name == "late inputs":
         return bool(late_names(program))
+    if name == "gradients":
+        return not call.poisoned
     if name.startswith("emitted"):
         has_pair = any(isinstance(value, tuple) for value in program.inputs.values())
         return call.is_plain and not has_pair and not program.selects
