@@ -140,6 +140,9 @@ def report(seed: int, number: int, program: Program, wrong: dict[str, str]) -> s
     """Return what to print of a failure, with the program made as small as it still fails."""
     name = next(iter(wrong))
     least = shrink(program, name, number)
+    if (case := case_of(least, number)) is not None:
+        held = {way: hold(case, way)[0] for way in wrong if is_open(way, least)}
+        wrong = {way: found for way, found in held.items() if found is not None} or wrong
     lines = [f"program {number} of seed {seed}, as small as it fails by {name}:"]
     lines += [f"    {line}" for line in least.text.splitlines()]
     lines += [f"  {least.call}"]
