@@ -172,10 +172,13 @@ def definition(expr: Expr, kind: Kind, build: str = "build") -> list[str]:
 
 def _wide_dtypes(expr: Expr) -> list[str]:
     """Return the lines that say in which dtype each float input is read: 32 bits at least."""
+    names = [source.name for source in inputs(expr) if source.type is Type.FLOAT]
+    given = [[f"{identifier(name)}.dtype", "torch.float32"] for name in names]
+    calls = [f"{_wide(name)} = torch.promote_types(" for name in names]
     return [
-        f"{_wide(source.name)} = torch.promote_types({identifier(source.name)}.dtype, torch.float32)"
-        for source in inputs(expr)
-        if source.type is Type.FLOAT
+        line
+        for call, types in zip(calls, given, strict=True)
+        for line in signature(call, types, ")")
     ]
 
 
