@@ -31,6 +31,7 @@ from oracle.ways import SLOW, WAYS, is_open, quietly  # noqa: E402
 
 REFUSALS = {
     "M429": "ints that may leave 32 bits",
+    "M433": "ints that decide as floats and may be too large for them",
     "M507": "an epilogue or a policy that keywords do not carry",
     "M510": "a bias that cannot be folded",
     "M512": "a policy that depends on scores",
