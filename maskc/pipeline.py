@@ -12,7 +12,7 @@ from maskc.elaborate.open_layer import LAYER, open_layer
 from maskc.errors import LoweringError, MaskNameError, did_you_mean, warn
 from maskc.ir.nodes import Expr
 from maskc.mistakes import mistakes
-from maskc.passes.support.driver import AT_EVERY_PAIR, WHOLE, simplify
+from maskc.passes.support.driver import simplify, simplify_at_every_pair
 from maskc.syntax.parse import parse
 
 
@@ -29,8 +29,8 @@ def compile_recipe(recipe: Recipe) -> Compiled:
     constants = recipe.values if is_open is None else {**recipe.values, LAYER: 0}
     typed, more = elaborate(tree, constants, recipe.libraries, assumed=is_open is not None)
     raise_first([*errors, *more])
-    laws = AT_EVERY_PAIR if recipe.empty_rows == "all" else WHOLE
-    simple = simplify(typed.module, laws=laws)
+    simplest = simplify_at_every_pair if recipe.empty_rows == "all" else simplify
+    simple = simplest(typed.module)
     _check_hidden(simple.module.score, recipe.empty_rows)
     for mistake in mistakes(typed, simple.module):
         warn(mistake)

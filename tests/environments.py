@@ -25,6 +25,8 @@ LENGTHS = [1, 2, 3, 5, 7, 8, 9]
 RANGES = {"signed": (-4, 6), "gain": (1, 8), "widths": (0, 9), "prefix_len": (0, 9)}
 RANGES_BY_TYPE = {Type.BOOL: (0, 1), Type.INT: (0, 4), Type.FLOAT: (-16, 16)}
 """The least and the largest value of an input, by name or type; of floats, in quarters."""
+FLOATS = [torch.float32, torch.float32, torch.bfloat16, torch.float16]
+"""The dtypes of float inputs; each holds their values exactly."""
 DTYPES = {Type.BOOL: torch.bool, Type.INT: torch.int64, Type.FLOAT: torch.float32}
 
 
@@ -184,7 +186,7 @@ def _filled(draw: DrawFn, table: Input, shape: tuple[int, ...]) -> torch.Tensor:
     if shape and table.type is Type.INT and draw(st.booleans()):
         values = values.sort(-1).values
     if table.type is Type.FLOAT:
-        return values.float() / 4
+        return (values.float() / 4).to(draw(st.sampled_from(FLOATS)))
     return values.to(DTYPES[table.type])
 
 

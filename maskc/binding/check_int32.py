@@ -1,4 +1,7 @@
-"""Refuse, before anything runs, ints that may leave 32 bits: kernels would wrap silently."""
+"""Refuse, before anything runs, ints that kernels cannot hold.
+
+Those of more than 32 bits would wrap silently; those that decide as floats would be rounded.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,20 @@ from functools import lru_cache
 
 from torch import Tensor
 
+from maskc.analysis.intervals.exact_floats import inexact
 from maskc.analysis.intervals.int32 import Range, excess
 from maskc.errors import BindError
 from maskc.ir.nodes import Expr
 from maskc.ir.text import expr_text
 from maskc.ir.types import Sz
+from maskc.limits import EXACT_FLOAT
 
 SHORT = 60
 """The longest text of a term that an error quotes as it was written."""
 
 
 def check_ints(exprs: Iterable[Expr], sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> None:
-    """Refuse row expressions with an int that may leave 32 bits.
+    """Refuse row expressions with an int that may leave 32 bits, or decides as a float it may leave.
 
     Args:
         exprs: the row expressions.
@@ -30,17 +35,27 @@ def check_ints(exprs: Iterable[Expr], sizes: Mapping[Sz, int], ranges: Mapping[s
 
     """
     for expr in exprs:
-        found = excess(expr, sizes, ranges)
-        if found is not None:
-            span = found.term.span
-            fits = span is not None and len(span.text) <= SHORT
-            shown = span.text if span is not None and fits else expr_text(found.term)
+        if (found := excess(expr, sizes, ranges)) is not None:
             raise BindError(
                 "M429",
-                f"`{shown}` may leave 32 bits for these sizes and inputs",
-                span,
+                f"`{_written(found.term)}` may leave 32 bits for these sizes and inputs",
+                found.term.span,
                 "compute it with floats, or divide before you multiply",
             )
+        if (found := inexact(expr, sizes, ranges)) is not None:
+            raise BindError(
+                "M433",
+                f"`{_written(found.term)}` decides as a float and may be {found.reach}, and floats "
+                f"of 32 bits hold all ints up to {EXACT_FLOAT} only",
+                found.term.span,
+                "compare ints with ints: multiply the other side instead of dividing this one",
+            )
+
+
+def _written(term: Expr) -> str:
+    """Return a term as it was written, or, where that is long, its canonical text."""
+    fits = term.span is not None and len(term.span.text) <= SHORT
+    return term.span.text if term.span is not None and fits else expr_text(term)
 
 
 def check_values(
@@ -75,7 +90,7 @@ def _fits(
 ) -> bool:
     """Tell whether all ints fit for ranges rounded outwards, which a decoder meets again."""
     ranges = {name: (low, high) for name, low, high in rounded}
-    return all(excess(expr, dict(sizes), ranges) is None for expr in exprs)
+    return not any(excess(e, dict(sizes), ranges) or inexact(e, dict(sizes), ranges) for e in exprs)
 
 
 def _rounded(value: int) -> int:

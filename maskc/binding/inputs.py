@@ -16,7 +16,11 @@ from maskc.ir.nodes import Expr, Index, Input, Load, walk
 from maskc.ir.rows import side_name
 from maskc.ir.text import expr_text
 from maskc.ir.types import Ix, Sz, Type
+from maskc.limits import EXACT_FLOAT
 from maskc.source import Span
+
+_NARROW = (torch.bool, torch.uint8, torch.int8, torch.int16)
+"""The dtypes whose ints every float of 32 bits holds."""
 
 
 def known(given: Iterable[str], declared: Iterable[str]) -> None:
@@ -128,6 +132,7 @@ def _tensor(load: Load, value: Any, spec: CallSpec) -> Tensor:
         raise BindError("M409", message, load.span, help)
     found = found.to(spec.device)
     if kind is Type.FLOAT and not found.is_floating_point():
+        _check_exact(load, found)
         found = found.to(torch.get_default_dtype())
     if kind is Type.INT and found.dtype not in (torch.int32, torch.int64):
         found = found.long()  # arithmetic in 8 or 16 bits would wrap
@@ -135,6 +140,17 @@ def _tensor(load: Load, value: Any, spec: CallSpec) -> Tensor:
         message = f"input `{name}` is empty, its shape is {list(found.shape)}"
         raise BindError("M413", message, load.span, f"expected {_expected(load)}")
     return found
+
+
+def _check_exact(load: Load, found: Tensor) -> None:
+    """Refuse ints for an input of floats that floats of 32 bits do not hold; a trace cannot."""
+    if found.dtype in _NARROW or torch.compiler.is_compiling() or not found.numel():
+        return
+    low, high = found.aminmax()
+    if max(-int(low), int(high)) > EXACT_FLOAT:
+        name = load.input.name
+        message = f"input `{name}` holds ints above {EXACT_FLOAT}, which its floats would round"
+        raise BindError("M433", message, load.span, f"declare it as ints: `input {name}: int`")
 
 
 def _holds(dtype: torch.dtype, kind: Type) -> bool:

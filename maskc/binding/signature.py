@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
+from maskc.analysis.intervals.exact_floats import converted
 from maskc.analysis.intervals.int32 import counted
 from maskc.binding.call import CallSpec
 from maskc.binding.check_int32 import check_ints
@@ -60,7 +61,7 @@ class RowProgram:
     Attributes:
         exprs: the roots over rows.
         dangers: for each, the reads that only the tensors can tell to be safe.
-        counted: the inputs whose values enter int arithmetic.
+        counted: the inputs whose values enter int arithmetic, or decide as floats.
         selects: whether a root selects keys, which takes tensors.
         facts: of a score and an epilogue; of a mask there are none.
         has_keys: whether the root is a mask, and every query row is known to have a key.
@@ -127,14 +128,14 @@ def row_program(number: int, shapes: Shapes) -> RowProgram:
     check_ints(exprs, signature.sizes, {})
     selects = _selects(*exprs)
     if selects:  # what is selected takes the tensors to tell, and all else may depend on it
-        return RowProgram(exprs, (), counted(*exprs), selects, None)
+        return RowProgram(exprs, (), _counted(*exprs), selects, None)
     dangers = tuple(
         open_dangers(expr, dict(shapes), signature.sizes, signature.reached) for expr in exprs
     )
     if len(exprs) == 1:
         keys = has_keys(exprs[0], signature.sizes)
-        return RowProgram(exprs, dangers, counted(*exprs), selects, None, keys)
-    return RowProgram(exprs, dangers, counted(*exprs), selects, facts(*exprs))
+        return RowProgram(exprs, dangers, _counted(*exprs), selects, None, keys)
+    return RowProgram(exprs, dangers, _counted(*exprs), selects, facts(*exprs))
 
 
 _programs: dict[int, RowProgram] = {}
@@ -194,6 +195,10 @@ def _without_tensors(mask: Expr) -> Expr | None:
     if not kept:
         return None
     return kept[0] if len(kept) == 1 else And(kept)
+
+
+def _counted(*exprs: Expr) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*counted(*exprs), *converted(*exprs))))
 
 
 def _selects(*exprs: Expr) -> bool:

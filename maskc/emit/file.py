@@ -85,7 +85,7 @@ def _sdpa(program: Compiled, rows: Module, target: str) -> list[str]:
     kind = "none" if not masks and score == "same" else score
     kind = "causal" if plain and rows.mask == CAUSAL and target == "module" and not ends else kind
     parts: list[str] = []
-    if kind not in ("none", "causal"):
+    if kind != "none":
         parts.append(functions.attn_mask(masks, score, program.empty_rows))
     if target == "module":
         nan = program.empty_rows == "nan" and masks

@@ -70,10 +70,11 @@ def attention(mask: str, ends: bool, lse: bool, nan: bool) -> str:
         nan: whether a query row without a key gives NaN.
 
     """
-    has_mask = mask not in ("none", "causal")
+    has_mask = mask != "none"
     reads = has_mask or ends
     given = "q, k, scale=scale, **inputs" if mask == "changed" else "q, k, **inputs"
-    options = {"none": [], "causal": ["is_causal=True"]}.get(mask, ["attn_mask=mask"])
+    masked = ["attn_mask=mask"]
+    options = {"none": [], "causal": [*masked, "is_causal=mask is None"]}.get(mask, masked)
     signature = "q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None"
     sdpa = ", ".join(["q, k, v", *options, "scale=scale", "enable_gqa=grouped"])
     lines = [
@@ -88,7 +89,7 @@ def attention(mask: str, ends: bool, lse: bool, nan: bool) -> str:
         *(["        **inputs: those of ``mods``."] if reads else []),
         "",
         '    """',
-        *([f"    mask = attn_mask({given})"] if has_mask else []),
+        *_mask_of(mask, f"attn_mask({given})"),
         "    grouped = q.shape[1] != k.shape[1]",
         *_wrapped("    out = F.scaled_dot_product_attention(", sdpa, "    )"),
     ]
@@ -99,6 +100,20 @@ def attention(mask: str, ends: bool, lse: bool, nan: bool) -> str:
     if nan:
         lines.append("    out = _nan_without_keys(out, mask)")
     return "\n".join([*lines, "    return out"])
+
+
+def _mask_of(mask: str, made: str) -> list[str]:
+    """Return the lines that make the mask of SDPA, as ``attention`` needs it."""
+    match mask:
+        case "none":
+            return []
+        case "causal":
+            return [
+                "    # With a scale of 0 or less, `is_causal` gives NaN.",
+                f"    mask = None if scale is None or scale > 0 else {made}",
+            ]
+        case _:
+            return [f"    mask = {made}"]
 
 
 def _wrapped(start: str, content: str, end: str) -> list[str]:

@@ -16,7 +16,7 @@ def _fitted(
     name: str, value: Any, sizes: tuple[int, ...], q: Tensor, *, batch: bool = True
 ) -> Tensor:
     """Return an input with the batch in front; dimensions of size 1 are repeated for nothing."""
-    tensor = torch.as_tensor(value, device=q.device)
+    tensor = _widened(torch.as_tensor(value, device=q.device))
     if batch and tensor.dim() == len(sizes) - 1:
         tensor = tensor.unsqueeze(0)
     shape = list(tensor.shape)
@@ -24,6 +24,14 @@ def _fitted(
     if not fits or any(has not in (1, n) and has < n for has, n in zip(shape, sizes, strict=True)):
         raise ValueError(f"input {name} has shape {shape}, expected at least {list(sizes)}")
     return tensor.expand([max(pair) for pair in zip(shape, sizes, strict=True)])
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    """Return ints in 64 bits and floats in 32 at least, where positions are not rounded."""
+    if tensor.dtype is torch.bool:
+        return tensor
+    least = torch.float32 if tensor.is_floating_point() else torch.int64
+    return tensor.to(torch.promote_types(tensor.dtype, least))
 
 
 def _indices(q: Tensor, k: Tensor) -> list[Tensor]:
@@ -60,9 +68,14 @@ def _mask_error(mask_mod: Callable[..., Tensor], q: Tensor, k: Tensor) -> Tensor
     return mask
 
 
+def _mask_dtype(q: Tensor) -> torch.dtype:
+    """Return the dtype of a float mask: the CPU kernel takes float32 beside q of fewer bits."""
+    return torch.promote_types(q.dtype, torch.float32) if q.device.type == "cpu" else q.dtype
+
+
 def _added(mask: Tensor | None, score_mod: Callable[..., Tensor], q: Tensor, k: Tensor) -> Tensor:
     """Return what a score adds to every pair, -inf where the mask is false."""
-    bias = _dense(score_mod(q.new_zeros(()), *_indices(q, k)).to(q.dtype))
+    bias = _dense(score_mod(q.new_zeros(()), *_indices(q, k)).to(_mask_dtype(q)))
     return bias if mask is None else torch.where(mask, bias, float("-inf"))
 
 
@@ -79,19 +92,20 @@ def _changed(
     """
     scores = _scaled(q, k, scale)
     given = scores if mask is None else scores.masked_fill(~mask, 0.0)
-    change = (score_mod(given, *_indices(q, k)) - scores).to(q.dtype)
+    change = (score_mod(given, *_indices(q, k)) - scores).to(_mask_dtype(q))
     return change if mask is None else torch.where(mask, change, float("-inf"))
 
 
 def _scaled(q: Tensor, k: Tensor, scale: float | None) -> Tensor:
-    """Return the scaled scores ``[B, H, Q, K]``."""
+    """Return the scaled scores ``[B, H, Q, K]``, in float32 at least."""
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    return (q * scale) @ k.repeat_interleave(q.shape[1] // k.shape[1], dim=1).transpose(-1, -2)
+    keys = _widened(k).repeat_interleave(q.shape[1] // k.shape[1], dim=1)
+    return (_widened(q) * scale) @ keys.transpose(-1, -2)
 
 
 def _log_sum_exp(q: Tensor, k: Tensor, scale: float | None, mask: Tensor | None) -> Tensor:
     """Return the natural log-sum-exp of each row, ``[B, H, Q, 1]``; -inf for one without a key."""
-    scores = _scaled(q, k, scale).float()
+    scores = _scaled(q, k, scale)
     if mask is not None and mask.dtype is torch.bool:
         scores = scores.masked_fill(~mask, float("-inf"))
     elif mask is not None:
@@ -105,7 +119,7 @@ def _ended(
     out_mod: Callable[..., Tensor], out: Tensor, lse: Tensor | None, q: Tensor, k: Tensor
 ) -> Tensor:
     """Return the output after the program's epilogue."""
-    return out_mod(out, lse, *_indices(q, k)).to(out.dtype).expand_as(out)
+    return out_mod(_widened(out), lse, *_indices(q, k)).to(out.dtype).expand_as(out)
 
 
 def _nan_without_keys(out: Tensor, mask: Tensor) -> Tensor:

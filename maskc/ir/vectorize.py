@@ -155,7 +155,7 @@ class _Evaluation:
             case Value(which):
                 return self._read(self.given[which])
             case Load():
-                return self._read(self._load(expr))
+                return widened(self._read(self._load(expr)))
             case Arith(op, left, right):
                 return arithmetic(op, self.value(left), self.value(right), expr.type)
             case Call(fn, args):
@@ -191,6 +191,16 @@ class _Evaluation:
             for index, size in zip(expr.indices, tensor.shape, strict=True)
         ]
         return tensor[tuple(places)]
+
+
+def widened(x: Tensor) -> Tensor:
+    """Return floats in 32 bits at least: beside ints torch computes in the floats' own dtype.
+
+    A position above 256 is rounded in bfloat16, one above 2048 in float16.
+    """
+    if not x.is_floating_point():
+        return x
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def arithmetic(op: ArithOp, left: Operand, right: Operand, kind: Type) -> Operand:

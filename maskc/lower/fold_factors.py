@@ -15,6 +15,7 @@ from maskc.analysis.scores.score_class import ONE, Additive, Identity, Scaled, S
 from maskc.ir.nodes import Expr
 from maskc.ir.smooth import is_smooth
 from maskc.ir.types import Dim
+from maskc.ir.vectorize import widened
 from maskc.lower.plan import Plan
 
 
@@ -43,7 +44,7 @@ def fold(plan: Plan, q: Tensor, k: Tensor, scale: float | None) -> Folded:
         case Scaled(constant, head, query, key) if folds(plan):
             q = _times(q, plan, head, query, math.copysign(1.0, constant))
             if key != ONE:
-                k = k * plan.dense(key).transpose(-1, -2).to(k.dtype)
+                k = (widened(k) * plan.dense(key).transpose(-1, -2)).to(k.dtype)
             return Folded(plan.without_factors(), q, k, scale * abs(constant))
         case _:
             return Folded(plan, q, k, scale)
@@ -80,8 +81,12 @@ def default_scale(q: Tensor) -> float:
 
 
 def _times(q: Tensor, plan: Plan, head: Expr, query: Expr, sign: float) -> Tensor:
-    """Multiply q by its factors; the scale's sign too, for SDPA takes the root of its scale."""
+    """Multiply q by its factors, rounded once to its dtype.
+
+    The scale's sign goes here too, for SDPA takes the root of its scale.
+    """
+    product = widened(q)
     for factor in (head, query):
         if factor != ONE:
-            q = q * plan.dense(factor).to(q.dtype)
-    return q if sign > 0 else -q
+            product = product * plan.dense(factor)
+    return (product if sign > 0 else -product).to(q.dtype)

@@ -26,7 +26,7 @@ from maskc.ir.operators import ArithOp, CompareOp
 from maskc.ir.rows import KV_ROW, Q_ROW
 from maskc.ir.smooth import is_smooth
 from maskc.ir.types import Given, Sz
-from maskc.ir.vectorize import Domain, dense
+from maskc.ir.vectorize import Domain, dense, widened
 from maskc.lower.codegen.tensors import Generated, Kind, generate
 from maskc.lower.tensor_cache import TensorCache
 
@@ -168,7 +168,8 @@ class Plan:
 
         """
         if self.has_epilogue:
-            given = {Given.OUT: out} | ({} if lse is None else {Given.LSE: lse.unsqueeze(-1)})
+            given = {Given.OUT: widened(out)}
+            given |= {} if lse is None else {Given.LSE: lse.unsqueeze(-1)}
             out = self.dense(self.module.out, given).to(out.dtype).expand_as(out)
         if self.nan_rows is not None:
             out = torch.where(self.nan_rows.unsqueeze(-1), torch.nan, out)

@@ -52,7 +52,7 @@ def sdpa_args(
             plan = plan.without_factors()
         case _:
             pass
-    causal = plan.is_causal and not plan.changes_score
+    causal = plan.is_causal and not plan.changes_score and _is_positive(scale)
     args = {
         "attn_mask": None if causal else attn_mask(plan, q, k, scale),
         "is_causal": causal,
@@ -126,16 +126,32 @@ def explain(plan: Plan | None, call: AttentionCall) -> list[str]:
     """Return the mask that SDPA gets."""
     if plan is None:
         return []
-    if is_maskless(plan):
+    if is_maskless(plan, call.scale):
         return [f"attn_mask=None, is_causal={plan.masks}; no memory"]
     is_boolean = isinstance(remaining(plan), Identity)
     size = mask_elements(plan) * (1 if is_boolean else call.q.element_size())
     return [f"a {'boolean' if is_boolean else 'float'} attn_mask, {describe_bytes(size)}"]
 
 
-def is_maskless(plan: Plan) -> bool:
+def is_maskless(plan: Plan, scale: float | None = None) -> bool:
     """Tell whether SDPA runs the plan with neither a mask tensor nor a changed score."""
-    return isinstance(remaining(plan), Identity) and (not plan.masks or plan.is_causal)
+    if not isinstance(remaining(plan), Identity):
+        return False
+    return not plan.masks or (plan.is_causal and _is_positive(_folded_scale(plan, scale)))
+
+
+def _folded_scale(plan: Plan, scale: float | None) -> float | None:
+    """Return the scale of a call once a constant factor is in it; None for SDPA's own."""
+    match plan.facts.form:
+        case Scaled(constant=0.0):
+            return 0.0
+        case _:
+            return scale
+
+
+def _is_positive(scale: float | None) -> bool:
+    """Tell whether ``is_causal`` is right: with a scale of 0 or less torch gives NaN, or worse."""
+    return scale is None or scale > 0
 
 
 def mask_elements(plan: Plan) -> int:

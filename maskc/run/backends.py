@@ -95,7 +95,7 @@ def choose(plan: Plan, call: AttentionCall) -> Choice:
         return Choice("sdpa", "flex has no dropout")
     if not call.has_one_dtype:
         return Choice("reference", flex.MIXED_DTYPES.message)
-    if not plan.has_epilogue and sdpa.is_maskless(plan):
+    if not plan.has_epilogue and sdpa.is_maskless(plan, call.scale):
         return Choice("sdpa", "it needs no mask tensor")
     if sdpa_columns.pays(plan, call):
         reason = "its bias is a few columns of q and k, which beats a mask tensor of this size"

@@ -96,12 +96,13 @@ def test_an_input_over_whole_rows_is_a_view() -> None:
     assert found.untyped_storage().data_ptr() == table.untyped_storage().data_ptr()
 
 
-def test_constants_widen_no_dtype() -> None:
-    half = torch.ones(4, dtype=torch.bfloat16)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_constants_widen_no_dtype(dtype: torch.dtype) -> None:
+    table = torch.ones(4, dtype=dtype)
     load = Load(Input("t", Type.FLOAT), (Index(Ix.HEAD),))
     for term in (IntConst(2), FloatConst(0.5), Size(Sz.Q_LEN), Call(Fn.LOG, (Size(Sz.Q_LEN),))):
-        scaled = vectorize(Arith(ArithOp.MUL, load, term), everywhere(domain()), domain(t=half))
-        assert scaled.dtype is torch.bfloat16
+        scaled = vectorize(Arith(ArithOp.MUL, load, term), everywhere(domain()), domain(t=table))
+        assert scaled.dtype is torch.promote_types(dtype, torch.float32)
 
 
 def test_a_result_of_numbers_is_a_tensor() -> None:

@@ -96,7 +96,8 @@ def outputs(
 
 def assert_near(found: dict[str, Tensor], truth: dict[str, Tensor], tolerance: float) -> None:
     for name, expected in truth.items():
-        limit = tolerance * (1 + expected.abs().max().item())
+        rounding = torch.finfo(found[name].dtype).eps
+        limit = (tolerance + rounding) * (1 + expected.abs().max().item())
         torch.testing.assert_close(found[name].double(), expected, rtol=0, atol=limit, msg=name)
 
 

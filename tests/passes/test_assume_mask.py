@@ -22,7 +22,7 @@ from maskc.ir.operators import ArithOp
 from maskc.ir.text import to_text
 from maskc.passes.program import assume_mask as law
 from maskc.passes.program.assume_mask import assume_mask
-from maskc.passes.support.driver import WHOLE, simplify
+from maskc.passes.support.driver import simplify
 from maskc.passes.support.facts import facts
 from maskc.pipeline import compile_recipe
 from maskc.program import Program
@@ -96,7 +96,7 @@ def test_rows_that_see_every_key_keep_their_score() -> None:
 
 
 def test_the_law_is_not_for_them() -> None:
-    with mock.patch.object(pipeline, "AT_EVERY_PAIR", WHOLE):
+    with mock.patch.object(pipeline, "simplify_at_every_pair", simplify):
         program = Program.of(compile_recipe(Recipe(Source(ALIBI), empty_rows="all")))
     patched = mock.patch(f"{__name__}.compile_mask", return_value=program)
     with patched, pytest.raises(AssertionError):

@@ -27,7 +27,7 @@ from maskc.ir.operators import CompareOp
 from maskc.ir.scalars import Number
 from maskc.ir.text import to_text
 from maskc.ir.types import Dim, Given
-from maskc.passes.support.driver import AT_EVERY_PAIR, PASSES, Pass, simplify
+from maskc.passes.support.driver import PASSES, Pass, simplify, simplify_at_every_pair
 from maskc.source import Source
 from maskc.syntax.parse import parse
 
@@ -155,7 +155,7 @@ GUARDS = [
 @pytest.mark.parametrize("text", GUARDS)
 def test_guards_stay_before_what_they_guard(text: str) -> None:
     module = read(text)
-    everywhere = simplify(module, laws=AT_EVERY_PAIR).module
+    everywhere = simplify_at_every_pair(module).module
     simplified = simplify(module).module
     tables = {"n": _Table((), 0), "t": _Table((3,), 1)}
     for q in range(4):

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from maskc.analysis.intervals.domain import Bounds, Operand, Truth, greatest, least
+from maskc.ir.vectorize import widened
 from maskc.limits import MAX_INT64
 
 CELLS, FINEST = 1024, 16
@@ -170,8 +171,8 @@ def _doubled(layer: Tensor, width: int) -> Tensor:
 
 
 def _widened(x: Tensor) -> Tensor:
-    """Return ints as 64 bits."""
-    return x if x.is_floating_point() else x.to(torch.int64)
+    """Return ints as 64 bits, floats as they are read."""
+    return widened(x) if x.is_floating_point() else x.to(torch.int64)
 
 
 def _turned(x: Tensor) -> Tensor:

@@ -45,7 +45,8 @@ class Excess:
 
 def counted(*roots: Expr) -> tuple[str, ...]:
     """Return the names of the int inputs whose values enter arithmetic."""
-    found = (load.input.name for term in walk(*roots) for load in _operands(term))
+    computed = (term for term in walk(*roots) if _is_computed(term))
+    found = (load.input.name for term in computed for load in loaded(*children(term)))
     return tuple(dict.fromkeys(found))
 
 
@@ -77,11 +78,21 @@ def _innermost(term: Expr, reaches: Evaluation, reach: int) -> Excess:
     return Excess(term, reach)
 
 
-def _operands(term: Expr) -> Iterator[Load]:
-    """Yield the loads whose values a computed int is made of."""
-    if not _is_computed(term):
-        return
-    stack = list(children(term))
+def reach_of(term: Expr, sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> int:
+    """Return the largest absolute value that an int term of a row expression may have.
+
+    Args:
+        term: the term.
+        sizes: of the call.
+        ranges: as for ``excess``.
+
+    """
+    return _reach(_whole_call(sizes, ranges).number(term))
+
+
+def loaded(*terms: Expr) -> Iterator[Load]:
+    """Yield the loads that ints are, or choose from."""
+    stack = list(terms)
     while stack:
         operand = stack.pop()
         if isinstance(operand, Load) and operand.type is Type.INT:

@@ -121,10 +121,10 @@ def generate(expr: Expr, kind: Kind) -> Generated:
     return Generated(source, scope["build"], *arguments(expr))
 
 
-def identifier(name: str) -> str:
+def identifier(name: str, what: str = "in") -> str:
     """Return our name for an input; a tensor of a pair carries its side in front."""
     base, _, side = name.partition("@")
-    return f"{side}_in_{base}" if side else f"in_{base}"
+    return f"{side}_{what}_{base}" if side else f"{what}_{base}"
 
 
 def arguments(expr: Expr) -> tuple[tuple[str, ...], tuple[Sz, ...]]:
@@ -158,7 +158,7 @@ def definition(expr: Expr, kind: Kind, build: str = "build") -> list[str]:
     result = writer.text(written)
     if is_number(expr):
         result = _filled(result, kind)
-    outer = [f"    {line}" for line in writer.numbers.lines]
+    outer = [f"    {line}" for line in (*_wide_dtypes(expr), *writer.numbers.lines)]
     return [
         *signature(f"def {build}(", listed, "):"),
         *([*outer, ""] if outer else []),
@@ -168,6 +168,23 @@ def definition(expr: Expr, kind: Kind, build: str = "build") -> list[str]:
         "",
         f"    return {kind.name.lower()}_mod",
     ]
+
+
+def _wide_dtypes(expr: Expr) -> list[str]:
+    """Return the lines that say in which dtype each float input is read: 32 bits at least."""
+    names = [source.name for source in inputs(expr) if source.type is Type.FLOAT]
+    given = [[f"{identifier(name)}.dtype", "torch.float32"] for name in names]
+    calls = [f"{_wide(name)} = torch.promote_types(" for name in names]
+    return [
+        line
+        for call, types in zip(calls, given, strict=True)
+        for line in signature(call, types, ")")
+    ]
+
+
+def _wide(name: str) -> str:
+    """Return our name for the dtype in which a float input is read."""
+    return identifier(name, "wide")
 
 
 def signature(start: str, arguments: list[str], end: str) -> list[str]:
@@ -308,6 +325,13 @@ class _Writer:
         return self._line(_filled(text, Kind.MASK)) if is_number(expr) else text
 
     def _load(self, expr: Load) -> str:
+        text = self._element(expr)
+        if expr.type is not Type.FLOAT:
+            return text
+        end = f".to({_wide(expr.input.name)})"
+        return f"{self._short(text, WIDTH - len(end))}{end}"
+
+    def _element(self, expr: Load) -> str:
         name = identifier(expr.input.name)
         if not expr.indices:
             return name

@@ -2,6 +2,7 @@
 
 They come from macro arguments and defaults. Only what is exact for every float, NaN and -0.0
 included: ``x + 0.0`` stays, it turns -0.0 into 0.0. Sums and products of ints are ``linear``'s.
+Ints that are compared as floats are compared as ints, which loses none above 2 ** 24.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from maskc.ir.nodes import Arith, Call, Compare, Expr, FloatConst, IntConst
 from maskc.ir.operators import ArithOp, CompareOp, Fn, Gives
 from maskc.ir.types import Type
+from maskc.limits import EXACT_FLOAT
 
 
 def drop_conversions(expr: Expr) -> Expr | None:
@@ -26,6 +28,8 @@ def drop_conversions(expr: Expr) -> Expr | None:
             return arg
         case Call(Fn.ABS, (Call(Fn.NEG | Fn.ABS as inner, (arg,)),)):
             return Call(Fn.ABS, (arg,)) if inner is Fn.NEG else expr.args[0]
+        case Compare(op, left, right) if Type.FLOAT in (left.type, right.type):
+            return _compared(op, _as_int(left), _as_int(right))
         case Arith() if expr.type is Type.FLOAT:
             return _neutral(expr)
         case _:
@@ -35,6 +39,21 @@ def drop_conversions(expr: Expr) -> Expr | None:
 def as_type(expr: Expr, type: Type) -> Expr:
     """Return ``expr``, converted to float where ``type`` is wider than its own."""
     return expr if expr.type is type else Call(Fn.FLOAT, (expr,))
+
+
+def _compared(op: CompareOp, left: Expr | None, right: Expr | None) -> Expr | None:
+    return None if left is None or right is None else Compare(op, left, right)
+
+
+def _as_int(expr: Expr) -> Expr | None:
+    """Return the int that a number is, or was before it became a float; None for no int."""
+    match expr:
+        case Call(Fn.FLOAT, (arg,)) if arg.type is Type.INT:
+            return arg
+        case FloatConst(value) if value.is_integer() and abs(value) <= EXACT_FLOAT:
+            return IntConst(int(value), span=expr.span)
+        case _:
+            return expr if expr.type is Type.INT else None
 
 
 def _neutral(expr: Arith) -> Expr | None:

@@ -40,9 +40,15 @@ class Split(NamedTuple):
     rest: Expr
 
 
+NOTHING = Split(FALSE, FloatConst(0.0))
+"""What -inf splits into: no pair, where it adds nothing to a sum."""
+
+
 def mask_infinities(module: Module) -> Module | None:
     """Move -inf branches of the score into the mask; None if there are none."""
     split = _split(module.score)
+    if split == NOTHING:
+        split = Split(FALSE, SCORE)
     if split is None:
         score = _unshifted(module.score)
         return None if score == module.score else Module(module.mask, score, module.out)
@@ -55,7 +61,7 @@ def mask_infinities(module: Module) -> Module | None:
 def _split(score: Expr) -> Split | None:
     match score:
         case FloatConst(value) if value == -math.inf:
-            return Split(FALSE, SCORE)
+            return NOTHING
         case Where(cond, then, other) if not _reads_score(cond):
             return _of_choice(score, _split(then), _split(other))
         case Arith(ArithOp.ADD, left, right):
@@ -76,9 +82,9 @@ def _split(score: Expr) -> Split | None:
 def _of_choice(score: Where, then: Split | None, other: Split | None) -> Split | None:
     if then is None and other is None:
         return None
-    if then is not None and then.cond == FALSE:
+    if then == NOTHING:
         return _guarded(Not(score.cond), score.other, other)
-    if other is not None and other.cond == FALSE:
+    if other == NOTHING:
         return _guarded(score.cond, score.then, then)
     one, two = then or Split(TRUE, score.then), other or Split(TRUE, score.other)
     cond = Where(score.cond, one.cond, two.cond)
@@ -120,7 +126,9 @@ def _of_least(args: tuple[Expr, ...]) -> Split | None:
     if all(split is None for split in splits):
         return None
     parts = [split or Split(TRUE, arg) for split, arg in zip(splits, args, strict=True)]
-    return Split(And(tuple(p.cond for p in parts)), Call(Fn.MIN, tuple(p.rest for p in parts)))
+    rests = tuple(part.rest for part in parts if part != NOTHING)
+    least = Call(Fn.MIN, rests) if len(rests) > 1 else (*rests, NOTHING.rest)[0]
+    return Split(And(tuple(p.cond for p in parts)), least)
 
 
 def _unshifted(score: Expr) -> Expr:

@@ -67,6 +67,9 @@ WHOLE: tuple[WholeLaw, ...] = (mask_infinities, assume_mask, collect_score)
 AT_EVERY_PAIR: tuple[WholeLaw, ...] = (mask_infinities, collect_score)
 """Those that keep the score where the mask is false too, as empty rows that see all keys need."""
 
+EARLY: tuple[Pass, ...] = (fold_constants, drop_conversions, widen_ints)
+"""What writes every -inf as a constant, and drops no branch."""
+
 MAX_STEPS = 4_000
 """Laws that one program may use; a larger one stays correct, but not in normal form."""
 
@@ -94,11 +97,18 @@ def simplify(
 
     """
     work = _Work(passes, laws)
-    current = module.map(work.visit)
-    while (replaced := work.whole(current)) is not None:
-        current = replaced.map(work.visit)
-    paired = current.map(pair_bounds)
-    return Simplified(paired, tuple(work.laws))
+    return Simplified(work.normal(module).map(pair_bounds), tuple(work.laws))
+
+
+def simplify_at_every_pair(module: Module) -> Simplified:
+    """Return the module in normal form, where a masked score counts too.
+
+    The masks that the score hides are found first: where a condition is always false, what it
+    chooses is dropped, and with it the score that a row without keys attends with.
+    """
+    early = _Work(EARLY, (mask_infinities,))
+    work = _Work(PASSES, AT_EVERY_PAIR, early.laws)
+    return Simplified(work.normal(early.normal(module)).map(pair_bounds), tuple(work.laws))
 
 
 @dataclass(slots=True)
@@ -108,6 +118,13 @@ class _Work:
     laws: dict[str, None] = field(default_factory=dict)
     _memo: dict[Expr, Expr] = field(default_factory=dict)
     _steps: int = 0
+
+    def normal(self, module: Module) -> Module:
+        """Return the normal form of a module."""
+        current = module.map(self.visit)
+        while (replaced := self.whole(current)) is not None:
+            current = replaced.map(self.visit)
+        return current
 
     def use(self, law: str) -> None:
         """Note that a law was used."""

@@ -31,7 +31,7 @@ SIZES = {Sz.BATCH_SIZE: 2, Sz.NUM_HEADS: 4, Sz.NUM_KV_HEADS: 2, Sz.Q_LEN: 5, Sz.
 SHAPE = (2, 4, 5, 7)
 OURS = {"torch", "inf", "score", "b", "h", "q_idx", "kv_idx", "min", "max", "abs", "int", "float"}
 
-SIDES = ("q_", "kv_", "h_", "b_")
+STARTS = ("in_", "k_in_", "wide_", "k_wide_", "q_", "kv_", "h_", "b_")
 
 
 def read(text: str) -> Module:
@@ -112,7 +112,7 @@ def test_the_code_has_our_names_only(data: st.DataObject, module: Module) -> Non
         names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
         ours = OURS | {size.value for size in Sz} | {"mask_mod", "score_mod", "bool"}
         for name in names - ours:
-            assert name.startswith(("in_", "k_in_", *SIDES)) or name[1:].isdigit(), name
+            assert name.startswith(STARTS) or name[1:].isdigit(), name
 
 
 NUMBERS = [
@@ -296,7 +296,10 @@ def lines_of(text: str, which: str = "mask") -> list[str]:
         (
             "score = score + slopes[head] * (k - q)",
             "score",
-            ["h_slopes = in_slopes[h]", "return score + h_slopes * (kv_idx - q_idx)"],
+            [
+                "h_slopes = in_slopes[h].to(wide_slopes)",
+                "return score + h_slopes * (kv_idx - q_idx)",
+            ],
         ),
         (
             "k // 64 <= q // 64 & k % 64 // 8 * 8 + 5 <= q",
