@@ -19,6 +19,7 @@ from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower.codegen.mods import captured, mask_mod, score_mod
 from maskc.lower.fold_factors import fold
+from maskc.lower.kernel_tiles import check_backward, kernel_options
 from maskc.lower.plan import Plan
 from maskc.lower.uncompiled import expected
 
@@ -40,13 +41,28 @@ SHORTEST_VECTOR = 4
 """Widths below the first that are multiples of the second need care on CPU; see ``_widened``."""
 
 
-def flex_args(plan: Plan, blocks: BlockMask | None) -> dict[str, Any]:
-    """Return the keywords for ``flex_attention``: ``score_mod``, ``block_mask``, ``enable_gqa``."""
-    return {
+def flex_args(plan: Plan, blocks: BlockMask | None, q: Tensor | None = None) -> dict[str, Any]:
+    """Return the keywords for ``flex_attention``: ``score_mod``, ``block_mask``, ``enable_gqa``.
+
+    On a GPU ``kernel_options`` comes with them where the blocks need tiles of another size than
+    the kernel's own.
+
+    Args:
+        plan: the program over tensors.
+        blocks: the block mask, or None where nothing is masked.
+        q: the queries, if they are known: wide ones leave less room for tiles.
+
+    """
+    args = {
         "score_mod": _score_mod(plan),
         "block_mask": blocks,
         "enable_gqa": plan.is_grouped,
     }
+    if blocks is None or plan.domain.device.type == "cpu":
+        return args
+    known = {} if q is None else {"row_bytes": q.shape[-1] * q.element_size()}
+    options = kernel_options(blocks.BLOCK_SIZE, plan.domain.sizes, **known)
+    return {**args, "kernel_options": options} if options else args
 
 
 def _score_mod(plan: Plan) -> Callable[..., Any] | None:
@@ -106,9 +122,11 @@ def flex(
     run = _runner(q, needs_lse)
     folded = fold(plan, q, k, scale)
     q, k, scale = folded.q, folded.k, folded.scale
-    args = flex_args(folded.plan, blocks)
     if q.device.type == "cpu":
         q, k = _widened(q), _widened(k)
+    elif blocks is not None and _wants_gradient(plan, (q, k, v)):
+        check_backward(blocks.BLOCK_SIZE, q.shape[-1], q.dtype)
+    args = flex_args(folded.plan, blocks, q)
     if not torch.is_grad_enabled():
         q, k, v = q.detach(), k.detach(), v.detach()  # torch asks the tensors, not the mode
     try:
@@ -150,11 +168,7 @@ class Refusal:
 
 def refusal(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor]) -> Refusal | None:
     """Return why FlexAttention cannot run the call, or None."""
-    import torch
-
-    code = plan.facts.code
-    read = () if code is None else tuple(plan.domain.tensors[name] for name in code.inputs)
-    wants_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in (*qkv, *read))
+    wants_gradient = _wants_gradient(plan, qkv)
     if qkv[0].device.type == "cpu" and wants_gradient:
         return NO_BACKWARD
     if not qkv[0].dtype == qkv[1].dtype == qkv[2].dtype:
@@ -162,6 +176,15 @@ def refusal(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor]) -> Refusal | None:
     if wants_gradient and plan.facts.ignores_score:
         return IGNORED_SCORE
     return None
+
+
+def _wants_gradient(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor]) -> bool:
+    """Tell whether the call is part of a backward pass, by q, k, v or what the score reads."""
+    import torch
+
+    code = plan.facts.code
+    read = () if code is None else tuple(plan.domain.tensors[name] for name in code.inputs)
+    return torch.is_grad_enabled() and any(t.requires_grad for t in (*qkv, *read))
 
 
 def compiles(device: str, dtype: torch.dtype, needs_lse: bool) -> bool:
