@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from maskc.analysis.tiles.block_tables import block_tables
 from maskc.analysis.tiles.tile_map import TileMap
 from maskc.errors import DenseScoresWarning, LoweringError
-from maskc.ir.nodes import Expr
+from maskc.ir.nodes import Expr, Load, walk
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower.codegen.mods import captured, mask_mod, score_mod
@@ -175,6 +175,29 @@ def refusal(plan: Plan, qkv: tuple[Tensor, Tensor, Tensor]) -> Refusal | None:
         return MIXED_DTYPES
     if wants_gradient and plan.facts.ignores_score:
         return IGNORED_SCORE
+    if wants_gradient and (name := _unscattered(plan)) is not None:
+        return Refusal(
+            "M516",
+            f"on a GPU flex_attention has a gradient for a tensor that the score reads in one "
+            f"place, by a subscript, which is not so for `{name}`",
+            "use the sdpa backend, or bind the reads to tensors of their own",
+        )
+    return None
+
+
+def _unscattered(plan: Plan) -> str | None:
+    """Return the name of an input whose gradient the backward kernel cannot collect, or None.
+
+    The kernel adds each pair's share to the entry that the pair read: one read, with a subscript.
+    Inductor of torch 2.13 fails on any other when it compiles the kernel.
+    """
+    for name, tensor in plan.domain.tensors.items():
+        if not tensor.requires_grad:
+            continue
+        terms = walk(plan.module.score)
+        reads = {t for t in terms if isinstance(t, Load) and t.input.name == name}
+        if len(reads) > 1 or any(not read.indices for read in reads):
+            return name
     return None
 
 

@@ -1,8 +1,8 @@
 """A GPU that is not there: inductor compiles FlexAttention for it, beside a CPU build of torch.
 
-Within ``fake_gpu()`` torch believes in one idle NVIDIA GPU and every tensor is fake. Each thing that
-is replaced has its reason beside it. All of them are private to torch: ``check_versions`` says so in
-one sentence where another version lacks one.
+Within ``fake_gpu()`` torch believes in one idle NVIDIA GPU and every tensor is fake. Whatever is
+replaced has its reason beside it. All of it is private to torch: ``check_versions`` says in one
+sentence where another version lacks something.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch._dynamo._trace_wrapped_higher_order_op as wrapped
 import torch._inductor.config as inductor_config
 import torch._inductor.fx_passes.joint_graph as joint_graph
 import torch._inductor.fx_passes.post_grad as post_grad
-from libdevice import Libdevice
+from interpreter import completed
 from mirror import Mirror
 from torch._dynamo import device_interface
 from torch._inductor.graph import GraphLowering
@@ -31,27 +31,27 @@ WRITTEN_FOR = "2.13"
 
 SHARED_MEMORY = {80: 166912, 90: 232448}
 """Bytes of shared memory that one block of threads may have, by compute capability."""
-PROCESSORS = {80: 108, 90: 132}
-"""Multiprocessors of an A100 and of an H100."""
+PROCESSORS = 2
+"""Multiprocessors. Few, since decoding splits the keys among them, and each part is a program."""
 
 GUARDS = "_ZN3c104impl26device_guard_impl_registryE"
 """The table of device guards in libc10, by ``c10::DeviceType``."""
 CUDA, META, DEVICE_TYPES = 1, 14, 22
 
 
-class UnsupportedTorch(RuntimeError):
+class UnsupportedTorchError(RuntimeError):
     """This torch lacks what the fake GPU stands on."""
 
 
 def check_versions() -> None:
     """Say in one sentence what is missing, where torch or triton is another than expected."""
     if not torch.__version__.startswith(WRITTEN_FOR):
-        raise UnsupportedTorch(
+        raise UnsupportedTorchError(
             f"the fake GPU was written for torch {WRITTEN_FOR}, found {torch.__version__}: "
             "`make triton` installs the one that fits"
         )
     if torch.backends.cuda.is_built():
-        raise UnsupportedTorch("the fake GPU needs a CPU build of torch, found one for CUDA")
+        raise UnsupportedTorchError("the fake GPU needs a CPU build of torch, found one for CUDA")
 
 
 @contextlib.contextmanager
@@ -67,7 +67,7 @@ def fake_gpu(capability: int = 90) -> Iterator[Mirror]:
     _drive(capability)
     mirror = Mirror()
     with contextlib.ExitStack() as stack:
-        for patch in (*_queries(capability), *_inductor(mirror), *_tracing()):
+        for patch in (*_queries(capability), *_inductor(mirror), *_tracing(), *completed()):
             stack.enter_context(patch)
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         torch._dynamo.reset()
@@ -80,7 +80,7 @@ def _lend_device_guard() -> None:
     try:
         guards = (ctypes.c_void_p * DEVICE_TYPES).in_dll(library, GUARDS)
     except ValueError as error:
-        raise UnsupportedTorch(f"this torch has no table of device guards: {error}") from None
+        raise UnsupportedTorchError(f"this torch has no table of device guards: {error}") from None
     guards[CUDA] = guards[CUDA] or guards[META]
 
 
@@ -105,7 +105,7 @@ def _queries(capability: int) -> Iterator[contextlib.AbstractContextManager[obje
         name="no GPU",
         major=capability // 10,
         minor=capability % 10,
-        multi_processor_count=PROCESSORS[capability],
+        multi_processor_count=PROCESSORS,
         total_memory=80 << 30,
         gcnArchName="",
         regs_per_multiprocessor=65536,
@@ -142,12 +142,10 @@ def _inductor(mirror: Mirror) -> Iterator[contextlib.AbstractContextManager[obje
     yield mock.patch.object(
         GraphLowering, "compile_to_module", lambda graph: mirror.compiled(graph)
     )
-    yield mock.patch.object(triton_helpers, "set_driver_to_gpu", lambda: None)
-    # The interpreter has no libdevice, which is code for a GPU.
-    yield mock.patch.object(triton_helpers, "libdevice", Libdevice())
+    yield mock.patch.object(triton_helpers, "set_driver_to_gpu")
     # The pattern matcher traces its patterns on the device at its first use.
     for passes in (joint_graph, post_grad):
-        yield mock.patch.object(passes, "lazy_init", lambda *args, **keywords: None)
+        yield mock.patch.object(passes, "lazy_init")
     yield inductor_config.patch(
         pattern_matcher=False,
         joint_graph_constant_folding=False,  # it evaluates on the device
@@ -159,10 +157,15 @@ def _inductor(mirror: Mirror) -> Iterator[contextlib.AbstractContextManager[obje
 def _tracing() -> Iterator[contextlib.AbstractContextManager[object]]:
     """Let fake tensors of CUDA be made and traced where no CUDA is."""
     yield mock.patch.object(FakeTensorMode, "avoid_device_init", True)
-    yield mock.patch.object(wrapped.TransformGetItemToIndex, "__torch_function__", _subscript)
+    yield subscripts_filled()
 
 
-def _subscript(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN202
+def subscripts_filled() -> contextlib.AbstractContextManager[object]:
+    """Let number subscripts be filled on the device, not copied there."""
+    return mock.patch.object(wrapped.TransformGetItemToIndex, "__torch_function__", _subscript)
+
+
+def _subscript(self, func, types, args=(), kwargs=None):
     """Rewrite ``tensor[indices]`` as torch does, but fill number subscripts on the device.
 
     Torch copies them there by ``torch.tensor``, and no copy can reach a device that is not there.

@@ -39,7 +39,7 @@ class Mirror:
     """The real tensor behind every fake one, and the code that was emitted.
 
     Attributes: ``codes`` (the Python text of each compiled graph), ``runs`` (whether the code runs;
-    else the outputs of a call are missing, and it raises ``Emitted``).
+    else the outputs of a call are missing, and it raises ``NotRunError``).
     """
 
     def __init__(self) -> None:
@@ -57,9 +57,15 @@ class Mirror:
         return fake
 
     def real(self, fake: Tensor) -> Tensor:
-        """Return a copy of the values behind a fake tensor, which may be a view of one of ours."""
+        """Return a copy of the values behind a fake tensor, which may be a view of one of ours.
+
+        The storage is copied, and not the tensor, whose rows may overlap.
+        """
         with unset_fake_temporarily():
-            return self._real[_storage(fake)].as_strided(fake.shape, fake.stride()).clone()
+            real = self._real[_storage(fake)]
+            storage = real.untyped_storage().clone()
+            start = real.storage_offset() + fake.storage_offset()
+            return real.new_empty(0).set_(storage, start, fake.shape, fake.stride())
 
     def mod(self, mod: Mod | None) -> Mod | None:
         """Return a mask or a score of a binding over fakes of what it captured."""
@@ -83,7 +89,7 @@ class Mirror:
 
         def call(args: list[Any]) -> tuple[Any, ...]:
             if run is None:
-                raise Emitted
+                raise NotRunError
             given = [self.real(arg) if isinstance(arg, Tensor) else arg for arg in args]
             args.clear()
             with unset_fake_temporarily(), torch.no_grad():
@@ -93,7 +99,7 @@ class Mirror:
         return types.SimpleNamespace(call=call)
 
 
-class Emitted(Exception):
+class NotRunError(Exception):
     """The code is there, and nothing was to run."""
 
 
