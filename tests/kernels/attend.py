@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 import torch._dynamo._trace_wrapped_higher_order_op as wrapped
 from fake_gpu import fake_gpu, subscripts_filled
-from mirror import TABLES, Mirror, NotRunError
+from mirror import TABLES, Mirror
 from torch import Tensor
 from torch._inductor.compile_fx import compile_fx_inner
 from torch._inductor.decomposition import select_decomp_table
@@ -79,22 +78,21 @@ def forward(args: dict[str, Any], qkv: QKV, capability: int = 90) -> Forward:
         return Forward(mirror.real(out), mirror.real(aux.lse), mirror.codes[-1])
 
 
-def emitted(args: dict[str, Any], qkv: QKV, capability: int = 90) -> str:
-    """Return the code that inductor emits for the forward, which is not run."""
-    with fake_gpu(capability) as mirror:
-        mirror.runs = False
-        with contextlib.suppress(NotRunError):
-            call_forward(mirror, args, qkv)
-        return mirror.codes[-1]
+def call_forward(mirror: Mirror, args: dict[str, Any], qkv: QKV, **by_hand: Any) -> Any:
+    """Call compiled ``flex_attention`` with fakes of the keywords and of q, k and v.
 
+    Args:
+        mirror: of the GPU.
+        args: the keywords of ``flex_args``.
+        qkv: queries, keys and values.
+        **by_hand: a ``mask_mod`` or a ``score_mod`` that captures nothing, in place of theirs.
 
-def call_forward(mirror: Mirror, args: dict[str, Any], qkv: QKV) -> Any:
-    """Call compiled ``flex_attention`` with fakes of the keywords and of q, k and v."""
-    keywords = {
-        **args,
-        "score_mod": mirror.mod(args["score_mod"]),
-        "block_mask": mirror.blocks(args["block_mask"]),
-    }
+    """
+    blocks = mirror.blocks(args["block_mask"])
+    score_mod = mirror.mod(args["score_mod"])
+    if by_hand.get("mask_mod") is not None:
+        blocks.mask_mod = by_hand["mask_mod"]
+    keywords = {**args, "score_mod": by_hand.get("score_mod", score_mod), "block_mask": blocks}
     compiled = torch.compile(flex_attention, fullgraph=True, dynamic=False)
     return compiled(*map(mirror.fake, qkv), **keywords, return_aux=AuxRequest(lse=True))
 

@@ -8,4 +8,8 @@ from __future__ import annotations
 
 import os
 
+if os.environ.get("TRITON_INTERPRET"):
+    from versions import check_versions
+
+    check_versions()
 collect_ignore_glob = [] if os.environ.get("TRITON_INTERPRET") else ["test_*.py"]

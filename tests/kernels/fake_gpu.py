@@ -1,8 +1,8 @@
 """A GPU that is not there: inductor compiles FlexAttention for it, beside a CPU build of torch.
 
 Within ``fake_gpu()`` torch believes in one idle NVIDIA GPU and every tensor is fake. Whatever is
-replaced has its reason beside it. All of it is private to torch: ``check_versions`` says in one
-sentence where another version lacks something.
+replaced has its reason beside it. All of it is private to torch, so ``versions`` says first
+whether this is the torch that it was written for.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ from torch._dynamo import device_interface
 from torch._inductor.graph import GraphLowering
 from torch._inductor.runtime import triton_helpers
 from torch._subclasses.fake_tensor import FakeTensorMode
-
-WRITTEN_FOR = "2.13"
-"""The torch whose private names these modules use."""
+from versions import UnsupportedTorchError, check_versions
 
 SHARED_MEMORY = {80: 166912, 90: 232448}
 """Bytes of shared memory that one block of threads may have, by compute capability."""
@@ -37,21 +35,6 @@ PROCESSORS = 2
 GUARDS = "_ZN3c104impl26device_guard_impl_registryE"
 """The table of device guards in libc10, by ``c10::DeviceType``."""
 CUDA, META, DEVICE_TYPES = 1, 14, 22
-
-
-class UnsupportedTorchError(RuntimeError):
-    """This torch lacks what the fake GPU stands on."""
-
-
-def check_versions() -> None:
-    """Say in one sentence what is missing, where torch or triton is another than expected."""
-    if not torch.__version__.startswith(WRITTEN_FOR):
-        raise UnsupportedTorchError(
-            f"the fake GPU was written for torch {WRITTEN_FOR}, found {torch.__version__}: "
-            "`make triton` installs the one that fits"
-        )
-    if torch.backends.cuda.is_built():
-        raise UnsupportedTorchError("the fake GPU needs a CPU build of torch, found one for CUDA")
 
 
 @contextlib.contextmanager
