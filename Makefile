@@ -6,13 +6,14 @@
 #   ARGS=...            more arguments for the command itself
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-all explore check format bench fuzz clean
+.PHONY: help demo gallery test test-all explore triton kernels check format bench fuzz clean
 
 PYTHON ?= python3
 JOBS ?= auto
 MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
+KERNELS := .venv-triton
 QUICK := not compiled and not distributed and not planted
 CONSTRAINTS := .ci/constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c $(CONSTRAINTS)
@@ -31,6 +32,15 @@ test: $(VENV)/dev.installed  ## what to run after each change: the same draws ev
 
 test-all: $(VENV)/dev.installed  ## every test, with more draws, compiled kernels and several processes
 	@HYPOTHESIS_PROFILE=all $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@if $(MAKE) -s $(KERNELS)/triton.installed; then $(MAKE) -s triton; \
+	  else echo "the kernels of a GPU were not tested: triton does not install here" >&2; fi
+
+triton: $(KERNELS)/triton.installed  ## the kernels of a GPU, emitted and interpreted without one
+	@ls tests/kernels/test_*.py | TRITON_INTERPRET=1 OMP_NUM_THREADS=1 xargs -n 1 -P 2 \
+	  $(KERNELS)/bin/python -m pytest -q --durations=1 --show-capture=no -p no:cacheprovider $(ARGS)
+
+kernels: $(KERNELS)/triton.installed  ## instructions, registers and stack of those kernels
+	@OMP_NUM_THREADS=1 $(KERNELS)/bin/python benchmarks/kernels.py $(ARGS)
 
 explore: $(VENV)/dev.installed  ## random draws for MINUTES=10; what they find becomes an @example
 	@$(BIN)/python tests/explore.py --minutes $(MINUTES) -n $(JOBS) $(ARGS)
@@ -52,7 +62,7 @@ fuzz: $(VENV)/dev.installed  ## 200 000 programs and calls at random: each ends 
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py $(ARGS)
 
 clean:  ## remove .venv and what tools write
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(KERNELS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # An installation is a stamp file; it is repeated when the metadata or the pins change.
 $(VENV)/run.installed: EXTRAS := cli,view,config
@@ -61,6 +71,17 @@ $(VENV)/%.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "installing maskc[$(EXTRAS)] into $(VENV) ..."
 	@$(PIP) setuptools
 	@$(PIP) --no-build-isolation -e '.[$(EXTRAS)]'
+	@touch $@
+
+# Triton beside a CPU build of torch; an environment of its own, since torch looks for triton.
+$(KERNELS)/triton.installed: pyproject.toml $(CONSTRAINTS)
+	@echo "installing maskc and triton into $(KERNELS) ..."
+	@$(PYTHON) -m venv $(KERNELS)
+	@$(KERNELS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
+	  -c $(CONSTRAINTS) setuptools triton numpy pytest hypothesis
+	@$(KERNELS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
+	  -c $(CONSTRAINTS) --no-build-isolation -e .
+	@PYTHONPATH=tests/kernels $(KERNELS)/bin/python -c 'import versions; versions.check_versions()'
 	@touch $@
 
 $(BIN)/python:

@@ -20,12 +20,13 @@ from torch.nn.attention.flex_attention import AuxRequest, BlockMask, flex_attent
 from maskc.analysis.tiles.block_tables import block_tables
 from maskc.analysis.tiles.tile_map import TileMap
 from maskc.errors import DenseScoresWarning, LoweringError
-from maskc.ir.nodes import Expr
+from maskc.ir.nodes import Expr, Load, walk
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal, no_dropout
 from maskc.lower.codegen.mods import captured, mask_mod, score_mod
 from maskc.lower.fold_factors import fold
+from maskc.lower.kernel_tiles import check_backward, kernel_options
 from maskc.lower.plan import Plan
 from maskc.lower.uncompiled import expected
 from maskc.topics import describe_bytes
@@ -41,13 +42,28 @@ SHORTEST_VECTOR = 4
 """Widths below the first that are multiples of the second need care on CPU; see ``_widened``."""
 
 
-def flex_args(plan: Plan, blocks: BlockMask | None) -> dict[str, Any]:
-    """Return the keywords for ``flex_attention``: ``score_mod``, ``block_mask``, ``enable_gqa``."""
-    return {
+def flex_args(plan: Plan, blocks: BlockMask | None, q: Tensor | None = None) -> dict[str, Any]:
+    """Return the keywords for ``flex_attention``: ``score_mod``, ``block_mask``, ``enable_gqa``.
+
+    On a GPU ``kernel_options`` comes with them where the blocks need tiles of another size than
+    the kernel's own.
+
+    Args:
+        plan: the program over tensors.
+        blocks: the block mask, or None where nothing is masked.
+        q: the queries, if they are known: wide ones leave less room for tiles.
+
+    """
+    args = {
         "score_mod": _score_mod(plan),
         "block_mask": blocks,
         "enable_gqa": plan.is_grouped,
     }
+    if blocks is None or plan.domain.device.type == "cpu":
+        return args
+    known = {} if q is None else {"row_bytes": q.shape[-1] * q.element_size()}
+    options = kernel_options(blocks.BLOCK_SIZE, plan.domain.sizes, **known)
+    return {**args, "kernel_options": options} if options else args
 
 
 def _score_mod(plan: Plan) -> Callable[..., Any] | None:
@@ -84,16 +100,23 @@ def block_mask(
 
 def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
     """Return why FlexAttention cannot run the call, or None."""
-    code = plan.facts.code
-    read = () if code is None else tuple(plan.domain.tensors[name] for name in code.inputs)
-    trains = torch.is_grad_enabled() and any(t.requires_grad for t in (*call.qkv, *read))
+    trains = _wants_gradient(plan, call.qkv)
     if call.dropout_p:
         return no_dropout("flex", call)
     if trains and call.q.device.type == "cpu":
         return NO_BACKWARD
     if not call.has_one_dtype:
         return MIXED_DTYPES
-    return IGNORED_SCORE if trains and plan.facts.ignores_score else None
+    if trains and plan.facts.ignores_score:
+        return IGNORED_SCORE
+    if trains and (name := _unscattered(plan)) is not None:
+        return Refusal(
+            "M516",
+            "on a GPU flex_attention has a gradient for a tensor that the score reads in one "
+            f"place, by a subscript, which is not so for `{name}`",
+            "use the sdpa backend, or bind the reads to tensors of their own",
+        )
+    return None
 
 
 def run(plan: Plan, call: AttentionCall) -> Attended:
@@ -107,9 +130,12 @@ def run(plan: Plan, call: AttentionCall) -> Attended:
     attend = _runner(call.q, needs_lse)
     folded = fold(plan, call.q, call.k, call.scale)
     q, k, v = folded.q, folded.k, call.v
-    args = flex_args(folded.plan, call.blocks.block_mask)
+    blocks = call.blocks.block_mask
     if q.device.type == "cpu":
         q, k = _widened(q), _widened(k)
+    elif blocks is not None and _wants_gradient(plan, (q, k, v)):
+        check_backward(blocks.BLOCK_SIZE, q.shape[-1], q.dtype)
+    args = flex_args(folded.plan, blocks, q)
     if not torch.is_grad_enabled():
         q, k, v = q.detach(), k.detach(), v.detach()  # torch asks the tensors, not the mode
     try:
@@ -170,6 +196,29 @@ def _reason(error: BaseException) -> str:
         error = error.__cause__
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def _unscattered(plan: Plan) -> str | None:
+    """Return the name of an input whose gradient the backward kernel cannot collect, or None.
+
+    The kernel adds each pair's share to the entry that the pair read: one read, with a subscript.
+    Inductor of torch 2.13 fails on any other when it compiles the kernel.
+    """
+    for name, tensor in plan.domain.tensors.items():
+        if not tensor.requires_grad:
+            continue
+        terms = walk(plan.module.score)
+        reads = {t for t in terms if isinstance(t, Load) and t.input.name == name}
+        if len(reads) > 1 or any(not read.indices for read in reads):
+            return name
+    return None
+
+
+def _wants_gradient(plan: Plan, qkv: tuple[Tensor, ...]) -> bool:
+    """Tell whether the call is part of a backward pass, by q, k, v or what the score reads."""
+    code = plan.facts.code
+    read = () if code is None else tuple(plan.domain.tensors[name] for name in code.inputs)
+    return torch.is_grad_enabled() and any(t.requires_grad for t in (*qkv, *read))
 
 
 def compiles(q: Tensor, needs_lse: bool) -> bool:

@@ -1,0 +1,173 @@
+"""Count the instructions of FlexAttention's kernels on a GPU, which need not be there.
+
+    make kernels [ARGS="--only documents"]
+
+Inductor emits the kernel of each form as for a GPU; triton compiles it for an A100 (sm_80) and an
+H100 (sm_90), and the instructions of one step over 128 or 64 keys are counted, in tiles that the
+mask cuts (partial) and in whole ones (full). A form is compared with the first of its group: two
+ways to lower the same mask, or ours and one written by hand. Fewer instructions are no proof of
+less time, but a kernel here is bound by them, and values on the stack cost more.
+
+Writes ``benchmarks/results/kernels.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskc import compile_mask
+
+HERE = Path(__file__).parent
+LENGTH, HEADS, WIDTH = 4096, 2, 64
+CAPABILITIES = (90, 80)
+Mod = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A kernel: a program, or functions written by hand over the block mask of a program."""
+
+    group: str
+    name: str
+    text: str
+    inputs: dict[str, Tensor]
+    mask_mod: Mod | None = None
+    score_mod: Mod | None = None
+
+
+def documents(shuffled: bool) -> Tensor:
+    """Return document ids, in runs of 300 tokens or in any order."""
+    doc = torch.arange(LENGTH) // 300
+    order = torch.randperm(LENGTH, generator=torch.Generator().manual_seed(0))
+    return doc[order] if shuffled else doc
+
+
+def forms() -> Iterator[Form]:
+    """Yield the forms, group by group."""
+    side, mixed = documents(False), documents(True)
+    slopes = torch.tensor([0.5, 0.25])
+    yield Form("documents", "ranges of keys", "causal & same_doc", {"doc": side})
+    yield Form("documents", "ids", "causal & same_doc", {"doc": mixed})
+    yield Form("blocks", "by shifts", "q // 8 == k // 8", {})
+    yield Form("blocks", "by divisions", "q // 7 == k // 7", {})
+    yield Form("causal", "ours", "causal", {})
+    yield Form("causal", "by hand", "causal", {}, lambda b, h, q, k: q >= k)
+    yield Form("window", "ours", "causal & window(512)", {})
+    yield Form(
+        "window",
+        "by hand",
+        "causal & window(512)",
+        {},
+        lambda b, h, q, k: (q >= k) & (q - k < 512),
+    )
+    yield Form("prefix", "ours", "causal | k < 700", {})
+    yield Form("prefix", "by hand", "causal | k < 700", {}, lambda b, h, q, k: (q >= k) | (k < 700))
+    dilated = "causal & window(512) & (q - k) % 4 == 0"
+    yield Form("dilated", "ours", dilated, {})
+    yield Form(
+        "dilated",
+        "by hand",
+        dilated,
+        {},
+        lambda b, h, q, k: (q >= k) & (q - k < 512) & ((q - k) % 4 == 0),
+    )
+    yield Form("softcap", "ours", "causal; score = softcap(score, 30)", {})
+    yield Form(
+        "softcap",
+        "by hand",
+        "causal; score = softcap(score, 30)",
+        {},
+        lambda b, h, q, k: q >= k,
+        lambda score, b, h, q, k: 30 * torch.tanh(score / 30),
+    )
+    alibi = "causal; score = score + alibi"
+    yield Form("alibi", "ours", alibi, {"slopes": slopes})
+    yield Form(
+        "alibi",
+        "slope as a power",
+        alibi,
+        {"slopes": slopes},
+        lambda b, h, q, k: q >= k,
+        lambda score, b, h, q, k: score + torch.exp2(-((h + 1) * 4.0)) * (k - q),
+    )
+    near = "input t: float; causal; score = score + t[head, clamp(q - k, 0, 511)]"
+    yield Form("bias", "by distance", near, {"t": torch.randn(HEADS, 512)})
+    whole = "input t: float; causal; score = score + t[head, q, k]"
+    yield Form("bias", "by pair", whole, {"t": torch.randn(HEADS, LENGTH, LENGTH)})
+
+
+def emitted(form: Form, capability: int) -> str:
+    """Return the code of a form's forward kernel, in half precision."""
+    import attend
+    from fake_gpu import fake_gpu
+    from mirror import NotRunError
+
+    bound = compile_mask(form.text).bind(q_len=LENGTH, num_heads=HEADS, **form.inputs)
+    args = attend.gpu_args(bound)
+    qkv = tuple(torch.empty(3, 1, HEADS, LENGTH, WIDTH, dtype=torch.float16))
+    with fake_gpu(capability) as mirror:
+        mirror.runs = False
+        by_hand = {"score_mod": form.score_mod} if form.score_mod else {}
+        mask_mod = form.mask_mod
+        with suppress(NotRunError):
+            attend.call_forward(mirror, args, qkv, mask_mod=mask_mod, **by_hand)
+        return mirror.codes[-1]
+
+
+def measured(only: list[str]) -> Iterator[dict[str, Any]]:
+    """Compile the forms, and print a line each."""
+    import sass
+
+    first: dict[tuple[str, int], int] = {}
+    print(f"{'group':10} {'form':16}    sm partial  full total regs stack  step")
+    for form in forms():
+        if only and form.group not in only:
+            continue
+        for capability in CAPABILITIES:
+            kernel = sass.measure(emitted(form, capability), capability)
+            base = first.setdefault((form.group, capability), kernel.partial)
+            row = {
+                "group": form.group,
+                "form": form.name,
+                "sm": capability,
+                **asdict(kernel),
+                "ratio": round(kernel.partial / base, 3),
+            }
+            print(
+                f"{form.group:10} {form.name:16} sm_{capability} {kernel.partial:6} "
+                f"{kernel.full:5} {kernel.total:5} {kernel.registers:4} {kernel.stack:5} "
+                f"{row['ratio']:5.2f}",
+                flush=True,
+            )
+            yield row
+
+
+def main() -> None:
+    """Count, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", default=[], help="groups")
+    options = parser.parse_args()
+    if find_spec("triton") is None:
+        print("not counted: triton is missing here; `make kernels` brings it along")
+        return
+    sys.path.append(str(HERE.parent / "tests" / "kernels"))
+    rows = list(measured(options.only))
+    if not options.only:
+        versions = {"torch": torch.__version__, "length": LENGTH, "width": WIDTH}
+        text = json.dumps({**versions, "kernels": rows}, indent=1)
+        (HERE / "results" / "kernels.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
