@@ -34,11 +34,18 @@ EMPTY = Input("empty_rows", Type.BOOL)
 
 @dataclass(frozen=True, slots=True)
 class BoundMask:
-    """The bound mask, its domain, and whether every row surely has a key."""
+    """The bound mask and its domain.
+
+    Attributes:
+        expr: the mask over rows.
+        domain: its sizes and tensors.
+        is_filled: whether rows without a key were given all of them.
+
+    """
 
     expr: Expr
     domain: Domain
-    has_keys: bool
+    is_filled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ def bind_mask(signature: CallSignature, spec: CallSpec, given: Mapping[str, Any]
     _check_values(program, domain)
     rows = _resolve(program, domain, signature, "mask")
     check_reads(rows.dangers[0], rows.domain)
-    return BoundMask(rows.exprs[0], rows.domain, program.has_keys)
+    return BoundMask(rows.exprs[0], rows.domain)
 
 
 def bind_score(
@@ -114,7 +121,7 @@ def attending_all(mask: BoundMask, empty: Tensor) -> BoundMask:
     )
     tensors = {**mask.domain.tensors, EMPTY.name: empty.contiguous()}
     domain = replace(mask.domain, tensors=tensors)
-    return BoundMask(Or((mask.expr, Load(EMPTY, indices))), domain, has_keys=True)
+    return BoundMask(Or((mask.expr, Load(EMPTY, indices))), domain, is_filled=True)
 
 
 def _check_values(program: RowProgram, domain: Domain) -> None:

@@ -7,7 +7,8 @@ from functools import lru_cache
 
 from torch import Tensor
 
-from maskc.analysis.intervals.int32 import Range, excess
+from maskc.analysis.intervals.int32 import excess
+from maskc.analysis.intervals.whole_call import Range
 from maskc.errors import BindError
 from maskc.ir.nodes import Expr
 from maskc.ir.text import expr_text

@@ -20,7 +20,6 @@ from maskc.analysis.intervals.int32 import counted
 from maskc.binding.call import CallSpec
 from maskc.binding.check_int32 import check_ints
 from maskc.binding.check_reads import Danger, Sides, check_counts, open_dangers
-from maskc.binding.has_keys import has_keys
 from maskc.errors import LoweringError
 from maskc.ir.nodes import And, Expr, Same, TopK, inputs, walk
 from maskc.ir.rows import Layout, Position, Shape, to_rows
@@ -63,7 +62,6 @@ class RowProgram:
         counted: the inputs whose values enter int arithmetic.
         selects: whether a root selects keys, which takes tensors.
         facts: of a score and an epilogue; of a mask there are none.
-        has_keys: whether the root is a mask, and every query row is known to have a key.
 
     """
 
@@ -72,7 +70,6 @@ class RowProgram:
     counted: tuple[str, ...]
     selects: bool
     facts: Facts | None
-    has_keys: bool = False
 
 
 _signatures: WeakValueDictionary[int, CallSignature] = WeakValueDictionary()
@@ -131,10 +128,8 @@ def row_program(number: int, shapes: Shapes) -> RowProgram:
     dangers = tuple(
         open_dangers(expr, dict(shapes), signature.sizes, signature.reached) for expr in exprs
     )
-    if len(exprs) == 1:
-        keys = has_keys(exprs[0], signature.sizes)
-        return RowProgram(exprs, dangers, counted(*exprs), selects, None, keys)
-    return RowProgram(exprs, dangers, counted(*exprs), selects, facts(*exprs))
+    known = facts(*exprs) if len(exprs) > 1 else None
+    return RowProgram(exprs, dangers, counted(*exprs), selects, known)
 
 
 _programs: dict[int, RowProgram] = {}

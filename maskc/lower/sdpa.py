@@ -52,7 +52,8 @@ def sdpa_args(
             plan = plan.without_factors()
         case _:
             pass
-    causal = plan.is_causal and not plan.changes_score
+    is_positive = scale is None or scale > 0  # with any other SDPA's `is_causal` gives NaN
+    causal = plan.is_causal and not plan.changes_score and is_positive
     args = {
         "attn_mask": None if causal else attn_mask(plan, q, k, scale),
         "is_causal": causal,

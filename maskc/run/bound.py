@@ -153,7 +153,7 @@ class Bound:
         none was built before, it is part of the graph.
         """
         state = self._current
-        if state.mask.expr == TRUE:
+        if state.decided.by_sizes == TRUE:
             return None
         if torch.compiler.is_compiling() and state.blocks.built is None:
             return traced.traced_block_mask(state.traced, state.mask.domain)

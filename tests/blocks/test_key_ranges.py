@@ -79,7 +79,7 @@ def test_documents_beside_any_mask_mean_the_same(
     case: Case = data.draw(environments(expr, positions=data.draw(st.booleans())))
     case = replace(case, inputs={**case.inputs, "doc": case.inputs["doc"].sort().values})
     row, domain = rows_of_case(expr, case)
-    found = with_key_ranges(BoundMask(row, domain, has_keys=False))
+    found = with_key_ranges(BoundMask(row, domain))
     event(f"ranges: {found.expr != row}")
     matrix = case.matrix(expr)
     assert torch.equal(dense(found.expr, found.domain).expand_as(matrix), matrix)

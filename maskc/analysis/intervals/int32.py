@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from maskc.analysis.intervals.domain import OPEN, Bounds, Truth
 from maskc.analysis.intervals.evaluate import Evaluation
+from maskc.analysis.intervals.whole_call import Range, between, call_box
 from maskc.ir.nodes import (
     Arith,
     Call,
@@ -22,17 +23,8 @@ from maskc.ir.nodes import (
     children,
     walk,
 )
-from maskc.ir.types import Ix, Sz, Type
+from maskc.ir.types import Sz, Type
 from maskc.limits import MAX_INT
-
-Range = tuple[int, int]
-
-_EXTENTS = {
-    Ix.BATCH: Sz.BATCH_SIZE,
-    Ix.HEAD: Sz.NUM_HEADS,
-    Ix.Q_IDX: Sz.Q_LEN,
-    Ix.KV_IDX: Sz.KV_LEN,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +89,7 @@ class _Reads:
         self._ranges = ranges
 
     def numbers(self, source: Input, places: Sequence[Bounds]) -> Bounds:
-        return _between(*self._ranges.get(source.name, (0, 0)))
+        return between(*self._ranges.get(source.name, (0, 0)))
 
     def booleans(self, source: Input, places: Sequence[Bounds]) -> Truth:
         return OPEN
@@ -112,9 +104,9 @@ class _WholeCall(Evaluation):
     def number(self, expr: Expr) -> Bounds:
         match expr:
             case _ if expr.type is not Type.INT:
-                return _between(0, 0)
+                return between(0, 0)
             case Call(_, args) if any(arg.type is Type.FLOAT for arg in args):
-                return _between(0, 0)
+                return between(0, 0)
             case Load():
                 return self.reads.numbers(expr.input, ())
             case _:
@@ -122,12 +114,7 @@ class _WholeCall(Evaluation):
 
 
 def _whole_call(sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> Evaluation:
-    box = {which: _between(0, sizes[size] - 1) for which, size in _EXTENTS.items()}
-    return _WholeCall(sizes, box, _Reads(ranges))
-
-
-def _between(lo: int, hi: int) -> Bounds:
-    return Bounds(lo, lo if lo == hi else hi, max(abs(lo), abs(hi)))
+    return _WholeCall(sizes, call_box(sizes), _Reads(ranges))
 
 
 def _reach(bounds: Bounds) -> int:
