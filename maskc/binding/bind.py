@@ -15,7 +15,7 @@ from torch import Tensor
 
 from maskc.binding.call import CallSpec
 from maskc.binding.check_int32 import check_values
-from maskc.binding.check_reads import Danger, check_reads, open_dangers
+from maskc.binding.check_reads import Danger, check_reads, open_dangers, possible_dangers
 from maskc.binding.inputs import read
 from maskc.binding.signature import CallSignature, RowProgram, Shapes, row_program
 from maskc.ir.nodes import TRUE, Expr, Input, IntConst, Load, Or
@@ -76,7 +76,7 @@ def bind_mask(signature: CallSignature, spec: CallSpec, given: Mapping[str, Any]
     domain = Domain(spec.sizes, constants, spec.device)  # a mask has no gradient
     _check_values(program, domain)
     rows = _resolve(program, domain, signature, "mask")
-    check_reads(rows.dangers[0], rows.domain)
+    check_reads(rows.dangers[0], rows.domain, spec.numbers)
     return BoundMask(rows.exprs[0], rows.domain)
 
 
@@ -107,8 +107,9 @@ def bind_score(
     domain = Domain(spec.sizes, {**mask.domain.tensors, **spec.tensors, **tensors}, spec.device)
     _check_values(program, domain)
     rows = _resolve(program, domain, signature, "score")
-    check_reads(rows.dangers[0], rows.domain, None if mask.expr == TRUE else mask.expr)
-    check_reads(rows.dangers[1], rows.domain)
+    reached = None if mask.expr == TRUE else mask.expr
+    check_reads(rows.dangers[0], rows.domain, spec.numbers, reached)
+    check_reads(rows.dangers[1], rows.domain, spec.numbers)
     score, out = rows.exprs
     return BoundScore(score, out, rows.domain, program.facts or facts(score, out))
 
@@ -148,6 +149,7 @@ def _resolve(program: RowProgram, domain: Domain, signature: CallSignature, owne
     domain = replace(domain, tensors={**domain.tensors, **selections.tensors})
     shapes = {name: ((False, tuple(tensor.shape)),) for name, tensor in domain.tensors.items()}
     dangers = tuple(
-        open_dangers(expr, shapes, signature.sizes, signature.reached) for expr in exprs
+        open_dangers(possible_dangers(expr, shapes), signature.sizes, signature.reached)
+        for expr in exprs
     )
     return _Rows(exprs, domain, dangers)

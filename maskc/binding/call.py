@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -108,6 +108,34 @@ def call_spec(
     return CallSpec(sizes, q, k, tensors, numbers, has_offset, blocks, bool(compact), device)
 
 
+def next_step(
+    spec: CallSpec,
+    *,
+    q_len: int | None,
+    kv_len: int | None,
+    q_offset: int | Tensor | None,
+    kv_offset: int | Tensor | None,
+    q_positions: Any,
+    kv_positions: Any,
+) -> CallSpec:
+    """Return the description of a call at other lengths and positions; None leaves one as it is.
+
+    Raises:
+        BindError: a size, offset or position table does not fit.
+
+    """
+    sizes = dict(spec.sizes)
+    tensors, numbers = dict(spec.tensors), dict(spec.numbers)
+    rows = _Rows(sizes[Sz.BATCH_SIZE], spec.device, tensors, numbers)
+    if q_len is not None:
+        sizes[Sz.Q_LEN] = _size("q_len", q_len)
+    if kv_len is not None:
+        sizes[Sz.KV_LEN] = _size("kv_len", kv_len)
+    q = rows.moved(spec.q, "q", sizes[Sz.Q_LEN], q_offset, q_positions, Q_POSITION.name)
+    k = rows.moved(spec.k, "kv", sizes[Sz.KV_LEN], kv_offset, kv_positions, K_POSITION.name)
+    return replace(spec, sizes=sizes, q=q, k=k, tensors=tensors, numbers=numbers)
+
+
 def find_device(device: Any) -> torch.device:
     """Return a device as tensors have it: ``cuda`` with its number.
 
@@ -195,6 +223,19 @@ class _Rows:
             help = "positions count from 0, in any order: shift them"
             raise BindError("M407", message, help=help)
         return Position.TABLE if found.dim() == 1 else Position.BATCH_TABLE
+
+    def moved(
+        self, form: Position, side: str, length: int, offset: Any, table: Any, name: str
+    ) -> Position:
+        """Record the positions of one side in the next step; without new ones they stay."""
+        if offset is None and table is None:
+            if form in (Position.TABLE, Position.BATCH_TABLE):
+                expected = [(length,), (self.batch, length)]
+                self._fit(f"{side}_positions", self.tensors[name], expected)
+            return form
+        self.numbers.pop(name, None)
+        self.tensors.pop(name, None)
+        return self.positions(side, length, 0 if offset is None else offset, table, name)
 
     def offset(self, argument: str, value: Any, name: str, scalar: bool = False) -> Tensor:
         """Record an offset, one for all or one for each batch, and return it as a tensor."""

@@ -107,7 +107,7 @@ def bind_state(
     roots = (module.score, module.out)
     bound = bind_mask(call_signature((module.mask,), spec), spec, given)
     blocks = MaskBlocks(bound, spec, built)
-    empty = None if bound.expr == TRUE else _policy_rows(program, blocks)
+    empty = _policy_rows(program, bound, blocks)
     mask, nan_rows = bound, None
     if empty is not None and bool(empty.any()):
         match program.empty_rows:
@@ -151,14 +151,14 @@ def _has_keys(mask: BoundMask) -> bool:
     return mask.is_filled or has_keys(mask.expr, mask.domain.sizes)
 
 
-def _policy_rows(program: Compiled, blocks: MaskBlocks) -> Tensor | None:
-    """Return the rows without keys if the program's policy asks for them.
+def _policy_rows(program: Compiled, mask: BoundMask, blocks: MaskBlocks) -> Tensor | None:
+    """Return the rows without keys if the program's policy asks for them, and there may be some.
 
     Raises:
         BindError: there are some, and the policy is ``error``.
 
     """
-    if program.empty_rows == "zero":
+    if program.empty_rows == "zero" or _has_keys(mask):
         return None
     empty = blocks.empty_rows
     if program.empty_rows == "error" and bool(empty.any()):

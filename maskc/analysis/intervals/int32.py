@@ -19,6 +19,7 @@ from maskc.ir.nodes import (
     Expr,
     Input,
     Load,
+    Size,
     Where,
     children,
     walk,
@@ -41,7 +42,12 @@ def counted(*roots: Expr) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def excess(root: Expr, sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> Excess | None:
+def excess(
+    root: Expr,
+    sizes: Mapping[Sz, int],
+    ranges: Mapping[str, Range],
+    least: Mapping[Sz, int] | None = None,
+) -> Excess | None:
     """Return an innermost int term of a row expression that may leave 32 bits, None if none may.
 
     Args:
@@ -49,9 +55,10 @@ def excess(root: Expr, sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> 
         sizes: of the call.
         ranges: the least and the largest value of the inputs that ``counted`` names; one that is
             missing counts as 0.
+        least: of many calls at once: the least size of each, where ``sizes`` has the largest.
 
     """
-    reaches = _whole_call(sizes, ranges)
+    reaches = _whole_call(sizes, ranges, sizes if least is None else least)
     for term in reversed(list(walk(root))):
         if _is_computed(term) and (reach := _reach(reaches.number(term))) > MAX_INT:
             return _innermost(term, reaches, reach)
@@ -98,6 +105,8 @@ class _Reads:
 class _WholeCall(Evaluation):
     """Ints over all points of a call, as one box; conditions and floats are not followed."""
 
+    least: Mapping[Sz, int]
+
     def truth(self, expr: Expr) -> Truth:
         return OPEN
 
@@ -109,12 +118,18 @@ class _WholeCall(Evaluation):
                 return between(0, 0)
             case Load():
                 return self.reads.numbers(expr.input, ())
+            case Size(which):
+                return between(self.least[which], self.sizes[which])
             case _:
                 return super().number(expr)
 
 
-def _whole_call(sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> Evaluation:
-    return _WholeCall(sizes, call_box(sizes), _Reads(ranges))
+def _whole_call(
+    sizes: Mapping[Sz, int], ranges: Mapping[str, Range], least: Mapping[Sz, int]
+) -> Evaluation:
+    call = _WholeCall(sizes, call_box(sizes), _Reads(ranges))
+    call.least = least
+    return call
 
 
 def _reach(bounds: Bounds) -> int:
