@@ -18,7 +18,7 @@ from maskc.binding.check_int32 import check_values
 from maskc.binding.check_reads import Danger, check_reads, open_dangers, possible_dangers
 from maskc.binding.inputs import read
 from maskc.binding.signature import CallSignature, RowProgram, Shapes, row_program
-from maskc.ir.nodes import TRUE, Expr, Input, IntConst, Load, Or
+from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Input, IntConst, Load, Or
 from maskc.ir.rows import BATCH, HEAD, Q_ROW
 from maskc.ir.types import Type
 from maskc.ir.vectorize import Domain
@@ -112,6 +112,11 @@ def bind_score(
     check_reads(rows.dangers[1], rows.domain, spec.numbers)
     score, out = rows.exprs
     return BoundScore(score, out, rows.domain, program.facts or facts(score, out))
+
+
+def score_left_alone(mask: BoundMask) -> BoundScore:
+    """Return the score and the epilogue of a program that is a mask alone."""
+    return BoundScore(SCORE, OUT, mask.domain, facts(SCORE, OUT))
 
 
 def attending_all(mask: BoundMask, empty: Tensor) -> BoundMask:

@@ -240,19 +240,21 @@ class _Rows:
     def offset(self, argument: str, value: Any, name: str, scalar: bool = False) -> Tensor:
         """Record an offset, one for all or one for each batch, and return it as a tensor."""
         found = self._ints(argument, value)
-        self._fit(argument, found, [()] if scalar else [(), (self.batch,)])
-        is_number = isinstance(value, int)
-        lowest = value if is_number else int(found.min())
+        if isinstance(value, int):
+            self.numbers[name] = lowest = value
+        else:
+            self._fit(argument, found, [()] if scalar else [(), (self.batch,)])
+            lowest = int(found.min())
         if lowest < 0:
             message = f"`{argument}` is at least 0, found {lowest}"
             raise BindError("M407", message, help="positions and heads count from 0")
-        if is_number:
-            self.numbers[name] = value
         self.tensors[name] = found
         return found
 
     def _ints(self, name: str, value: Any) -> Tensor:
         try:
+            if type(value) is int:
+                return torch.tensor(value, dtype=torch.int64, device=self.device)
             found = torch.as_tensor(value)
         except (TypeError, ValueError, RuntimeError):
             message = f"`{name}` is an int or a tensor of ints, found {type(value).__name__}"

@@ -50,12 +50,16 @@ _EXACT = {Ix.BATCH: Sz.BATCH_SIZE, Ix.HEAD: Sz.NUM_HEADS, Ix.KV_HEAD: Sz.NUM_KV_
 
 @dataclass(frozen=True, slots=True)
 class Danger:
-    """A term that is wrong where ``wrong`` holds, reached where all of ``guards`` hold."""
+    """A term that is wrong where ``wrong`` holds, reached where all of ``guards`` hold.
+
+    ``by_sizes`` tells that ``wrong`` reads no input.
+    """
 
     term: Expr
     dim: int
     wrong: Expr
     guards: tuple[Expr, ...]
+    by_sizes: bool
 
 
 def check_counts(
@@ -133,12 +137,13 @@ def open_dangers(
     if not dangers:
         return ()
     domain, call = Domain(sizes, {}, torch.device("cpu")), whole_call(sizes, {})
-    return tuple(
-        danger
-        for danger in dangers
-        if call.truth(danger.wrong).never is not True
-        and (inputs(danger.wrong) or any_true(_question(danger, reached), domain) is not None)
-    )
+
+    def is_ruled_out(danger: Danger) -> bool:
+        if call.truth(danger.wrong).never is True:
+            return True
+        return any_true(_question(danger, reached), domain) is None
+
+    return tuple(one for one in dangers if not (one.by_sizes and is_ruled_out(one)))
 
 
 def check_reads(
@@ -197,7 +202,7 @@ def _dangers(
         case _:
             guarded = [(child, ()) for child in children(expr)]
     for wrong, dim in _wrongs(expr, shapes):
-        yield Danger(expr, dim, wrong, guards)
+        yield Danger(expr, dim, wrong, guards, by_sizes=not inputs(wrong))
     for child, more in guarded:
         yield from _dangers(child, shapes, (*guards, *more))
 
@@ -217,7 +222,7 @@ def _wrongs(expr: Expr, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple
 def _outside(index: Expr, size: int) -> Expr:
     low = Compare(CompareOp.LT, index, IntConst(0))
     high = Compare(CompareOp.LE, IntConst(size), index)
-    return Or((low, high))
+    return high if isinstance(index, Index) else Or((low, high))  # a row is at least 0
 
 
 def _error(danger: Danger, question: Expr, found: Point, domain: Domain) -> BindError:

@@ -13,9 +13,8 @@ from functools import lru_cache
 
 from maskc.analysis.intervals.evaluate import Evaluation
 from maskc.analysis.intervals.whole_call import Range, whole_call
-from maskc.ir.nodes import FALSE, TRUE, And, Expr, Not, Or, Where
-from maskc.ir.rows import KV_ROW, Q_ROW
-from maskc.ir.types import Sz
+from maskc.ir.nodes import FALSE, TRUE, And, Expr, Index, Not, Or, Where
+from maskc.ir.types import Ix, Sz
 from maskc.lower.plan import CAUSAL
 from maskc.passes.support.constraint import Kind, constraint
 
@@ -37,31 +36,40 @@ def specialise(mask: Expr, sizes: Mapping[Sz, int], ranges: Mapping[str, Range])
 
 def _rest(expr: Expr, call: Evaluation) -> Expr:
     """Return a boolean without the parts that are the same at every pair."""
-    known = call.truth(expr)
-    if known.always is True or known.never is True:
-        return TRUE if known.always is True else FALSE
     match expr:
         case Not(arg):
-            rest = _rest(arg, call)
-            return expr if rest is arg else Not(rest)
-        case And(args):
-            return _joined(expr, args, [_rest(arg, call) for arg in args], TRUE)
-        case Or(args):
-            return _joined(expr, args, [_rest(arg, call) for arg in args], FALSE)
-        case Where(cond, then, other) if (first := call.truth(cond)).always is True or (
-            first.never is True
-        ):
-            return _rest(then if first.always is True else other, call)
+            return _denied(expr, _rest(arg, call))
+        case And(args) | Or(args):
+            return _joined(expr, args, [_rest(arg, call) for arg in args])
+        case Where(cond, then, other) if (chosen := _known(cond, call)) is not None:
+            return _rest(then if chosen is TRUE else other, call)
         case _:
-            return expr
+            return expr if (known := _known(expr, call)) is None else known
 
 
-def _joined(whole: And | Or, before: tuple[Expr, ...], after: list[Expr], neutral: Expr) -> Expr:
+def _known(expr: Expr, call: Evaluation) -> Expr | None:
+    """Return the value of a boolean that is the same at every pair, else None."""
+    known = call.truth(expr)
+    if known.always is True:
+        return TRUE
+    return FALSE if known.never is True else None
+
+
+def _denied(whole: Not, rest: Expr) -> Expr:
+    if rest is TRUE or rest is FALSE:
+        return FALSE if rest is TRUE else TRUE
+    return whole if rest is whole.arg else Not(rest)
+
+
+def _joined(whole: And | Or, before: tuple[Expr, ...], after: list[Expr]) -> Expr:
     """Return operands without the neutral one; the same object where nothing was left out."""
     if all(a is b for a, b in zip(before, after, strict=True)):
         return whole
+    neutral, other = (TRUE, FALSE) if isinstance(whole, And) else (FALSE, TRUE)
     kept: list[Expr] = []
     for arg in after:
+        if arg is other:
+            return other
         if arg is not neutral:
             kept += arg.args if isinstance(arg, And | Or) and type(arg) is type(whole) else (arg,)
     if len(kept) < 2:
@@ -85,17 +93,17 @@ def _offset(arg: Expr, call: Evaluation) -> int | None:
     found = constraint(arg)
     if found is None or found.kind is not Kind.GE:
         return None
-    rows: dict[Expr, int] = {Q_ROW: 0, KV_ROW: 0}
+    rows = {Ix.Q_IDX: 0, Ix.KV_IDX: 0}
     constant = found.form.constant
     for term, factor in found.form.terms:
-        if term in rows:
-            rows[term] += factor
+        if isinstance(term, Index) and term.which in rows:
+            rows[term.which] += factor
         elif (value := call.number(term)).exact:
             constant += factor * value.lo
         else:
             return None
-    factor = rows[Q_ROW]
-    return constant // factor if factor > 0 and rows[KV_ROW] == -factor else None
+    factor = rows[Ix.Q_IDX]
+    return constant // factor if factor > 0 and rows[Ix.KV_IDX] == -factor else None
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,15 @@ from torch.nn.attention.flex_attention import BlockMask
 
 from maskc.analysis.intervals.has_keys import has_keys
 from maskc.binding import inputs
-from maskc.binding.bind import BoundMask, BoundScore, Lookup, attending_all, bind_mask, bind_score
+from maskc.binding.bind import (
+    BoundMask,
+    BoundScore,
+    Lookup,
+    attending_all,
+    bind_mask,
+    bind_score,
+    score_left_alone,
+)
 from maskc.binding.call import CallSpec
 from maskc.binding.decided_mask import DecidedMask
 from maskc.binding.signature import CallSignature, call_signature, traced_row_program
@@ -21,7 +29,7 @@ from maskc.blocks.auto_size import UNSEEN
 from maskc.blocks.mask_blocks import MaskBlocks
 from maskc.compiled import Compiled
 from maskc.errors import BindError
-from maskc.ir.nodes import TRUE, Expr, Module
+from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Module
 from maskc.lower.plan import Plan
 from maskc.lower.tensor_cache import TensorCache
 
@@ -36,7 +44,7 @@ class State:
         blocks: its tiles and block mask.
         empty_rows: the rows without keys where the policy asked for them, ``[B | 1, H | 1, Q]``.
         nan_rows: those that give NaN; None for none.
-        signature: of the score and the epilogue.
+        signature: of the score and the epilogue; None for a program that is a mask alone.
         score: both bound; None while some of their inputs are left to the call.
         missing: the names of those.
         has_keys: whether every query row is known to have a key; False where nothing asks.
@@ -51,7 +59,7 @@ class State:
     blocks: MaskBlocks
     empty_rows: Tensor | None
     nan_rows: Tensor | None
-    signature: CallSignature
+    signature: CallSignature | None
     score: BoundScore | None
     missing: tuple[str, ...]
     has_keys: bool
@@ -66,6 +74,8 @@ class State:
 
     def with_score(self, spec: CallSpec, given: Mapping[str, Any]) -> BoundScore:
         """Return the score and the epilogue bound to the inputs of one call."""
+        if self.signature is None:
+            return score_left_alone(self.mask)
         return bind_score(self.signature, spec, given, self.mask, self.lookup)
 
     def plan(self, score: BoundScore) -> Plan:
@@ -116,10 +126,14 @@ def bind_state(
                 blocks = MaskBlocks(mask, spec, built)
             case "nan":
                 nan_rows = empty
-    signature = call_signature(roots, spec, None if mask.expr == TRUE else mask.expr)
-    lookup = traced_row_program()
     missing = inputs.missing(roots, given)
-    score = None if missing else bind_score(signature, spec, given, mask, lookup)
+    lookup, signature, score = traced_row_program(), None, None
+    if roots == (SCORE, OUT):
+        score = score_left_alone(mask)
+    else:
+        signature = call_signature(roots, spec, None if mask.expr == TRUE else mask.expr)
+        if not missing:
+            score = bind_score(signature, spec, given, mask, lookup)
     return State(
         mask=mask,
         decided=DecidedMask(mask, spec.numbers),

@@ -216,8 +216,8 @@ def _any_offset(arg: Expr, call: Any) -> int | None:
     return None if (found := OFFSET(arg, call)) is None else max(found, 0)
 
 
-def _forgetful(whole: Any, before: Any, after: list[Expr], neutral: Expr) -> Expr:
-    return next((arg for arg in after if arg is not neutral), neutral)
+def _forgetful(whole: Any, before: Any, after: list[Expr]) -> Expr:
+    return next((arg for arg in after if arg not in (TRUE, FALSE)), TRUE)
 
 
 OFFSET: Callable[[Expr, Any], int | None] = module._offset

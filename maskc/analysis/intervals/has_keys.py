@@ -14,7 +14,7 @@ from maskc.ir.types import Ix, Sz
 def has_keys(mask: Expr, sizes: Mapping[Sz, int]) -> bool:
     """Tell whether a mask over rows is known to show each query row the first key, or its own."""
     call = whole_call(sizes, {})
-    first = WholeCall(sizes, {**call.box, Ix.KV_IDX: between(0, 0)}, call.reads)
+    first = WholeCall(sizes, {Ix.KV_IDX: between(0, 0)}, call.reads)
     if first.truth(mask).always is True:
         return True
     return sizes[Sz.Q_LEN] <= sizes[Sz.KV_LEN] and call.truth(_at_own_key(mask)).always is True
