@@ -15,10 +15,10 @@ from torch import Tensor
 
 from maskc.binding.call import CallSpec
 from maskc.binding.check_int32 import check_values
-from maskc.binding.check_reads import Danger, check_reads, open_dangers
+from maskc.binding.check_reads import Danger, check_reads, open_dangers, possible_dangers
 from maskc.binding.inputs import read
 from maskc.binding.signature import CallSignature, RowProgram, Shapes, row_program
-from maskc.ir.nodes import TRUE, Expr, Input, IntConst, Load, Or
+from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Input, IntConst, Load, Or
 from maskc.ir.rows import BATCH, HEAD, Q_ROW
 from maskc.ir.types import Type
 from maskc.ir.vectorize import Domain
@@ -34,11 +34,18 @@ EMPTY = Input("empty_rows", Type.BOOL)
 
 @dataclass(frozen=True, slots=True)
 class BoundMask:
-    """The bound mask, its domain, and whether every row surely has a key."""
+    """The bound mask and its domain.
+
+    Attributes:
+        expr: the mask over rows.
+        domain: its sizes and tensors.
+        is_filled: whether rows without a key were given all of them.
+
+    """
 
     expr: Expr
     domain: Domain
-    has_keys: bool
+    is_filled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +76,8 @@ def bind_mask(signature: CallSignature, spec: CallSpec, given: Mapping[str, Any]
     domain = Domain(spec.sizes, constants, spec.device)  # a mask has no gradient
     _check_values(program, domain)
     rows = _resolve(program, domain, signature, "mask")
-    check_reads(rows.dangers[0], rows.domain)
-    return BoundMask(rows.exprs[0], rows.domain, program.has_keys)
+    check_reads(rows.dangers[0], rows.domain, spec.numbers)
+    return BoundMask(rows.exprs[0], rows.domain)
 
 
 def bind_score(
@@ -100,10 +107,16 @@ def bind_score(
     domain = Domain(spec.sizes, {**mask.domain.tensors, **spec.tensors, **tensors}, spec.device)
     _check_values(program, domain)
     rows = _resolve(program, domain, signature, "score")
-    check_reads(rows.dangers[0], rows.domain, None if mask.expr == TRUE else mask.expr)
-    check_reads(rows.dangers[1], rows.domain)
+    reached = None if mask.expr == TRUE else mask.expr
+    check_reads(rows.dangers[0], rows.domain, spec.numbers, reached)
+    check_reads(rows.dangers[1], rows.domain, spec.numbers)
     score, out = rows.exprs
     return BoundScore(score, out, rows.domain, program.facts or facts(score, out))
+
+
+def score_left_alone(mask: BoundMask) -> BoundScore:
+    """Return the score and the epilogue of a program that is a mask alone."""
+    return BoundScore(SCORE, OUT, mask.domain, facts(SCORE, OUT))
 
 
 def attending_all(mask: BoundMask, empty: Tensor) -> BoundMask:
@@ -114,7 +127,7 @@ def attending_all(mask: BoundMask, empty: Tensor) -> BoundMask:
     )
     tensors = {**mask.domain.tensors, EMPTY.name: empty.contiguous()}
     domain = replace(mask.domain, tensors=tensors)
-    return BoundMask(Or((mask.expr, Load(EMPTY, indices))), domain, has_keys=True)
+    return BoundMask(Or((mask.expr, Load(EMPTY, indices))), domain, is_filled=True)
 
 
 def _check_values(program: RowProgram, domain: Domain) -> None:
@@ -141,6 +154,7 @@ def _resolve(program: RowProgram, domain: Domain, signature: CallSignature, owne
     domain = replace(domain, tensors={**domain.tensors, **selections.tensors})
     shapes = {name: ((False, tuple(tensor.shape)),) for name, tensor in domain.tensors.items()}
     dangers = tuple(
-        open_dangers(expr, shapes, signature.sizes, signature.reached) for expr in exprs
+        open_dangers(possible_dangers(expr, shapes), signature.sizes, signature.reached)
+        for expr in exprs
     )
     return _Rows(exprs, domain, dangers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -41,6 +41,7 @@ class CallSpec:
         sizes: of the attention, ``[batch_size, num_heads, q_len, kv_len]``.
         q: how query positions are given; likewise ``k`` for keys.
         tensors: offsets and positions, under their reserved names.
+        numbers: those of them that were given as a number, which nothing can change.
         head_offset: whether head 0 of this call is another head of the model.
         block_size: of the block mask, (queries, keys); None for the one that suits the mask.
         compact: whether block tables are stored without their unused entries.
@@ -51,6 +52,7 @@ class CallSpec:
     q: Position
     k: Position
     tensors: Mapping[str, Tensor]
+    numbers: Mapping[str, int]
     head_offset: bool
     block_size: tuple[int, int] | None
     compact: bool
@@ -95,14 +97,43 @@ def call_spec(
         message = f"num_heads={num_heads} is no multiple of num_kv_heads={num_kv_heads}"
         raise BindError("M404", message, help="each key head serves the same number of query heads")
     tensors: dict[str, Tensor] = {}
-    rows = _Rows(sizes[Sz.BATCH_SIZE], device, tensors)
+    numbers: dict[str, int] = {}
+    rows = _Rows(sizes[Sz.BATCH_SIZE], device, tensors, numbers)
     q = rows.positions("q", sizes[Sz.Q_LEN], q_offset, q_positions, Q_POSITION.name)
     k = rows.positions("kv", sizes[Sz.KV_LEN], kv_offset, kv_positions, K_POSITION.name)
     if head_offset is not None:
-        tensors[HEAD_OFFSET.name] = rows.offset("head_offset", head_offset, scalar=True)
-    return CallSpec(
-        sizes, q, k, tensors, head_offset is not None, _blocks(block_size), bool(compact), device
-    )
+        rows.offset("head_offset", head_offset, HEAD_OFFSET.name, scalar=True)
+    blocks = _blocks(block_size)
+    has_offset = head_offset is not None
+    return CallSpec(sizes, q, k, tensors, numbers, has_offset, blocks, bool(compact), device)
+
+
+def next_step(
+    spec: CallSpec,
+    *,
+    q_len: int | None,
+    kv_len: int | None,
+    q_offset: int | Tensor | None,
+    kv_offset: int | Tensor | None,
+    q_positions: Any,
+    kv_positions: Any,
+) -> CallSpec:
+    """Return the description of a call at other lengths and positions; None leaves one as it is.
+
+    Raises:
+        BindError: a size, offset or position table does not fit.
+
+    """
+    sizes = dict(spec.sizes)
+    tensors, numbers = dict(spec.tensors), dict(spec.numbers)
+    rows = _Rows(sizes[Sz.BATCH_SIZE], spec.device, tensors, numbers)
+    if q_len is not None:
+        sizes[Sz.Q_LEN] = _size("q_len", q_len)
+    if kv_len is not None:
+        sizes[Sz.KV_LEN] = _size("kv_len", kv_len)
+    q = rows.moved(spec.q, "q", sizes[Sz.Q_LEN], q_offset, q_positions, Q_POSITION.name)
+    k = rows.moved(spec.k, "kv", sizes[Sz.KV_LEN], kv_offset, kv_positions, K_POSITION.name)
+    return replace(spec, sizes=sizes, q=q, k=k, tensors=tensors, numbers=numbers)
 
 
 def find_device(device: Any) -> torch.device:
@@ -166,49 +197,64 @@ def _blocks(block_size: Any) -> tuple[int, int] | None:
 
 @dataclass(slots=True)
 class _Rows:
-    """Reads offsets and positions into ``tensors``."""
+    """Reads offsets and positions into ``tensors``, and numbers into ``numbers`` too."""
 
     batch: int
     device: torch.device
     tensors: dict[str, Tensor]
+    numbers: dict[str, int]
 
     def positions(self, side: str, length: int, offset: Any, table: Any, name: str) -> Position:
         """Record how the positions of one side are given, and return which form it is."""
-        plain = isinstance(offset, int) and offset == 0
-        if table is not None:
-            if not plain:
-                message = f"`{side}_positions` and `{side}_offset` are both given"
-                raise BindError(
-                    "M406", message, help="positions are absolute: leave the offset out"
-                )
-            found = self._ints(f"{side}_positions", table)
-            self._fit(f"{side}_positions", found, [(length,), (self.batch, length)])
-            self.tensors[name] = found
-            form = Position.TABLE if found.dim() == 1 else Position.BATCH_TABLE
-        elif plain:
+        is_zero = isinstance(offset, int) and offset == 0
+        if table is None and is_zero:
             return Position.ROW
-        else:
-            found = self.tensors[name] = self.offset(f"{side}_offset", offset)
-            form = Position.BATCH_OFFSET if found.dim() else Position.OFFSET
+        if table is None:
+            found = self.offset(f"{side}_offset", offset, name)
+            return Position.BATCH_OFFSET if found.dim() else Position.OFFSET
+        if not is_zero:
+            message = f"`{side}_positions` and `{side}_offset` are both given"
+            raise BindError("M406", message, help="positions are absolute: leave the offset out")
+        found = self.tensors[name] = self._ints(f"{side}_positions", table)
+        self._fit(f"{side}_positions", found, [(length,), (self.batch, length)])
         lowest = int(torch.min(found))
         if lowest < 0:
-            given = "positions" if table is not None else "offset"
-            message = f"`{side}_{given}` holds {lowest}, expected positions from 0"
+            message = f"`{side}_positions` holds {lowest}, expected positions from 0"
             help = "positions count from 0, in any order: shift them"
             raise BindError("M407", message, help=help)
-        return form
+        return Position.TABLE if found.dim() == 1 else Position.BATCH_TABLE
 
-    def offset(self, name: str, value: Any, scalar: bool = False) -> Tensor:
-        """Return an offset as a tensor, one for all or one for each batch."""
-        found = self._ints(name, value)
-        self._fit(name, found, [()] if scalar else [(), (self.batch,)])
-        if int(found.min()) < 0:
-            message = f"`{name}` is at least 0, found {int(found.min())}"
+    def moved(
+        self, form: Position, side: str, length: int, offset: Any, table: Any, name: str
+    ) -> Position:
+        """Record the positions of one side in the next step; without new ones they stay."""
+        if offset is None and table is None:
+            if form in (Position.TABLE, Position.BATCH_TABLE):
+                expected = [(length,), (self.batch, length)]
+                self._fit(f"{side}_positions", self.tensors[name], expected)
+            return form
+        self.numbers.pop(name, None)
+        self.tensors.pop(name, None)
+        return self.positions(side, length, 0 if offset is None else offset, table, name)
+
+    def offset(self, argument: str, value: Any, name: str, scalar: bool = False) -> Tensor:
+        """Record an offset, one for all or one for each batch, and return it as a tensor."""
+        found = self._ints(argument, value)
+        if isinstance(value, int):
+            self.numbers[name] = lowest = value
+        else:
+            self._fit(argument, found, [()] if scalar else [(), (self.batch,)])
+            lowest = int(found.min())
+        if lowest < 0:
+            message = f"`{argument}` is at least 0, found {lowest}"
             raise BindError("M407", message, help="positions and heads count from 0")
+        self.tensors[name] = found
         return found
 
     def _ints(self, name: str, value: Any) -> Tensor:
         try:
+            if type(value) is int:
+                return torch.tensor(value, dtype=torch.int64, device=self.device)
             found = torch.as_tensor(value)
         except (TypeError, ValueError, RuntimeError):
             message = f"`{name}` is an int or a tensor of ints, found {type(value).__name__}"

@@ -11,7 +11,8 @@ from functools import lru_cache
 from torch import Tensor
 
 from maskc.analysis.intervals.exact_floats import inexact
-from maskc.analysis.intervals.int32 import Range, excess
+from maskc.analysis.intervals.int32 import excess
+from maskc.analysis.intervals.whole_call import Range
 from maskc.errors import BindError
 from maskc.ir.nodes import Expr
 from maskc.ir.text import expr_text
@@ -22,7 +23,9 @@ SHORT = 60
 """The longest text of a term that an error quotes as it was written."""
 
 
-def check_ints(exprs: Iterable[Expr], sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> None:
+def check_ints(
+    exprs: tuple[Expr, ...], sizes: Mapping[Sz, int], ranges: Mapping[str, Range]
+) -> None:
     """Refuse an int that may leave 32 bits, or that decides as a float too small for it.
 
     Args:
@@ -34,6 +37,8 @@ def check_ints(exprs: Iterable[Expr], sizes: Mapping[Sz, int], ranges: Mapping[s
         BindError: it names the term, and how large it may be.
 
     """
+    if _fits(exprs, sizes, ranges):
+        return
     for expr in exprs:
         if (found := excess(expr, sizes, ranges)) is not None:
             raise BindError(
@@ -77,20 +82,29 @@ def check_values(
 
     """
     ranges = {name: _range(tensors[name]) for name in counted}
+    check_ints(exprs, sizes, ranges)
+
+
+def _fits(exprs: tuple[Expr, ...], sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> bool:
+    """Tell whether all ints fit in this call and in those near it, which a decoder meets next."""
     rounded = tuple((name, _rounded(low), _rounded(high)) for name, (low, high) in ranges.items())
-    if not _fits(exprs, tuple(sizes.items()), rounded):
-        check_ints(exprs, sizes, ranges)
+    bits = tuple((which, size.bit_length()) for which, size in sizes.items())
+    return _all_fit(exprs, bits, rounded)
 
 
 @lru_cache(maxsize=1024)
-def _fits(
+def _all_fit(
     exprs: tuple[Expr, ...],
-    sizes: tuple[tuple[Sz, int], ...],
+    bits: tuple[tuple[Sz, int], ...],
     rounded: tuple[tuple[str, int, int], ...],
 ) -> bool:
-    """Tell whether all ints fit for ranges rounded outwards, which a decoder meets again."""
+    """Tell whether all ints fit for sizes of so many bits and ranges rounded outwards."""
+    least = {which: 1 << (count - 1) for which, count in bits}
+    most = {which: (1 << count) - 1 for which, count in bits}
     ranges = {name: (low, high) for name, low, high in rounded}
-    return not any(excess(e, dict(sizes), ranges) or inexact(e, dict(sizes), ranges) for e in exprs)
+    return not any(
+        excess(expr, most, ranges, least) or inexact(expr, most, ranges, least) for expr in exprs
+    )
 
 
 def _rounded(value: int) -> int:

@@ -14,6 +14,7 @@ from math import prod
 
 import torch
 
+from maskc.analysis.intervals.whole_call import whole_call
 from maskc.analysis.tiles.any_true import any_true
 from maskc.errors import BindError
 from maskc.ir.evaluate import Point
@@ -49,12 +50,16 @@ _EXACT = {Ix.BATCH: Sz.BATCH_SIZE, Ix.HEAD: Sz.NUM_HEADS, Ix.KV_HEAD: Sz.NUM_KV_
 
 @dataclass(frozen=True, slots=True)
 class Danger:
-    """A term that is wrong where ``wrong`` holds, reached where all of ``guards`` hold."""
+    """A term that is wrong where ``wrong`` holds, reached where all of ``guards`` hold.
+
+    ``by_sizes`` tells that ``wrong`` reads no input.
+    """
 
     term: Expr
     dim: int
     wrong: Expr
     guards: tuple[Expr, ...]
+    by_sizes: bool
 
 
 def check_counts(
@@ -99,20 +104,15 @@ def _check_count(load: Load, which: Ix, found: int, sizes: Mapping[Sz, int]) -> 
         raise BindError("M416", message, load.span, help)
 
 
-def open_dangers(
-    expr: Expr, shapes: Mapping[str, Sides], sizes: Mapping[Sz, int], reached: Expr | None
-) -> tuple[Danger, ...]:
-    """Return what may go wrong in a row expression and is not ruled out by shapes alone.
+def possible_dangers(expr: Expr, shapes: Mapping[str, Sides]) -> tuple[Danger, ...]:
+    """Return what may go wrong in a row expression in some call.
 
     Args:
         expr: the row expression.
         shapes: of the bound inputs; offsets and positions, which have none here, are always read
             inside.
-        sizes: of the call.
-        reached: where the expression matters, as far as it reads no input; None: everywhere.
 
     """
-    domain = Domain(sizes, {}, torch.device("cpu"))
     flat = {name: shape for name, sides in shapes.items() for _, shape in sides[:1]}
     if any(len(sides) > 1 for sides in shapes.values()):
         flat |= {
@@ -120,26 +120,56 @@ def open_dangers(
             for name, sides in shapes.items()
             for side, (_, shape) in zip("qk", sides, strict=False)
         }
-    return tuple(
-        danger
-        for danger in dict.fromkeys(_dangers(expr, flat, domain, ()))
-        if inputs(danger.wrong) or any_true(_question(danger, reached), domain) is not None
-    )
+    return tuple(dict.fromkeys(_dangers(expr, flat, ())))
 
 
-def check_reads(dangers: Iterable[Danger], domain: Domain, reached: Expr | None = None) -> None:
+def open_dangers(
+    dangers: tuple[Danger, ...], sizes: Mapping[Sz, int], reached: Expr | None
+) -> tuple[Danger, ...]:
+    """Return what may go wrong in a call and is not ruled out by sizes alone.
+
+    Args:
+        dangers: what may go wrong in some call.
+        sizes: of the call.
+        reached: where the expression matters, as far as it reads no input; None: everywhere.
+
+    """
+    if not dangers:
+        return ()
+    domain, call = Domain(sizes, {}, torch.device("cpu")), whole_call(sizes, {})
+
+    def is_ruled_out(danger: Danger) -> bool:
+        if call.truth(danger.wrong).never is True:
+            return True
+        return any_true(_question(danger, reached), domain) is None
+
+    return tuple(one for one in dangers if not (one.by_sizes and is_ruled_out(one)))
+
+
+def check_reads(
+    dangers: tuple[Danger, ...],
+    domain: Domain,
+    numbers: Mapping[str, int],
+    reached: Expr | None = None,
+) -> None:
     """Refuse a read outside an input or a division by zero where it is reached.
 
     Args:
         dangers: what the shapes left open.
         domain: the tensors and sizes.
+        numbers: offsets that are known as numbers.
         reached: where the expression matters; the mask, for a score.
 
     Raises:
         BindError: it names the input, the subscript, and by how much it leaves.
 
     """
+    if not dangers:
+        return
+    call = whole_call(domain.sizes, {name: (n, n) for name, n in numbers.items()})
     for danger in dangers:
+        if call.truth(danger.wrong).never is True:
+            continue
         guards = danger.guards if reached is None else (reached, *danger.guards)
         question = And((*guards, danger.wrong)) if guards else danger.wrong
         found = any_true(question, domain)
@@ -157,7 +187,6 @@ def _question(danger: Danger, reached: Expr | None) -> Expr:
 def _dangers(
     expr: Expr,
     shapes: Mapping[str, tuple[int, ...]],
-    domain: Domain,
     guards: tuple[Expr, ...],
 ) -> Iterator[Danger]:
     """Yield what may go wrong in a row expression, with what guards it."""
@@ -172,41 +201,28 @@ def _dangers(
             guarded = [(cond, ()), (then, (cond,)), (other, (Not(cond),))]
         case _:
             guarded = [(child, ()) for child in children(expr)]
-    for wrong, dim in _wrongs(expr, shapes, domain):
-        yield Danger(expr, dim, wrong, guards)
+    for wrong, dim in _wrongs(expr, shapes):
+        yield Danger(expr, dim, wrong, guards, by_sizes=not inputs(wrong))
     for child, more in guarded:
-        yield from _dangers(child, shapes, domain, (*guards, *more))
+        yield from _dangers(child, shapes, (*guards, *more))
 
 
-def _wrongs(
-    expr: Expr, shapes: Mapping[str, tuple[int, ...]], domain: Domain
-) -> Iterator[tuple[Expr, int]]:
+def _wrongs(expr: Expr, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[Expr, int]]:
     """Yield where a term itself is wrong, and which of its subscripts is."""
     match expr:
         case Load(source, indices) if source.name in shapes:
             for dim, (index, size) in enumerate(zip(indices, shapes[source.name], strict=True)):
-                if not _is_inside(index, size, domain):
+                if not (isinstance(index, IntConst) and 0 <= index.value < size):
                     yield _outside(index, size), dim
         case Arith(ArithOp.FLOORDIV | ArithOp.MOD, _, divisor) if expr.type is Type.INT:
             if not (isinstance(divisor, IntConst) and divisor.value):
                 yield Compare(CompareOp.EQ, divisor, IntConst(0)), 0
 
 
-def _is_inside(index: Expr, size: int, domain: Domain) -> bool:
-    """Tell whether a subscript cannot leave its dimension, without looking at any pair."""
-    match index:
-        case Index(which):
-            return domain.extent(which) <= size
-        case IntConst(value):
-            return 0 <= value < size
-        case _:
-            return False
-
-
 def _outside(index: Expr, size: int) -> Expr:
     low = Compare(CompareOp.LT, index, IntConst(0))
     high = Compare(CompareOp.LE, IntConst(size), index)
-    return Or((low, high))
+    return high if isinstance(index, Index) else Or((low, high))  # a row is at least 0
 
 
 def _error(danger: Danger, question: Expr, found: Point, domain: Domain) -> BindError:

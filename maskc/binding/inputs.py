@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from maskc.binding.call import KEYWORDS, CallSpec
 from maskc.binding.check_reads import Sides
 from maskc.binding.signature import Shapes
 from maskc.errors import BindError, did_you_mean
-from maskc.ir.nodes import Expr, Index, Input, Load, walk
+from maskc.ir.nodes import Expr, Index, Input, Load, Same, walk
 from maskc.ir.rows import side_name
 from maskc.ir.text import expr_text
 from maskc.ir.types import Ix, Sz, Type
@@ -79,12 +80,17 @@ def missing(roots: Iterable[Expr], given: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in names_of(roots) if name not in given)
 
 
-def _first_loads(roots: Iterable[Expr]) -> list[Load]:
+def _first_loads(roots: Iterable[Expr]) -> tuple[Load, ...]:
+    return _loads(tuple(map(Same, roots)))
+
+
+@lru_cache(maxsize=1024)
+def _loads(roots: tuple[Same, ...]) -> tuple[Load, ...]:
     loads: dict[Input, Load] = {}
-    for term in walk(*roots):
+    for term in walk(*(root.expr for root in roots)):
         if isinstance(term, Load):
             loads.setdefault(term.input, term)
-    return list(loads.values())
+    return tuple(loads.values())
 
 
 def _is_pair(value: Any) -> bool:

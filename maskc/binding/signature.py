@@ -20,8 +20,13 @@ from maskc.analysis.intervals.exact_floats import converted
 from maskc.analysis.intervals.int32 import counted
 from maskc.binding.call import CallSpec
 from maskc.binding.check_int32 import check_ints
-from maskc.binding.check_reads import Danger, Sides, check_counts, open_dangers
-from maskc.binding.has_keys import has_keys
+from maskc.binding.check_reads import (
+    Danger,
+    Sides,
+    check_counts,
+    open_dangers,
+    possible_dangers,
+)
 from maskc.errors import LoweringError
 from maskc.ir.nodes import And, Expr, Same, TopK, inputs, walk
 from maskc.ir.rows import Layout, Position, Shape, to_rows
@@ -30,6 +35,28 @@ from maskc.lower.plan import Facts, facts
 
 Shapes = tuple[tuple[str, Sides], ...]
 
+LENGTHS = (Sz.Q_LEN, Sz.KV_LEN)
+"""The sizes that change from step to step of a decode loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsKey:
+    """What decides row expressions: all of a call but its lengths.
+
+    Attributes:
+        roots: the expressions, over logical positions.
+        q, k, head_offset, group: how positions and heads are given.
+        counts: of batches and heads.
+
+    """
+
+    roots: tuple[Same, ...]
+    q: Position
+    k: Position
+    head_offset: bool
+    group: int
+    counts: tuple[tuple[Sz, int], ...]
+
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class CallSignature:
@@ -37,21 +64,21 @@ class CallSignature:
 
     Attributes:
         number: equal for equal signatures.
-        roots: the expressions, over logical positions.
-        q, k, head_offset, group: how positions and heads are given.
+        key: the expressions, and all of the call but its lengths.
         sizes: of the call.
         reached: where the roots matter, as far as no tensor is needed to tell; None: everywhere.
 
     """
 
     number: int
-    roots: tuple[Expr, ...]
-    q: Position
-    k: Position
-    head_offset: bool
-    group: int
+    key: RowsKey
     sizes: Mapping[Sz, int]
     reached: Expr | None
+
+    @property
+    def roots(self) -> tuple[Expr, ...]:
+        """The expressions."""
+        return tuple(root.expr for root in self.key.roots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +91,6 @@ class RowProgram:
         counted: the inputs whose values enter int arithmetic, or decide as floats.
         selects: whether a root selects keys, which takes tensors.
         facts: of a score and an epilogue; of a mask there are none.
-        has_keys: whether the root is a mask, and every query row is known to have a key.
 
     """
 
@@ -73,7 +99,6 @@ class RowProgram:
     counted: tuple[str, ...]
     selects: bool
     facts: Facts | None
-    has_keys: bool = False
 
 
 _signatures: WeakValueDictionary[int, CallSignature] = WeakValueDictionary()
@@ -91,23 +116,16 @@ def call_signature(
         mask: the mask over rows, where the roots matter only there.
 
     """
-    structure = (spec.q, spec.k, spec.head_offset, spec.group)
+    counts = tuple(item for item in spec.sizes.items() if item[0] not in LENGTHS)
+    key = RowsKey(tuple(map(Same, roots)), spec.q, spec.k, spec.head_offset, spec.group, counts)
     sizes = tuple(spec.sizes.items())
-    return _signature(
-        tuple(map(Same, roots)), structure, sizes, None if mask is None else Same(mask)
-    )
+    return _signature(key, sizes, None if mask is None else Same(mask))
 
 
 @lru_cache(maxsize=1024)
-def _signature(
-    roots: tuple[Same, ...],
-    structure: tuple[Position, Position, bool, int],
-    sizes: tuple[tuple[Sz, int], ...],
-    mask: Same | None,
-) -> CallSignature:
+def _signature(key: RowsKey, sizes: tuple[tuple[Sz, int], ...], mask: Same | None) -> CallSignature:
     reached = None if mask is None else _without_tensors(mask.expr)
-    exprs = tuple(root.expr for root in roots)
-    made = CallSignature(next(_numbers), exprs, *structure, dict(sizes), reached)
+    made = CallSignature(next(_numbers), key, dict(sizes), reached)
     _signatures[made.number] = made
     return made
 
@@ -121,21 +139,35 @@ def row_program(number: int, shapes: Shapes) -> RowProgram:
 
     """
     signature = _signatures[number]
-    layouts = {name: _layout(sides) for name, sides in shapes}
-    check_counts(signature.roots, dict(shapes), signature.sizes, signature.head_offset)
-    layout = Layout(signature.q, signature.k, signature.head_offset, signature.group, layouts)
-    exprs = tuple(to_rows(root, layout) for root in signature.roots)
-    check_ints(exprs, signature.sizes, {})
-    selects = _selects(*exprs)
-    if selects:  # what is selected takes the tensors to tell, and all else may depend on it
-        return RowProgram(exprs, (), _counted(*exprs), selects, None)
+    rows = _rows(signature.key, shapes)
+    check_ints(rows.exprs, signature.sizes, {})
+    if rows.selects:  # it takes the tensors to tell, and all else may depend on it
+        return RowProgram(rows.exprs, (), rows.counted, rows.selects, None)
     dangers = tuple(
-        open_dangers(expr, dict(shapes), signature.sizes, signature.reached) for expr in exprs
+        open_dangers(possible, signature.sizes, signature.reached) for possible in rows.dangers
     )
-    if len(exprs) == 1:
-        keys = has_keys(exprs[0], signature.sizes)
-        return RowProgram(exprs, dangers, _counted(*exprs), selects, None, keys)
-    return RowProgram(exprs, dangers, _counted(*exprs), selects, facts(*exprs))
+    return RowProgram(rows.exprs, dangers, rows.counted, rows.selects, rows.facts)
+
+
+@lru_cache(maxsize=1024)
+def _rows(key: RowsKey, shapes: Shapes) -> RowProgram:
+    """Return the row program for all lengths at once, with whatever may go wrong at some.
+
+    A decoder meets a new length at each step, and what this returns only once.
+
+    Raises:
+        BindError: a shape does not fit the batch or the heads of the call.
+
+    """
+    layouts = {name: _layout(sides) for name, sides in shapes}
+    roots = tuple(root.expr for root in key.roots)
+    check_counts(roots, dict(shapes), dict(key.counts), key.head_offset)
+    layout = Layout(key.q, key.k, key.head_offset, key.group, layouts)
+    exprs = tuple(to_rows(root, layout) for root in roots)
+    selects = _selects(*exprs)
+    known = facts(*exprs) if len(exprs) > 1 and not selects else None
+    dangers = tuple(possible_dangers(expr, dict(shapes)) for expr in exprs)
+    return RowProgram(exprs, dangers, _counted(*exprs), selects, known)
 
 
 _programs: dict[int, RowProgram] = {}

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import assert_never, cast
+from functools import cache, lru_cache
+from operator import attrgetter
+from typing import Any, assert_never, cast
 
 from maskc.ir.operators import ArithOp, CompareOp, Fn, Gives
 from maskc.ir.types import Dim, Given, Ix, Sz, Type, wider
@@ -87,8 +88,16 @@ class Node:
         return self._fields()
 
     def _fields(self) -> tuple[object, ...]:
-        names: tuple[str, ...] = self.__match_args__
-        return tuple([getattr(self, name) for name in names])
+        kind: Any = type(self)
+        return _read_fields(kind)(self)
+
+
+@cache
+def _read_fields(kind: Any) -> Callable[[Node], tuple[object, ...]]:
+    """Return what reads the fields of a kind of node."""
+    names: tuple[str, ...] = kind.__match_args__
+    read = attrgetter(*names)
+    return read if len(names) > 1 else lambda node: (read(node),)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -58,9 +58,9 @@ def folds(plan: Plan) -> bool:
     there, mask or not.
     """
     match plan.facts.form:
-        case Scaled(head=head, query=query, key=key):
+        case Scaled(key=key):
             has_place = not (plan.is_grouped and Dim.HEAD in key.deps)
-            steady = is_smooth(key) and ((is_smooth(head) and is_smooth(query)) or plan.has_keys)
+            steady = is_smooth(key) and (plan.has_keys or not plan.facts.asks_keys)
             return has_place and steady
         case _:
             return False

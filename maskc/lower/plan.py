@@ -47,6 +47,7 @@ class Facts:
         is_smooth: whether the score and its slope are finite wherever what they read is.
         rest: of the score without its factors; None where there are none.
         terms: of a bias that is a sum of products of q and k; None for any other.
+        asks_keys: whether its factors may be folded only if every query row has a key.
 
     """
 
@@ -58,6 +59,7 @@ class Facts:
     is_smooth: bool
     rest: Facts | None = None
     terms: tuple[Term, ...] | None = None
+    asks_keys: bool = False
 
 
 @lru_cache(maxsize=4096)
@@ -65,8 +67,17 @@ def facts(score: Expr, out: Expr) -> Facts:
     """Return the facts of a score and an epilogue over rows."""
     form = classify(score)
     ignores, lse = not reads(score, Given.SCORE), reads(out, Given.LSE)
-    smooth = is_smooth(score)
-    return Facts(score, form, _code(score), ignores, lse, smooth, _rest(form, lse), _terms(form))
+    return Facts(
+        score=score,
+        form=form,
+        code=_code(score),
+        ignores_score=ignores,
+        reads_lse=lse,
+        is_smooth=is_smooth(score),
+        rest=_rest(form, lse),
+        terms=_terms(form),
+        asks_keys=_asks_keys(form),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +85,13 @@ class Plan:
     """A row program and the tensors that it runs over.
 
     Attributes:
-        module: mask, score and epilogue over rows.
+        module: mask, score and epilogue over rows; of the mask, what the call leaves undecided.
         domain: sizes, tensors, device.
         facts: what is known of the score and the epilogue.
         has_keys: whether every query row is known to have a key.
         nan_rows: True for a query row whose output is NaN, ``[B | 1, H | 1, Q]``; None for none.
         kept: dense masks of the binding.
+        written: the whole mask, which the reference runs; None where it is that of ``module``.
 
     """
 
@@ -89,6 +101,7 @@ class Plan:
     has_keys: bool = False
     nan_rows: Tensor | None = None
     kept: TensorCache = field(default_factory=TensorCache, compare=False, repr=False)
+    written: Expr | None = None
 
     @property
     def masks(self) -> bool:
@@ -114,6 +127,13 @@ class Plan:
     def has_epilogue(self) -> bool:
         """Whether the program changes the output."""
         return self.module.out != OUT
+
+    def as_written(self) -> Plan:
+        """Return the plan with the whole mask, whatever the call decides of it."""
+        if self.written is None:
+            return self
+        module = Module(self.written, self.module.score, self.module.out)
+        return replace(self, module=module, written=None)
 
     def without_factors(self) -> Plan:
         """Return the plan whose score only adds the bias, or is left as it is."""
@@ -183,6 +203,15 @@ def _rest(form: ScoreClass, reads_lse: bool) -> Facts | None:
             return replace(facts(score, OUT), reads_lse=reads_lse)
         case _:
             return None
+
+
+def _asks_keys(form: ScoreClass) -> bool:
+    """Tell whether a factor of a query may be infinite, which a row without keys would show."""
+    match form:
+        case Scaled(head=head, query=query):
+            return not (is_smooth(head) and is_smooth(query))
+        case _:
+            return False
 
 
 def _terms(form: ScoreClass) -> tuple[Term, ...] | None:

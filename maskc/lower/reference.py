@@ -16,7 +16,7 @@ from maskc.topics import describe_bytes
 def scores(plan: Plan, q: Tensor, k: Tensor, scale: float | None = None) -> Tensor:
     """Return the masked scores ``[B, H, Q, K]``, in float32 at least."""
     q, k = dense.alike(q, k)
-    return dense.masked_scores(plan, dense.scaled_scores(q, k, scale))
+    return dense.masked_scores(plan.as_written(), dense.scaled_scores(q, k, scale))
 
 
 def probabilities(plan: Plan, q: Tensor, k: Tensor, scale: float | None = None) -> Tensor:

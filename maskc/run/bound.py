@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
-from maskc.binding.call import CallSpec, call_spec, device_of
+from maskc.binding.call import CallSpec, call_spec, device_of, next_step
 from maskc.binding.check_qkv import check_qkv, check_tensors
 from maskc.binding.inputs import as_tensors, known, names_of
 from maskc.binding.relocate import moved, sliced
@@ -153,7 +153,7 @@ class Bound:
         none was built before, it is part of the graph.
         """
         state = self._current
-        if state.mask.expr == TRUE:
+        if state.decided.by_sizes == TRUE:
             return None
         if torch.compiler.is_compiling() and state.blocks.built is None:
             return traced.traced_block_mask(state.traced, state.mask.domain)
@@ -281,6 +281,51 @@ class Bound:
         tiles = None if state.mask.expr == TRUE else state.blocks
         plan = None if missing else self._plan(inputs)
         return explain_call(self.spec, tiles, missing, plan, call)
+
+    def at(
+        self,
+        *,
+        q_len: int | None = None,
+        kv_len: int | None = None,
+        q_offset: int | Tensor | None = None,
+        kv_offset: int | Tensor | None = None,
+        q_positions: Any = None,
+        kv_positions: Any = None,
+        **inputs: Any,
+    ) -> Bound:
+        """Return the same binding at other lengths and positions: the next step of a decode loop.
+
+        What was worked out for the program and the shapes of its inputs is not worked out again.
+        What is not given stays as it was bound::
+
+            step = program.bind(q_len=1, kv_len=1, doc=doc)
+            for n in range(first, last):
+                step = step.at(kv_len=n + 1, q_offset=n)
+
+        Args:
+            q_len: the number of queries.
+            kv_len: the number of keys, those of the cache included.
+            q_offset: logical position of query row 0, a number or one for each batch.
+            kv_offset: logical position of key row 0; likewise.
+            q_positions: logical positions of the query rows, ``[Q]`` or ``[B, Q]``.
+            kv_positions: logical positions of the key rows, ``[K]`` or ``[B, K]``.
+            **inputs: inputs that are others now, such as ids of a longer sequence.
+
+        Raises:
+            BindError: an input that was bound is too short for the new lengths, or a given one
+                does not fit.
+
+        """
+        spec = next_step(
+            self.spec,
+            q_len=q_len,
+            kv_len=kv_len,
+            q_offset=q_offset,
+            kv_offset=kv_offset,
+            q_positions=q_positions,
+            kv_positions=kv_positions,
+        )
+        return Bound(self.program, spec, {**self._given, **inputs} if inputs else self._given)
 
     def to(self, device: torch.device | str) -> Bound:
         """Return the same binding with its tensors on another device."""

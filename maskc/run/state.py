@@ -10,16 +10,26 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
+from maskc.analysis.intervals.has_keys import has_keys
 from maskc.binding import inputs
-from maskc.binding.bind import BoundMask, BoundScore, Lookup, attending_all, bind_mask, bind_score
+from maskc.binding.bind import (
+    BoundMask,
+    BoundScore,
+    Lookup,
+    attending_all,
+    bind_mask,
+    bind_score,
+    score_left_alone,
+)
 from maskc.binding.call import CallSpec
+from maskc.binding.decided_mask import DecidedMask
 from maskc.binding.signature import CallSignature, call_signature, traced_row_program
 from maskc.blocks import traced
 from maskc.blocks.auto_size import UNSEEN
 from maskc.blocks.mask_blocks import MaskBlocks
 from maskc.compiled import Compiled
 from maskc.errors import BindError
-from maskc.ir.nodes import TRUE, Module
+from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Module
 from maskc.lower.plan import Plan
 from maskc.lower.tensor_cache import TensorCache
 
@@ -30,12 +40,14 @@ class State:
 
     Attributes:
         mask: the bound mask, after the policy for rows without keys.
+        decided: what the call leaves of it.
         blocks: its tiles and block mask.
         empty_rows: the rows without keys where the policy asked for them, ``[B | 1, H | 1, Q]``.
         nan_rows: those that give NaN; None for none.
-        signature: of the score and the epilogue.
+        signature: of the score and the epilogue; None for a program that is a mask alone.
         score: both bound; None while some of their inputs are left to the call.
         missing: the names of those.
+        has_keys: whether every query row is known to have a key; False where nothing asks.
         lookup: ``row_program`` as it can be traced; here, so that a trace finds it made.
         traced: the block mask as it can be traced; likewise.
         cache: dense masks, kept from layer to layer.
@@ -43,12 +55,14 @@ class State:
     """
 
     mask: BoundMask
+    decided: DecidedMask
     blocks: MaskBlocks
     empty_rows: Tensor | None
     nan_rows: Tensor | None
-    signature: CallSignature
+    signature: CallSignature | None
     score: BoundScore | None
     missing: tuple[str, ...]
+    has_keys: bool
     lookup: Lookup
     traced: traced.Blocks
     cache: TensorCache
@@ -60,13 +74,28 @@ class State:
 
     def with_score(self, spec: CallSpec, given: Mapping[str, Any]) -> BoundScore:
         """Return the score and the epilogue bound to the inputs of one call."""
+        if self.signature is None:
+            return score_left_alone(self.mask)
         return bind_score(self.signature, spec, given, self.mask, self.lookup)
 
     def plan(self, score: BoundScore) -> Plan:
         """Return the whole program over tensors."""
-        module = Module(self.mask.expr, score.score, score.out)
-        domain, known, keys = score.domain, score.facts, self.mask.has_keys
-        return Plan(module, domain, known, keys, self.nan_rows, self.cache)
+        module = Module(self.mask_here, score.score, score.out)
+        return Plan(
+            module,
+            score.domain,
+            score.facts,
+            self.has_keys,
+            self.nan_rows,
+            self.cache,
+            self.mask.expr,
+        )
+
+    @property
+    def mask_here(self) -> Expr:
+        """What the call leaves of the mask; a trace outlives what tensors decide."""
+        decided = self.decided
+        return decided.by_sizes if torch.compiler.is_compiling() else decided.by_tensors
 
 
 def bind_state(
@@ -88,7 +117,7 @@ def bind_state(
     roots = (module.score, module.out)
     bound = bind_mask(call_signature((module.mask,), spec), spec, given)
     blocks = MaskBlocks(bound, spec, built)
-    empty = None if bound.expr == TRUE else _policy_rows(program, blocks)
+    empty = _policy_rows(program, bound, blocks)
     mask, nan_rows = bound, None
     if empty is not None and bool(empty.any()):
         match program.empty_rows:
@@ -97,18 +126,24 @@ def bind_state(
                 blocks = MaskBlocks(mask, spec, built)
             case "nan":
                 nan_rows = empty
-    signature = call_signature(roots, spec, None if mask.expr == TRUE else mask.expr)
-    lookup = traced_row_program()
     missing = inputs.missing(roots, given)
-    score = None if missing else bind_score(signature, spec, given, mask, lookup)
+    lookup, signature, score = traced_row_program(), None, None
+    if roots == (SCORE, OUT):
+        score = score_left_alone(mask)
+    else:
+        signature = call_signature(roots, spec, None if mask.expr == TRUE else mask.expr)
+        if not missing:
+            score = bind_score(signature, spec, given, mask, lookup)
     return State(
         mask=mask,
+        decided=DecidedMask(mask, spec.numbers),
         blocks=blocks,
         empty_rows=empty,
         nan_rows=nan_rows,
         signature=signature,
         score=score,
         missing=missing,
+        has_keys=(score is None or score.facts.asks_keys) and _has_keys(mask),
         lookup=lookup,
         traced=traced.blocks(mask.expr, spec.device, spec.block_size or UNSEEN),
         cache=TensorCache(tuple((score or mask).domain.tensors.values())),
@@ -119,17 +154,25 @@ def rebound(state: State, program: Compiled, spec: CallSpec, given: Mapping[str,
     """Return the state for tensors that were changed in place; a policy is applied again."""
     if state.empty_rows is not None:
         return bind_state(program, spec, given)
-    return replace(state, blocks=MaskBlocks(state.mask, spec))
+    return replace(
+        state,
+        blocks=MaskBlocks(state.mask, spec),
+        decided=DecidedMask(state.mask, spec.numbers),
+    )
 
 
-def _policy_rows(program: Compiled, blocks: MaskBlocks) -> Tensor | None:
-    """Return the rows without keys if the program's policy asks for them.
+def _has_keys(mask: BoundMask) -> bool:
+    return mask.is_filled or has_keys(mask.expr, mask.domain.sizes)
+
+
+def _policy_rows(program: Compiled, mask: BoundMask, blocks: MaskBlocks) -> Tensor | None:
+    """Return the rows without keys if the program's policy asks for them, and there may be some.
 
     Raises:
         BindError: there are some, and the policy is ``error``.
 
     """
-    if program.empty_rows == "zero":
+    if program.empty_rows == "zero" or _has_keys(mask):
         return None
     empty = blocks.empty_rows
     if program.empty_rows == "error" and bool(empty.any()):

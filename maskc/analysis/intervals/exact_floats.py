@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from maskc.analysis.intervals.int32 import Excess, Range, loaded, reach_of
+from maskc.analysis.intervals.int32 import Excess, loaded, reach_of
+from maskc.analysis.intervals.whole_call import Range
 from maskc.ir.nodes import Arith, Call, Compare, Expr, Load, TopK, Where, children, walk
 from maskc.ir.types import Sz, Type
 from maskc.limits import EXACT_FLOAT
@@ -21,7 +22,12 @@ def converted(*roots: Expr) -> tuple[str, ...]:
     return tuple(dict.fromkeys(load.input.name for load in loads))
 
 
-def inexact(root: Expr, sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> Excess | None:
+def inexact(
+    root: Expr,
+    sizes: Mapping[Sz, int],
+    ranges: Mapping[str, Range],
+    least: Mapping[Sz, int] | None = None,
+) -> Excess | None:
     """Return an int term that decides as a float and may be too large for it, None if none may.
 
     Args:
@@ -29,10 +35,11 @@ def inexact(root: Expr, sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) ->
         sizes: of the call.
         ranges: the least and the largest value of the inputs that ``converted`` names, and of
             those whose values enter int arithmetic; one that is missing counts as 0.
+        least: of many calls at once: the least size of each, where ``sizes`` has the largest.
 
     """
     for term in _converted(root):
-        if (reach := reach_of(term, sizes, ranges)) > EXACT_FLOAT:
+        if (reach := reach_of(term, sizes, ranges, least)) > EXACT_FLOAT:
             return Excess(term, reach)
     return None
 

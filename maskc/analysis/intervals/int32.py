@@ -12,27 +12,20 @@ from dataclasses import dataclass
 
 from maskc.analysis.intervals.domain import OPEN, Bounds, Truth
 from maskc.analysis.intervals.evaluate import Evaluation
+from maskc.analysis.intervals.whole_call import Range, between, call_box
 from maskc.ir.nodes import (
     Arith,
     Call,
     Expr,
     Input,
     Load,
+    Size,
     Where,
     children,
     walk,
 )
-from maskc.ir.types import Ix, Sz, Type
+from maskc.ir.types import Sz, Type
 from maskc.limits import MAX_INT
-
-Range = tuple[int, int]
-
-_EXTENTS = {
-    Ix.BATCH: Sz.BATCH_SIZE,
-    Ix.HEAD: Sz.NUM_HEADS,
-    Ix.Q_IDX: Sz.Q_LEN,
-    Ix.KV_IDX: Sz.KV_LEN,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +43,12 @@ def counted(*roots: Expr) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def excess(root: Expr, sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> Excess | None:
+def excess(
+    root: Expr,
+    sizes: Mapping[Sz, int],
+    ranges: Mapping[str, Range],
+    least: Mapping[Sz, int] | None = None,
+) -> Excess | None:
     """Return an innermost int term of a row expression that may leave 32 bits, None if none may.
 
     Args:
@@ -58,9 +56,10 @@ def excess(root: Expr, sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> 
         sizes: of the call.
         ranges: the least and the largest value of the inputs that ``counted`` names; one that is
             missing counts as 0.
+        least: of many calls at once: the least size of each, where ``sizes`` has the largest.
 
     """
-    reaches = _whole_call(sizes, ranges)
+    reaches = _whole_call(sizes, ranges, sizes if least is None else least)
     for term in reversed(list(walk(root))):
         if _is_computed(term) and (reach := _reach(reaches.number(term))) > MAX_INT:
             return _innermost(term, reaches, reach)
@@ -78,16 +77,23 @@ def _innermost(term: Expr, reaches: Evaluation, reach: int) -> Excess:
     return Excess(term, reach)
 
 
-def reach_of(term: Expr, sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> int:
+def reach_of(
+    term: Expr,
+    sizes: Mapping[Sz, int],
+    ranges: Mapping[str, Range],
+    least: Mapping[Sz, int] | None = None,
+) -> int:
     """Return the largest absolute value that an int term of a row expression may have.
 
     Args:
         term: the term.
         sizes: of the call.
         ranges: as for ``excess``.
+        least: likewise.
 
     """
-    return _reach(_whole_call(sizes, ranges).number(term))
+    known = _whole_call(sizes, ranges, sizes if least is None else least)
+    return _reach(known.number(term))
 
 
 def loaded(*terms: Expr) -> Iterator[Load]:
@@ -108,7 +114,7 @@ class _Reads:
         self._ranges = ranges
 
     def numbers(self, source: Input, places: Sequence[Bounds]) -> Bounds:
-        return _between(*self._ranges.get(source.name, (0, 0)))
+        return between(*self._ranges.get(source.name, (0, 0)))
 
     def booleans(self, source: Input, places: Sequence[Bounds]) -> Truth:
         return OPEN
@@ -117,28 +123,31 @@ class _Reads:
 class _WholeCall(Evaluation):
     """Ints over all points of a call, as one box; conditions and floats are not followed."""
 
+    least: Mapping[Sz, int]
+
     def truth(self, expr: Expr) -> Truth:
         return OPEN
 
     def number(self, expr: Expr) -> Bounds:
         match expr:
             case _ if expr.type is not Type.INT:
-                return _between(0, 0)
+                return between(0, 0)
             case Call(_, args) if any(arg.type is Type.FLOAT for arg in args):
-                return _between(0, 0)
+                return between(0, 0)
             case Load():
                 return self.reads.numbers(expr.input, ())
+            case Size(which):
+                return between(self.least[which], self.sizes[which])
             case _:
                 return super().number(expr)
 
 
-def _whole_call(sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> Evaluation:
-    box = {which: _between(0, sizes[size] - 1) for which, size in _EXTENTS.items()}
-    return _WholeCall(sizes, box, _Reads(ranges))
-
-
-def _between(lo: int, hi: int) -> Bounds:
-    return Bounds(lo, lo if lo == hi else hi, max(abs(lo), abs(hi)))
+def _whole_call(
+    sizes: Mapping[Sz, int], ranges: Mapping[str, Range], least: Mapping[Sz, int]
+) -> Evaluation:
+    call = _WholeCall(sizes, call_box(sizes), _Reads(ranges))
+    call.least = least
+    return call
 
 
 def _reach(bounds: Bounds) -> int:

@@ -11,7 +11,7 @@ from profiles import examples
 from row_programs import domain_of, row_mask, rows_of_case
 from strategies import masks
 
-from maskc.binding.has_keys import has_keys
+from maskc.analysis.intervals.has_keys import has_keys
 from maskc.ir.nodes import Expr
 
 
