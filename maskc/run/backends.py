@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from maskc.errors import BindError, LoweringError, did_you_mean
-from maskc.lower import flex, reference, sdpa, sdpa_columns
+from maskc.lower import banded, flex, reference, sdpa, sdpa_columns
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal
 from maskc.lower.plan import Plan
 
@@ -41,6 +41,7 @@ BACKENDS: Mapping[str, Backend] = {
     "flex": Backend(flex.refuses, flex.run, flex.explain),
     "sdpa": Backend(sdpa.refuses, sdpa.run, sdpa.explain),
     COLUMNS: Backend(sdpa_columns.refuses, sdpa_columns.run, sdpa_columns.explain, is_form=True),
+    "banded": Backend(banded.refuses, banded.run, banded.explain),
     "reference": Backend(reference.refuses, reference.run, reference.explain),
 }
 """Every backend by name; nothing else lists them."""

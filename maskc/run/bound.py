@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
+from maskc.analysis.bands import Parts
 from maskc.binding.call import CallSpec, call_spec, device_of
 from maskc.binding.check_qkv import check_qkv, check_tensors
 from maskc.binding.inputs import as_tensors, known, names_of
@@ -180,6 +181,20 @@ class Bound:
         """Whether FlexAttention gets comparisons of ids as ranges of keys."""
         state = self._current
         return state.blocks.mask.expr != state.mask.expr
+
+    def bands(self, long: bool = True) -> Parts | None:
+        """Return the bands of query rows that the banded backend runs, made when first asked for.
+
+        In a trace it is None where none were made before.
+
+        Args:
+            long: the bands of a program whose score is no more than ``score``, and whose
+                log-sum-exp nobody needs: those without a mask tensor may have any length.
+
+        """
+        blocks = self._current.blocks
+        traces = torch.compiler.is_compiling()
+        return blocks.built_bands(long) if traces else blocks.bands(long)
 
     def flex_args(self, **inputs: Any) -> dict[str, Any]:
         """Return the keywords for ``flex_attention(q, k, v, ...)``.
