@@ -84,6 +84,42 @@ def key_count(window: Window) -> int:
     return sum(map(len, window.keys))
 
 
+def to_text(parts: Parts) -> str:
+    """Return bands as text, a line each: to a trace, which guards it, that is one constant.
+
+    Numbers that differ from call to call become symbols there, and decide nothing.
+    """
+    return "\n".join(
+        f"{band.rest.name};{_window_text(band.window)};{_window_text(band.seen)}"
+        for part in parts
+        for band in part.bands
+    )
+
+
+def from_text(text: str) -> Parts:
+    """Return the bands that ``to_text`` wrote."""
+    found: list[Part] = []
+    for line in text.splitlines():
+        rest, own, seen = line.split(";")
+        window = _window(own)
+        band = Band(window, Rest[rest], _window(seen))
+        if found and found[-1].batch == window.batch and found[-1].heads == window.heads:
+            found[-1] = Part(window.batch, window.heads, (*found[-1].bands, band))
+        else:
+            found.append(Part(window.batch, window.heads, (band,)))
+    return tuple(found)
+
+
+def _window_text(window: Window) -> str:
+    return " ".join(f"{run.start}:{run.stop}" for runs in window.runs for run in runs)
+
+
+def _window(text: str) -> Window:
+    ends = [run.split(":") for run in text.split()]
+    batch, heads, rows, *keys = [range(int(start), int(stop)) for start, stop in ends]
+    return Window(batch, heads, rows, tuple(keys))
+
+
 def bands_of_ranges(ranges: KeyRanges, domain: Domain, long: bool) -> Parts:
     """Return the bands of a mask from the keys of each query row.
 

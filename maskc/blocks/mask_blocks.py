@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
-from maskc.analysis.bands import Parts, bands_of_ranges, bands_of_tiles
+from maskc.analysis.bands import Parts, bands_of_ranges, bands_of_tiles, from_text, to_text
 from maskc.analysis.key_ranges.derive import key_ranges
 from maskc.analysis.key_ranges.ranges import KeyRanges
 from maskc.analysis.tiles.classify import tile_map
@@ -56,6 +56,7 @@ class MaskBlocks:
         self._spec = spec
         self._versions = versions(mask.domain.tensors.values())
         self._bands: dict[bool, Parts] = {}
+        self._band_texts: dict[bool, str] = {}
         if built is not None:
             self.__dict__["block_mask"] = built
 
@@ -94,11 +95,13 @@ class MaskBlocks:
                 if ranges is None
                 else bands_of_ranges(ranges, domain, long)
             )
+            self._band_texts[long] = to_text(self._bands[long])
         return self._bands[long]
 
-    def built_bands(self, long: bool) -> Parts | None:
-        """Return the bands if they have been made."""
-        return self._bands.get(long)
+    def traced_bands(self, long: bool) -> Parts | None:
+        """Return the bands as constants of a trace, None if none were made before it."""
+        text = self._band_texts.get(long)
+        return None if text is None else from_text(text)
 
     @cached_property
     def counts(self) -> TileCounts:

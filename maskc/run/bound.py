@@ -194,7 +194,7 @@ class Bound:
         """
         blocks = self._current.blocks
         traces = torch.compiler.is_compiling()
-        return blocks.built_bands(long) if traces else blocks.bands(long)
+        return blocks.traced_bands(long) if traces else blocks.bands(long)
 
     def flex_args(self, **inputs: Any) -> dict[str, Any]:
         """Return the keywords for ``flex_attention(q, k, v, ...)``.
