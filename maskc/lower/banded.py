@@ -18,8 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from maskc.analysis.bands import Band, Part, Parts, Rest, key_count, pairs
+from maskc.analysis.bands import CALL, Band, Part, Parts, Rest, key_count, pairs
 from maskc.analysis.scores.score_class import Additive, Identity
+from maskc.errors import LoweringError
+from maskc.ir.nodes import inputs
 from maskc.ir.vectorize import Window
 from maskc.lower import dense, sdpa
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal
@@ -31,19 +33,30 @@ LIMIT = 64 * 2**20
 """Bytes above which masks are not kept for the next layer, and above which the backward pass
 computes scores again instead of keeping those of all bands."""
 
+SHORTEST = 2**22
+"""Pairs, over all batches and heads, below which a dense mask takes less time than to find bands
+(measured: 1024 tokens of 4 heads gain 1.4 times and more)."""
+
+DENSEST = 2 / 3
+"""The share of all pairs up to which bands were measured to win 1.3 times and more."""
+
 
 def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
-    """Return why the call cannot run in bands, or None."""
+    """Return why the call cannot run in bands, or None.
+
+    Raises:
+        LoweringError: it is traced, and its bands are not made.
+
+    """
     if not call.has_one_dtype:
         return MIXED_DTYPES
-    long = is_long(plan, call)
-    if call.blocks.bands(long) is not None:
-        return None
-    return Refusal(
-        "M514",
-        "a trace needs the bands of a mask before it starts, and they are not made",
-        f"call `bound.bands(long={long})` before, outside of what is compiled, or use sdpa",
-    )
+    if call.blocks.bands(is_long(plan, call)) is None:
+        raise LoweringError(
+            "M514",
+            "a trace needs the bands of a mask before it starts, and they are not made",
+            help="call `bound.bands()` before, outside of what is compiled, or use sdpa",
+        )
+    return None
 
 
 def run(plan: Plan, call: AttentionCall) -> Attended:
@@ -61,9 +74,10 @@ def run(plan: Plan, call: AttentionCall) -> Attended:
         folded.scale,
         call.dropout_p,
         by_kernel=by_kernel(plan, call),
-        needs_lse=_needs_lse(plan, call),
+        needs_lse=needs_lse(plan, call),
         again=torch.is_grad_enabled() and 4 * pairs(parts) > LIMIT,
         names=_names(parts, long),
+        biases=_biases(parts, folded.plan, call),
     )
     found = [
         bands.attend(part, *qkv)
@@ -77,18 +91,36 @@ def run(plan: Plan, call: AttentionCall) -> Attended:
 
 def is_long(plan: Plan, call: AttentionCall) -> bool:
     """Tell whether SDPA runs a band without a mask as it is, so that it may have any length."""
-    return isinstance(remaining(plan), Identity) and not _needs_lse(plan, call)
+    return isinstance(remaining(plan), Identity) and not needs_lse(plan, call)
 
 
 def by_kernel(plan: Plan, call: AttentionCall) -> bool:
     """Tell whether SDPA runs the bands, and not the dense formula."""
-    return isinstance(remaining(plan), Identity | Additive) and not _needs_lse(plan, call)
+    return isinstance(remaining(plan), Identity | Additive) and not needs_lse(plan, call)
 
 
 def density(parts: Parts, call: AttentionCall) -> float:
     """Return the share of all pairs that the bands hold, from 0 to 1."""
     batch, heads, rows, _ = call.q.shape
     return pairs(parts) / max(1, batch * heads * rows * call.k.shape[2])
+
+
+def pays(plan: Plan, call: AttentionCall) -> bool:
+    """Tell whether bands are faster than a dense mask on CPU, with or without a gradient.
+
+    A trace takes bands as constants, so there they pay only if no tensor can change them.
+    """
+    batch, heads, rows, _ = call.q.shape
+    whole = batch * heads * rows * call.k.shape[2]
+    if call.q.device.type != "cpu" or whole < SHORTEST or not call.has_one_dtype:
+        return False
+    if torch.compiler.is_compiling() and inputs(plan.module.mask):
+        return False
+    parts = call.blocks.bands(is_long(plan, call))
+    if parts is None:
+        return False
+    calls = sum(len(part.bands) for part in parts)
+    return not by_kernel(plan, call) or pairs(parts) + calls * CALL <= DENSEST * whole
 
 
 def explain(plan: Plan | None, call: AttentionCall) -> list[str]:
@@ -123,6 +155,7 @@ class _Bands:
         needs_lse: whether the log-sum-exp is needed.
         again: whether the backward pass computes scores again, to hold those of a band at a time.
         names: one for each of the different masks.
+        biases: likewise for each band whose bias is kept for the next layer.
 
     """
 
@@ -133,6 +166,7 @@ class _Bands:
     needs_lse: bool
     again: bool
     names: dict[Window, str]
+    biases: dict[Window, str]
 
     def attend(self, part: Part, q: Tensor, k: Tensor, v: Tensor) -> Attended:
         """Attend the batches and heads of a part: ``q`` is ``[b, h, Q, D]``."""
@@ -149,7 +183,10 @@ class _Bands:
         if not band.window.keys:
             return _nothing(q, k, v)
         causal = self.by_kernel and self._is_causal(band)
-        plan = self.plan.within(band.window, None if causal else self._mask(band))
+        mask, kept = None if causal else self._mask(band), None
+        if band.window in self.biases:
+            kept = self.plan.kept.inner(self.biases[band.window], band.window)
+        plan = self.plan.within(band.window, mask, kept)
         if self.by_kernel:
             return Attended(self._kernel(plan, q, k, v, causal), None)
         if self.again and not torch.compiler.is_compiling():
@@ -192,7 +229,8 @@ class _Bands:
         return Attended(out.to(v.dtype), dense.log_sum_exp(scores) if self.needs_lse else None)
 
 
-def _needs_lse(plan: Plan, call: AttentionCall) -> bool:
+def needs_lse(plan: Plan, call: AttentionCall) -> bool:
+    """Tell whether the caller or the epilogue needs the log-sum-exp."""
     return call.needs_lse or plan.facts.reads_lse
 
 
@@ -206,6 +244,15 @@ def _names(parts: Parts, long: bool) -> dict[Window, str]:
     seen = {b.seen: None for part in parts for b in part.bands if b.rest not in unmade}
     kind = "long band" if long else "band"
     return {window: f"{kind} {number}" for number, window in enumerate(seen)}
+
+
+def _biases(parts: Parts, plan: Plan, call: AttentionCall) -> dict[Window, str]:
+    """Return a name for each band if the float masks of all are few enough to be kept."""
+    size = pairs(parts) * dense.precise(call.q).element_size()
+    if torch.compiler.is_compiling() or size > LIMIT or not isinstance(plan.facts.form, Additive):
+        return {}
+    windows = [band.window for part in parts for band in part.bands]
+    return {window: f"bias {number}" for number, window in enumerate(windows)}
 
 
 def _mask_bytes(windows: Iterable[Window]) -> int:

@@ -133,17 +133,19 @@ class Plan:
         known = Facts(SCORE, Identity(), None, False, self.facts.reads_lse, True, terms=())
         return replace(self, module=module, facts=known)
 
-    def within(self, window: Window, piece: Tensor | None) -> Plan:
-        """Return the plan of a piece of the attention matrix; nothing that it makes is kept.
+    def within(self, window: Window, piece: Tensor | None, kept: TensorCache | None = None) -> Plan:
+        """Return the plan of a piece of the attention matrix.
 
         Args:
             window: the piece.
             piece: the mask there, None where nothing is masked.
+            kept: dense masks of the piece; None: they are not kept.
 
         """
         mask = TRUE if piece is None else self.module.mask
         module = replace(self.module, mask=mask)
-        return replace(self, module=module, window=window, piece=piece, kept=TensorCache())
+        own = TensorCache() if kept is None else kept
+        return replace(self, module=module, window=window, piece=piece, kept=own)
 
     def dense_mask(self) -> Tensor | None:
         """Return the mask on all pairs, kept from layer to layer; None where nothing is masked."""

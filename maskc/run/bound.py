@@ -182,19 +182,25 @@ class Bound:
         state = self._current
         return state.blocks.mask.expr != state.mask.expr
 
-    def bands(self, long: bool = True) -> Parts | None:
+    def bands(self, long: bool | None = None) -> Parts | None:
         """Return the bands of query rows that the banded backend runs, made when first asked for.
 
-        In a trace it is None where none were made before.
+        ``torch.compile`` takes them as constants: ask before, ``bound.bands()``. A binding with
+        other bands compiles again, as often as torch's ``recompile_limit`` allows; in a trace it
+        is None where none were made before.
 
         Args:
-            long: the bands of a program whose score is no more than ``score``, and whose
-                log-sum-exp nobody needs: those without a mask tensor may have any length.
+            long: whether those without a mask tensor may have any length, as they may where the
+                program leaves the score alone and nobody needs the log-sum-exp; None makes both
+                kinds and returns these.
 
         """
         blocks = self._current.blocks
-        traces = torch.compiler.is_compiling()
-        return blocks.traced_bands(long) if traces else blocks.bands(long)
+        if torch.compiler.is_compiling():
+            return blocks.traced_bands(long is not False)
+        if long is None:
+            blocks.bands(long=False)
+        return blocks.bands(long is not False)
 
     def flex_args(self, **inputs: Any) -> dict[str, Any]:
         """Return the keywords for ``flex_attention(q, k, v, ...)``.
