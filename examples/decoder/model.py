@@ -133,6 +133,9 @@ class Decoder(nn.Module):
         if self.config.attention_impl == "flex":
             for bound in bounds.values():
                 _ = bound.block_mask  # built here for all layers, not in the graph of each
+        if self.config.attention_impl == "banded":
+            for bound in bounds.values():
+                bound.bands()  # a graph takes them as constants
         return [bounds[program] for program in self.programs]
 
     def forward(

@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
+from maskc.analysis.bands import Parts, bands_of_ranges, bands_of_tiles, from_text, to_text
+from maskc.analysis.key_ranges.derive import key_ranges
+from maskc.analysis.key_ranges.ranges import KeyRanges
 from maskc.analysis.tiles.classify import tile_map
 from maskc.analysis.tiles.empty_rows import empty_rows
 from maskc.analysis.tiles.tile_map import TileMap
@@ -52,6 +55,8 @@ class MaskBlocks:
         self._mask = mask
         self._spec = spec
         self._versions = versions(mask.domain.tensors.values())
+        self._bands: dict[bool, Parts] = {}
+        self._band_texts: dict[bool, str] = {}
         if built is not None:
             self.__dict__["block_mask"] = built
 
@@ -79,6 +84,29 @@ class MaskBlocks:
     def tile_map(self) -> TileMap:
         """Which tiles are full and which are partial."""
         return tiles_of(self.ranged, self._spec.block_size)
+
+    @cached_property
+    def key_ranges(self) -> KeyRanges | None:
+        """The keys of each query row, if they are a few ranges."""
+        known: TileMap | None = self.__dict__.get("tile_map")
+        return key_ranges(self._mask.expr, self._mask.domain) if known is None else known.ranges
+
+    def bands(self, long: bool) -> Parts:
+        """Return the bands of query rows; see ``bands_of_ranges``."""
+        if long not in self._bands:
+            ranges, domain = self.key_ranges, self._mask.domain
+            self._bands[long] = (
+                bands_of_tiles(self.tile_map, domain, long)
+                if ranges is None
+                else bands_of_ranges(ranges, domain, long)
+            )
+            self._band_texts[long] = to_text(self._bands[long])
+        return self._bands[long]
+
+    def traced_bands(self, long: bool) -> Parts | None:
+        """Return the bands as constants of a trace, None if none were made before it."""
+        text = self._band_texts.get(long)
+        return None if text is None else from_text(text)
 
     @cached_property
     def counts(self) -> TileCounts:

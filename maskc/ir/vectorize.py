@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import torch
 from torch import Tensor
@@ -68,26 +68,52 @@ class Domain:
                 raise AssertionError(f"`{which.value}` is no row index")
 
 
+class Window(NamedTuple):
+    """A piece of the attention matrix: runs of batches, heads and query rows, and of keys."""
+
+    batch: range
+    heads: range
+    rows: range
+    keys: tuple[range, ...]
+
+    @property
+    def runs(self) -> tuple[tuple[range, ...], ...]:
+        """The runs of each row index, in the order of ``ROW_INDICES``."""
+        return (self.batch,), (self.heads,), (self.rows,), self.keys
+
+
+def whole(domain: Domain) -> Window:
+    """Return the whole attention matrix."""
+    batch, heads, rows, keys = (range(domain.extent(which)) for which in ROW_INDICES)
+    return Window(batch, heads, rows, (keys,))
+
+
 @dataclass(frozen=True, slots=True)
 class At:
     """The points to evaluate at: an index tensor for each row index, of shapes that broadcast.
 
-    ``whole`` says that they are all rows in order, along the dimension of the attention matrix:
-    then an input subscripted by rows alone is viewed instead of gathered.
+    Points of a window lie along the dimensions of the attention matrix: then an input subscripted
+    by rows alone is viewed instead of gathered.
     """
 
     indices: Mapping[Ix, Tensor]
-    whole: bool = False
+    window: Window | None = None
+
+
+def within(window: Window, device: torch.device) -> At:
+    """Return all points of a window, ``[B, H, Q, K]``."""
+    indices: dict[Ix, Tensor] = {}
+    for dim, (which, runs) in enumerate(zip(ROW_INDICES, window.runs, strict=True)):
+        shape = [1, 1, 1, 1]
+        shape[dim] = -1
+        rows = [torch.arange(run.start, run.stop, device=device) for run in runs]
+        indices[which] = (rows[0] if len(rows) == 1 else torch.cat(rows)).view(shape)
+    return At(indices, window)
 
 
 def everywhere(domain: Domain) -> At:
     """Return all points of the attention matrix ``[B, H, Q, K]``."""
-    indices: dict[Ix, Tensor] = {}
-    for dim, which in enumerate(ROW_INDICES):
-        shape = [1, 1, 1, 1]
-        shape[dim] = domain.extent(which)
-        indices[which] = torch.arange(shape[dim], device=domain.device).view(shape)
-    return At(indices, whole=True)
+    return within(whole(domain), domain.device)
 
 
 def vectorize(
@@ -122,12 +148,15 @@ def dense(
     domain: Domain,
     given: Mapping[Given, Tensor] | None = None,
     counted: Tensor | None = None,
+    window: Window | None = None,
 ) -> Tensor:
     """Return an expression on all pairs ``[B, H, Q, K]``, 1 where it does not depend.
 
-    The arguments are those of ``vectorize``.
+    The arguments are those of ``vectorize``; the pairs are those of ``window``, all of them if it
+    is None.
     """
-    found = vectorize(expr, everywhere(domain), domain, given, counted)
+    at = everywhere(domain) if window is None else within(window, domain.device)
+    found = vectorize(expr, at, domain, given, counted)
     return found.reshape((1,) * (4 - found.dim()) + found.shape)
 
 
@@ -182,7 +211,8 @@ class _Evaluation:
 
     def _load(self, expr: Load) -> Tensor:
         tensor = self.domain.tensors[expr.input.name]
-        if self.at.whole and (view := _view(tensor, expr.indices, self.domain)) is not None:
+        window = self.at.window
+        if window is not None and (view := _view(tensor, expr.indices, window)) is not None:
             return view
         if not expr.indices:
             return tensor
@@ -292,22 +322,26 @@ def to_int(x: Tensor) -> Tensor:
     return torch.nan_to_num(x, 0.0, largest, -largest).clamp(-largest, largest).to(torch.int64)
 
 
-def _view(tensor: Tensor, indices: tuple[Expr, ...], domain: Domain) -> Tensor | None:
-    """Return the input as a view ``[B | 1, H | 1, Q | 1, K | 1]`` where rows alone subscript it."""
+def _view(tensor: Tensor, indices: tuple[Expr, ...], window: Window) -> Tensor | None:
+    """Return an input that rows alone subscript as ``[B | 1, H | 1, Q | 1, K | 1]``.
+
+    It is a view, but for keys that are several runs.
+    """
     places: list[int] = []
     for index, size in zip(indices, tensor.shape, strict=True):
         match index:
             case Index(which) if ROW_INDICES.index(which) not in places:
-                if size < domain.extent(which):
+                if size < max(run.stop for run in window.runs[ROW_INDICES.index(which)]):
                     return None
                 places.append(ROW_INDICES.index(which))
             case _:
                 return None
     order = sorted(range(len(places)), key=lambda dim: places[dim])
     view = tensor.permute(order)
-    for place, which in enumerate(ROW_INDICES):
+    for place, runs in enumerate(window.runs):
         if place in places:
-            view = view.narrow(place, 0, domain.extent(which))
+            cut = [view.narrow(place, run.start, len(run)) for run in runs]
+            view = cut[0] if len(cut) == 1 else torch.cat(cut, place)
         else:
             view = view.unsqueeze(place)
     return view

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
+from maskc.analysis.bands import Parts
 from maskc.errors import LoweringError
 from maskc.source import Span
 
@@ -22,6 +23,9 @@ class Blocks(Protocol):
     @property
     def has_key_ranges(self) -> bool:
         """Whether comparisons of ids became ranges of keys."""
+
+    def bands(self, long: bool = True) -> Parts | None:
+        """Return the bands of query rows; None in a trace, if none were made before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from maskc.ir.operators import ArithOp, CompareOp
 from maskc.ir.rows import KV_ROW, Q_ROW
 from maskc.ir.smooth import is_smooth
 from maskc.ir.types import Given, Sz
-from maskc.ir.vectorize import Domain, dense, widened
+from maskc.ir.vectorize import Domain, Window, dense, widened
 from maskc.lower.codegen.tensors import Generated, Kind, generate
 from maskc.lower.tensor_cache import TensorCache
 
@@ -92,6 +92,8 @@ class Plan:
         nan_rows: True for a query row whose output is NaN, ``[B | 1, H | 1, Q]``; None for none.
         kept: dense masks of the binding.
         written: the whole mask, which the reference runs; None where it is that of ``module``.
+        window: the piece of the attention matrix that it is about, all of it if None.
+        piece: the mask there, where it is made already.
 
     """
 
@@ -102,6 +104,8 @@ class Plan:
     nan_rows: Tensor | None = None
     kept: TensorCache = field(default_factory=TensorCache, compare=False, repr=False)
     written: Expr | None = None
+    window: Window | None = None
+    piece: Tensor | None = None
 
     @property
     def masks(self) -> bool:
@@ -111,7 +115,7 @@ class Plan:
     @property
     def is_causal(self) -> bool:
         """Whether the mask is exactly SDPA's ``is_causal``."""
-        return self.module.mask == CAUSAL
+        return self.module.mask == CAUSAL and self.window is None
 
     @property
     def is_grouped(self) -> bool:
@@ -149,8 +153,24 @@ class Plan:
         known = Facts(SCORE, Identity(), None, False, self.facts.reads_lse, True, terms=())
         return replace(self, module=module, facts=known)
 
+    def within(self, window: Window, piece: Tensor | None, kept: TensorCache | None = None) -> Plan:
+        """Return the plan of a piece of the attention matrix.
+
+        Args:
+            window: the piece.
+            piece: the mask there, None where nothing is masked.
+            kept: dense masks of the piece; None: they are not kept.
+
+        """
+        mask = TRUE if piece is None else self.module.mask
+        module = replace(self.module, mask=mask)
+        own = TensorCache() if kept is None else kept
+        return replace(self, module=module, window=window, piece=piece, kept=own)
+
     def dense_mask(self) -> Tensor | None:
         """Return the mask on all pairs, kept from layer to layer; None where nothing is masked."""
+        if self.piece is not None:
+            return self.piece
         mask = self.module.mask
         return self.keep("mask", mask, (mask,), lambda: self.dense(mask)) if self.masks else None
 
@@ -171,13 +191,15 @@ class Plan:
     ) -> Tensor:
         """Return an expression on all pairs ``[B, H, Q, K]``, 1 where it does not depend.
 
+        Of a plan of a window these are its pairs.
+
         Args:
             expr: the row expression.
             given: what it reads of the running score, the output and the log-sum-exp.
             counted: where a gradient flows to what it reads, everywhere if None.
 
         """
-        return dense(expr, self.domain, given, counted)
+        return dense(expr, self.domain, given, counted, self.window)
 
     def epilogue(self, out: Tensor, lse: Tensor | None) -> Tensor:
         """Return the output after the program's epilogue.

@@ -40,6 +40,14 @@ class TensorCache:
 
     tensors: tuple[Tensor, ...] = ()
     _entries: dict[str, _Entry] = field(default_factory=dict)
+    _inner: dict[str, tuple[Hashable, TensorCache]] = field(default_factory=dict)
+
+    def inner(self, name: str, key: Hashable) -> TensorCache:
+        """Return a cache within this one; a name that comes with another key starts anew."""
+        known = self._inner.get(name)
+        if known is None or known[0] != key:
+            known = self._inner[name] = key, TensorCache(self.tensors)
+        return known[1]
 
     def get(
         self, name: str, key: Hashable, read: Sequence[Tensor], make: Callable[[], Tensor]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from maskc.errors import BindError, LoweringError, did_you_mean
-from maskc.lower import flex, reference, sdpa, sdpa_columns
+from maskc.lower import banded, flex, reference, sdpa, sdpa_columns
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal
 from maskc.lower.plan import Plan
 
@@ -41,6 +41,7 @@ BACKENDS: Mapping[str, Backend] = {
     "flex": Backend(flex.refuses, flex.run, flex.explain),
     "sdpa": Backend(sdpa.refuses, sdpa.run, sdpa.explain),
     COLUMNS: Backend(sdpa_columns.refuses, sdpa_columns.run, sdpa_columns.explain, is_form=True),
+    "banded": Backend(banded.refuses, banded.run, banded.explain),
     "reference": Backend(reference.refuses, reference.run, reference.explain),
 }
 """Every backend by name; nothing else lists them."""
@@ -85,21 +86,24 @@ def named(backend: str, fold_bias: bool = False) -> str:
 def choose(plan: Plan, call: AttentionCall) -> Choice:
     """Return the backend that ``auto`` runs a call on, and why.
 
-    The rules, the first that fits: dropout runs on sdpa; q, k and v of several dtypes on the
-    reference; what SDPA does without a mask tensor runs there, and a bias that pays as a few
-    columns of q and k, too; what flex cannot run (a gradient on CPU, an epilogue or float64 that
-    would run it eagerly) runs on sdpa; on CPU a small dense mask runs on sdpa, which compiles
-    nothing; everything else runs on flex.
+    The rules, the first that fits: q, k and v of several dtypes run on the reference; what SDPA
+    does without a mask tensor runs there, and a bias that pays as a few columns of q and k, too;
+    on CPU a long call whose bands hold few of the pairs runs on them, and one whose scores SDPA
+    cannot take, or whose log-sum-exp is needed; dropout and what flex cannot run (a gradient on
+    CPU, an epilogue or float64 that would run it eagerly) runs on sdpa; on CPU a small dense mask
+    runs on sdpa, which compiles nothing; everything else runs on flex.
     """
-    if call.dropout_p:
-        return Choice("sdpa", "flex has no dropout")
     if not call.has_one_dtype:
         return Choice("reference", flex.MIXED_DTYPES.message)
-    if not plan.has_epilogue and sdpa.is_maskless(plan, call.scale):
+    if not banded.needs_lse(plan, call) and sdpa.is_maskless(plan, call.scale):
         return Choice("sdpa", "it needs no mask tensor")
     if sdpa_columns.pays(plan, call):
         reason = "its bias is a few columns of q and k, which beats a mask tensor of this size"
         return Choice(COLUMNS, reason)
+    if banded.pays(plan, call):
+        return Choice("banded", _why_banded(plan, call))
+    if call.dropout_p:
+        return Choice("sdpa", "flex has no dropout")
     refused = flex.refuses(plan, call)
     if refused is not None:
         return Choice("sdpa", refused.message)
@@ -110,6 +114,14 @@ def choose(plan: Plan, call: AttentionCall) -> Choice:
         reason = f"its dense mask is small, {size / 2**20:.2g} MiB, and compiles nothing"
         return Choice("sdpa", reason)
     return Choice("flex", "it skips empty tiles and keeps no dense mask")
+
+
+def _why_banded(plan: Plan, call: AttentionCall) -> str:
+    if not banded.by_kernel(plan, call):
+        return "SDPA does not give its scores or log-sum-exp, and bands keep few of them at a time"
+    parts = call.blocks.bands(banded.is_long(plan, call))
+    assert parts is not None
+    return f"its bands hold {100 * banded.density(parts, call):.3g} % of all pairs"
 
 
 def check_dropout(dropout_p: float) -> None:

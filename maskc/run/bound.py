@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
+from maskc.analysis.bands import Parts
 from maskc.binding.call import CallSpec, call_spec, device_of, next_step
 from maskc.binding.check_qkv import check_qkv, check_tensors
 from maskc.binding.inputs import as_tensors, known, names_of
@@ -180,6 +181,26 @@ class Bound:
         """Whether FlexAttention gets comparisons of ids as ranges of keys."""
         state = self._current
         return state.blocks.mask.expr != state.mask.expr
+
+    def bands(self, long: bool | None = None) -> Parts | None:
+        """Return the bands of query rows that the banded backend runs, made when first asked for.
+
+        ``torch.compile`` takes them as constants: ask before, ``bound.bands()``. A binding with
+        other bands compiles again, as often as torch's ``recompile_limit`` allows; in a trace it
+        is None where none were made before.
+
+        Args:
+            long: whether those without a mask tensor may have any length, as they may where the
+                program leaves the score alone and nobody needs the log-sum-exp; None makes both
+                kinds and returns these.
+
+        """
+        blocks = self._current.blocks
+        if torch.compiler.is_compiling():
+            return blocks.traced_bands(long is not False)
+        if long is None:
+            blocks.bands(long=False)
+        return blocks.bands(long is not False)
 
     def flex_args(self, **inputs: Any) -> dict[str, Any]:
         """Return the keywords for ``flex_attention(q, k, v, ...)``.
