@@ -146,7 +146,7 @@ def _check_argument(entry: Function, arg: Expr) -> None:
     number(arg, f"`{entry.name}`", "")
     if entry.takes is Takes.INTS and arg.type is not Type.INT:
         message = f"`{entry.name}` needs ints, found {arg.type.article}"
-        raise MaskTypeError("M230", message, arg.span, f"convert it: `int({_shown(arg)})`")
+        raise MaskTypeError("M233", message, arg.span, f"convert it: `int({_shown(arg)})`")
 
 
 def _limited(arg: Expr, limits: tuple[int, int] | None) -> Expr:
