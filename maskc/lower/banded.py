@@ -132,15 +132,16 @@ def explain(plan: Plan | None, call: AttentionCall) -> list[str]:
     rests = [band.rest for part in parts for band in part.bands]
     kinds = ", ".join(f"{rests.count(rest)} {rest.value}" for rest in Rest if rest in rests)
     share = f"{100 * density(parts, call):.3g} % of all pairs"
-    return [f"bands: {kinds}; {share}", _memory(plan, call, parts)]
+    return [f"bands: {kinds}; {share}", *_memory(plan, call, parts)]
 
 
-def _memory(plan: Plan | None, call: AttentionCall, parts: Parts) -> str:
+def _memory(plan: Plan | None, call: AttentionCall, parts: Parts) -> list[str]:
     if plan is None or is_long(plan, call):
-        return f"boolean masks, {describe_bytes(_mask_bytes(_names(parts, True)))}"
+        size = _mask_bytes(_names(parts, True))
+        return [f"boolean masks, {describe_bytes(size)}"] if size else []
     sizes = [_size(band.window) for part in parts for band in part.bands]
     what = "float masks" if by_kernel(plan, call) else "dense scores"
-    return f"{what} of a band, at most {describe_bytes(4 * max(sizes))}"
+    return [f"{what} of a band, at most {describe_bytes(4 * max(sizes))}"]
 
 
 @dataclass(frozen=True, slots=True)

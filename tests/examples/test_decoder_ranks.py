@@ -105,16 +105,19 @@ def worst(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "layers", "tolerance"),
+    ("dtype", "layers", "backend", "tolerance"),
     [
-        pytest.param(torch.float32, 2, 1e-5, id="float32"),
-        pytest.param(torch.bfloat16, 1, 3e-2, id="bfloat16, compiled", marks=pytest.mark.compiled),
+        pytest.param(torch.float32, 2, "sdpa", 1e-5, id="float32"),
+        pytest.param(torch.float32, 2, "banded", 1e-5, id="float32, banded"),
+        pytest.param(
+            torch.bfloat16, 1, "sdpa", 3e-2, id="bfloat16, compiled", marks=pytest.mark.compiled
+        ),
     ],
 )
 def test_fsdp2_gives_the_gradients_of_one_process(
-    dtype: torch.dtype, layers: int, tolerance: float, tmp_path: Path
+    dtype: torch.dtype, layers: int, backend: str, tolerance: float, tmp_path: Path
 ) -> None:
-    config = replace(CONFIG, layers=layers)
+    config = replace(CONFIG, layers=layers, attention_impl=backend)
     found = over_ranks(tmp_path, fsdp, config, dtype)
     alone = model_of(config)
     losses = [

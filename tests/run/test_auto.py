@@ -82,8 +82,32 @@ def test_several_dtypes_run_on_the_reference(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "length", "backend"),
-    [("causal", 9, "sdpa"), ("window(2)", 9, "sdpa"), ("window(2)", 2**13 + 1, "flex")],
+    [
+        ("causal", 9, "sdpa"),
+        ("causal", 2**11, "sdpa"),
+        ("window(2)", 9, "sdpa"),
+        ("window(2)", 2**11, "banded"),
+        ("causal & k != q - 7", 2**11, "banded"),
+        ("k != q", 2**11, "sdpa"),
+        ("k != q", 2**13 + 1, "flex"),
+        ("score = softcap(score, 3)", 9, "sdpa"),
+        ("score = softcap(score, 3)", 2**11, "banded"),
+        ("causal; out = out * sigmoid(lse)", 2**11, "banded"),
+        ("causal; out = 2 * out", 2**11, "sdpa"),
+    ],
 )
 def test_backends(text: str, length: int, backend: str) -> None:
-    call = bound(text, length)
-    assert call.choice(*(x.expand(1, 2, length, 8) for x in qkv(1))).backend == backend
+    call, tensors = bound(text, length), [x.expand(1, 2, length, 8) for x in qkv(1)]
+    choice = call.choice(*tensors)
+    assert choice.backend == backend
+    assert call.explain(*tensors).endswith(f"auto         {backend}: {choice.reason}")
+
+
+def test_a_gradient_and_dropout_run_on_bands() -> None:
+    call, (q, k, v) = bound("window(2)", 2**11), qkv(2**11)
+    assert call.choice(q.requires_grad_(), k, v).backend == "banded"
+    with mock.patch.object(torch.nn.functional, "scaled_dot_product_attention") as spy:
+        spy.side_effect = lambda q, k, v, **options: q
+        call(q, k, v, dropout_p=0.5)
+    assert len(spy.call_args_list) == 8
+    assert all(call.kwargs["dropout_p"] == 0.5 for call in spy.call_args_list)
