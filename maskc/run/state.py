@@ -110,7 +110,7 @@ def bind_state(
         score=score,
         missing=missing,
         lookup=lookup,
-        traced=traced.blocks(mask.expr, spec.device, spec.block_size or UNSEEN),
+        traced=traced.blocks(mask.expr, spec.device, spec.block_size or UNSEEN, spec.backward),
         cache=TensorCache(tuple((score or mask).domain.tensors.values())),
     )
 
