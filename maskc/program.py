@@ -155,6 +155,7 @@ class Program(Compiled):
         q_positions: Tensor | None = None,
         kv_positions: Tensor | None = None,
         compact: bool = False,
+        backward: bool = True,
         **inputs: Any,
     ) -> Bound:
         """Bind the program to the sizes and tensors of a step.
@@ -175,6 +176,8 @@ class Program(Compiled):
             q_positions: logical positions of the query rows, ``[Q]`` or ``[B, Q]``.
             kv_positions: logical positions of the key rows, ``[K]`` or ``[B, K]``.
             compact: store block tables without their unused entries.
+            backward: whether the block mask is to serve a backward pass; without it, it has no
+                tables by key, takes half the time and memory, and flex refuses to train.
             **inputs: the program's inputs: tensors, numbers, or a pair (for queries, for keys).
                 Those that only the score or the epilogue reads may be left to the call.
 
@@ -200,6 +203,7 @@ class Program(Compiled):
             q_positions=q_positions,
             kv_positions=kv_positions,
             compact=compact,
+            backward=backward,
         )
 
     def bind_to(self, q: Tensor, k: Tensor, **keywords: Any) -> Bound:

@@ -28,7 +28,7 @@ SIZES_OF = {
 KEYWORDS = (
     *(size.value for size in Sz),
     *("q_offset", "kv_offset", "head_offset", "q_positions", "kv_positions"),
-    *("device", "block_size", "compact", "backend", "scale", "dropout_p", "return_lse"),
+    *("device", "block_size", "compact", "backward", "backend", "scale", "dropout_p", "return_lse"),
 )
 """What a call takes besides inputs, for the error of a misspelled one."""
 
@@ -45,6 +45,7 @@ class CallSpec:
         head_offset: whether head 0 of this call is another head of the model.
         block_size: of the block mask, (queries, keys); None for the one that suits the mask.
         compact: whether block tables are stored without their unused entries.
+        backward: whether block masks have the tables that a backward pass reads.
 
     """
 
@@ -56,6 +57,7 @@ class CallSpec:
     head_offset: bool
     block_size: tuple[int, int] | None
     compact: bool
+    backward: bool
     device: torch.device
 
     @property
@@ -79,6 +81,7 @@ def call_spec(
     q_positions: Any,
     kv_positions: Any,
     compact: bool,
+    backward: bool,
 ) -> CallSpec:
     """Return the checked description of a call.
 
@@ -103,9 +106,18 @@ def call_spec(
     k = rows.positions("kv", sizes[Sz.KV_LEN], kv_offset, kv_positions, K_POSITION.name)
     if head_offset is not None:
         rows.offset("head_offset", head_offset, HEAD_OFFSET.name, scalar=True)
-    blocks = _blocks(block_size)
-    has_offset = head_offset is not None
-    return CallSpec(sizes, q, k, tensors, numbers, has_offset, blocks, bool(compact), device)
+    return CallSpec(
+        sizes,
+        q,
+        k,
+        tensors,
+        numbers,
+        head_offset=head_offset is not None,
+        block_size=_blocks(block_size),
+        compact=bool(compact),
+        backward=bool(backward),
+        device=device,
+    )
 
 
 def next_step(

@@ -118,7 +118,7 @@ class MaskBlocks:
     @cached_property
     def block_mask(self) -> BlockMask:
         """The block mask."""
-        return block_mask_of(self.mask, self.tile_map, self._spec.compact)
+        return block_mask_of(self.mask, self.tile_map, self._spec)
 
     @property
     def built(self) -> BlockMask | None:
@@ -141,12 +141,12 @@ def tiles_of(ranged: RangedMask, block: tuple[int, int] | None) -> TileMap:
     return _tiles(mask.expr, tuple(mask.domain.sizes.items()), mask.domain.device, block)
 
 
-def block_mask_of(mask: BoundMask, tiles: TileMap, compact: bool) -> BlockMask:
+def block_mask_of(mask: BoundMask, tiles: TileMap, spec: CallSpec) -> BlockMask:
     """Return the block mask of a bound mask from its tiles."""
-    domain, block = mask.domain, tiles.grid.block
+    domain, block, form = mask.domain, tiles.grid.block, (spec.compact, spec.backward)
     if not _keeps(mask, block):
-        return flex.block_mask(mask.expr, domain, tiles, compact)
-    return _block_mask(mask.expr, tuple(domain.sizes.items()), domain.device, block, compact)
+        return flex.block_mask(mask.expr, domain, tiles, *form)
+    return _block_mask(mask.expr, tuple(domain.sizes.items()), domain.device, block, *form)
 
 
 def _keeps(mask: BoundMask, block: tuple[int, int]) -> bool:
@@ -168,6 +168,7 @@ def _block_mask(
     device: torch.device,
     block: tuple[int, int],
     compact: bool,
+    backward: bool,
 ) -> BlockMask:
     tiles = _tiles(mask, sizes, device, block)
-    return flex.block_mask(mask, Domain(dict(sizes), {}, device), tiles, compact)
+    return flex.block_mask(mask, Domain(dict(sizes), {}, device), tiles, compact, backward)

@@ -40,6 +40,7 @@ class Blocks:
         code: its Python.
         names: of the tensors it reads.
         block: rows of q and of kv in a tile.
+        backward: whether to make the tables that a backward pass reads.
         device: of the tensors.
         operation: gives the tables; it is here so that a trace finds it made.
 
@@ -50,6 +51,7 @@ class Blocks:
     code: Generated
     names: tuple[str, ...]
     block: tuple[int, int]
+    backward: bool
     device: torch.device
     operation: Operation
 
@@ -64,17 +66,20 @@ _numbers = count()
 
 
 @lru_cache(maxsize=1024)
-def blocks(mask: Expr, device: torch.device, block: tuple[int, int]) -> Blocks:
+def blocks(
+    mask: Expr, device: torch.device, block: tuple[int, int], backward: bool = True
+) -> Blocks:
     """Return what the block mask of a mask over rows is made of.
 
     Args:
         mask: the boolean row expression.
         device: where its tensors are.
         block: rows of q and of kv in a tile.
+        backward: whether to make the tables that a backward pass reads.
 
     """
     code, names = generate(mask, Kind.MASK), tuple(read.name for read in inputs(mask))
-    made = Blocks(next(_numbers), mask, code, names, block, device, _operation())
+    made = Blocks(next(_numbers), mask, code, names, block, backward, device, _operation())
     _made[made.number] = made
     return made
 
@@ -83,11 +88,11 @@ def traced_block_mask(blocks: Blocks, domain: Domain) -> BlockMask:
     """Return the block mask of a bound mask in a trace; its tables are never compact."""
     read = [domain.tensors[name] for name in blocks.names]
     made = blocks.operation(blocks.number, [domain.sizes[size] for size in Sz], read)
-    tables: dict[str, Any] = dict(zip(Tables._fields, made, strict=True))
+    tables = Tables(*made)
     tensors, sizes = captured(blocks.code, domain)
     return BlockMask(
         (domain.sizes[Sz.Q_LEN], domain.sizes[Sz.KV_LEN]),
-        **tables,
+        **tables._asdict(),
         BLOCK_SIZE=blocks.block,
         mask_mod=blocks.code.build(*tensors, *sizes),
     )
@@ -100,11 +105,14 @@ def _operation() -> Operation:
     def tables(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:
         known = _made[number]
         found = tile_map(known.mask, known.domain(sizes, tensors), known.block)
-        return [table for table in block_tables(found) if table is not None]
+        return [
+            table for table in block_tables(found, backward=known.backward) if table is not None
+        ]
 
     def shapes(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:
         known = _made[number]
-        return _empty_tables(grid_of(known.mask, known.domain(sizes, tensors), known.block))
+        grid = grid_of(known.mask, known.domain(sizes, tensors), known.block)
+        return _empty_tables(grid, known.backward)
 
     many = list[Tensor]
     signature = {"number": int, "sizes": list[int], "tensors": many, "return": many}
@@ -117,10 +125,10 @@ def _operation() -> Operation:
     return defined
 
 
-def _empty_tables(grid: Grid) -> list[Tensor]:
+def _empty_tables(grid: Grid, backward: bool) -> list[Tensor]:
     """Return tensors like the tables, with nothing in them."""
     tables = []
-    for rows, columns in (grid.blocks, grid.blocks[::-1]):
+    for rows, columns in (grid.blocks, grid.blocks[::-1])[: 1 + backward]:
         for _ in ("partial", "full"):
             for shape in ((rows,), (rows, columns)):
                 size = (grid.batch, grid.heads, *shape)

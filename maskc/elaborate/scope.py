@@ -22,7 +22,8 @@ LANGUAGE = frozenset({*INDICES, *SIZES, *GIVEN, *FUNCTIONS, *FORMS, "mask"})
 """Names that no declaration may take."""
 
 CALL = frozenset(
-    {"q", "k", "v", "device", "block_size", "compact", "q_offset", "kv_offset", "head_offset"}
+    {"q", "k", "v", "device", "block_size", "compact", "backward"}
+    | {"q_offset", "kv_offset", "head_offset"}
     | {"q_positions", "kv_positions", "backend", "scale", "dropout_p", "return_lse", "fold_bias"}
     | {"source", "library", "empty_rows", "text", *SIZES}
 )

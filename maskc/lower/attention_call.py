@@ -21,6 +21,10 @@ class Blocks(Protocol):
         """The block mask; None where nothing is masked."""
 
     @property
+    def serves_backward(self) -> bool:
+        """Whether the block mask has the tables that a backward pass reads."""
+
+    @property
     def has_key_ranges(self) -> bool:
         """Whether comparisons of ids became ranges of keys."""
 

@@ -105,6 +105,8 @@ def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
         return no_dropout("flex", call)
     if trains and call.q.device.type == "cpu":
         return NO_BACKWARD
+    if trains and plan.masks and not call.blocks.serves_backward:
+        return NO_TABLES_BY_KEY
     if not call.has_one_dtype:
         return MIXED_DTYPES
     if trains and plan.facts.ignores_score:
@@ -292,6 +294,11 @@ NO_BACKWARD = Refusal(
     "M502",
     "flex_attention has no backward on CPU, and a tensor requires a gradient",
     "use the sdpa or the reference backend, or `torch.no_grad()`",
+)
+NO_TABLES_BY_KEY = Refusal(
+    "M514",
+    "the block mask was bound with `backward=False`, and a tensor requires a gradient",
+    "bind with `backward=True`, or use `torch.no_grad()`",
 )
 MIXED_DTYPES = Refusal(
     "M503",

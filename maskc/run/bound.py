@@ -177,6 +177,11 @@ class Bound:
         return state.blocks.empty_rows if state.empty_rows is None else state.empty_rows
 
     @property
+    def serves_backward(self) -> bool:
+        """Whether the block mask has the tables that a backward pass reads."""
+        return self.spec.backward
+
+    @property
     def has_key_ranges(self) -> bool:
         """Whether FlexAttention gets comparisons of ids as ranges of keys."""
         state = self._current

@@ -145,7 +145,7 @@ def bind_state(
         missing=missing,
         has_keys=(score is None or score.facts.asks_keys) and _has_keys(mask),
         lookup=lookup,
-        traced=traced.blocks(mask.expr, spec.device, spec.block_size or UNSEEN),
+        traced=traced.blocks(mask.expr, spec.device, spec.block_size or UNSEEN, spec.backward),
         cache=TensorCache(tuple((score or mask).domain.tensors.values())),
     )
 

@@ -6,6 +6,8 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, create_mask
 
 from maskc import BindError, Bound, compile_mask
+from maskc.lower import flex
+from maskc.lower.attention_call import AttentionCall
 
 TEXTS = [
     "causal",
@@ -173,6 +175,31 @@ def test_block_masks_are_those_of_torch(compact: bool) -> None:
         bound.mask_mod, None, None, 150, 150, device="cpu", BLOCK_SIZE=(16, 32)
     )
     assert torch.equal(bound.block_mask.to_dense(), theirs.to_dense())
+
+
+@pytest.mark.parametrize("compact", [False, True])
+@pytest.mark.parametrize("text", ["causal", "causal & same_doc"])
+def test_inference_needs_no_tables_by_key(text: str, compact: bool) -> None:
+    inputs = inputs_of(text)
+    both, inference = (
+        compile_mask(text).bind(
+            q_len=LENGTH, block_size=16, compact=compact, backward=backward, **inputs
+        )
+        for backward in (True, False)
+    )
+    made = inference.flex_args()["block_mask"]
+    assert torch.equal(made.to_dense(), both.block_mask.to_dense())
+    assert both.block_mask.q_indices is not None
+    assert (made.q_num_blocks, made.q_indices, made.full_q_indices) == (None, None, None)
+
+
+def test_flex_trains_with_tables_by_key_alone() -> None:
+    q = torch.empty(1, 1, 32, 8, device="meta", requires_grad=True)
+    refused = {}
+    for backward in (True, False):
+        bound = compile_mask("causal").bind(q_len=32, backward=backward)
+        refused[backward] = flex.refuses(bound._plan({}), AttentionCall(q, q, q, bound))
+    assert refused == {True: None, False: flex.NO_TABLES_BY_KEY}
 
 
 def test_sparsity_is_the_share_of_empty_tiles() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from maskc.analysis.tiles.compact import compact_indices
 from maskc.analysis.tiles.grid import Grid, Pair
 from maskc.analysis.tiles.indices import counts, indices
-from maskc.analysis.tiles.runs import Runs, transposed
+from maskc.analysis.tiles.runs import Runs, split, stacked, transposed
 from maskc.analysis.tiles.tile_map import TileMap
 
 
@@ -45,23 +45,33 @@ def block_tables(tile_map: TileMap, compact: bool = False, backward: bool = True
         backward: whether to write those by key.
 
     """
-    grid, by_q = tile_map.grid, [tile_map.partial, tile_map.full]
-    sides = [(by_q, grid.blocks)]
+    grid = tile_map.grid
+    runs = stacked(tile_map.partial, tile_map.full, grid.groups * grid.blocks[0])
+    tables = _tables(grid, runs, grid.blocks, compact)
     if backward:
-        sides.append(([transposed(runs, grid.blocks) for runs in by_q], grid.blocks[::-1]))
-    tables: list[Tensor] = []
-    for lists, blocks in sides:
-        for runs in lists:
-            tables += _table(grid, runs, blocks, compact)
+        tables += _tables(grid, transposed(runs, grid.blocks), grid.blocks[::-1], compact)
     return Tables(*tables)
 
 
-def _table(grid: Grid, runs: Runs, blocks: Pair, compact: bool) -> tuple[Tensor, Tensor]:
-    """Return the counts and the indices of one table, of ``blocks`` rows and columns."""
-    shape = grid.batch, grid.heads, *blocks
-    count = counts(runs, grid.groups * blocks[0])
-    number = torch.from_numpy(count.reshape(shape[:3])).to(grid.device)
+def _tables(grid: Grid, runs: Runs, blocks: Pair, compact: bool) -> list[Tensor]:
+    """Return counts and indices of the partial and of the full tiles, written in one go.
+
+    Args:
+        grid: of the tiles.
+        runs: those of the partial tiles, and below them those of the full ones.
+        blocks: how many rows and columns a table has.
+        compact: as for ``block_tables``.
+
+    """
+    shape, rows = (grid.batch, grid.heads, *blocks), grid.groups * blocks[0]
+    count = counts(runs, 2 * rows)
     if compact:
-        return number, compact_indices(runs, count, shape, grid.device)
-    listed = indices(runs, count, blocks[1], blocks[1]).reshape(shape)
-    return number, torch.from_numpy(listed).to(grid.device)
+        listed = [
+            compact_indices(part, own, shape, grid.device)
+            for part, own in zip(split(runs, rows), (count[:rows], count[rows:]), strict=True)
+        ]
+    else:
+        wide = indices(runs, count, blocks[1], blocks[1]).reshape(2, *shape)
+        listed = [torch.from_numpy(part).to(grid.device) for part in wide]
+    number = [torch.from_numpy(part).to(grid.device) for part in count.reshape(2, *shape[:3])]
+    return [number[0], listed[0], number[1], listed[1]]

@@ -3,10 +3,13 @@
 A block is touched by a row that has one of its keys, and covered by a row that has them all. Full
 is what all rows cover, partial what some row touches besides. Rows that follow each other mostly
 touch and cover the same blocks, so they are counted in stretches; where the counts of a row of
-blocks change is then a short list, in order, and one sum along it tells them all.
+blocks change is then a short list, in order, and one sum along it tells them all. Where the one
+range of each row meets that of the next, extremes of their ends tell as much.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,9 +18,64 @@ from maskc.analysis.tiles.grid import Grid
 from maskc.analysis.tiles.runs import Runs, merged
 from maskc.analysis.tiles.tile_map import Step, TileMap
 
+NONE = dict.fromkeys(Step, 0)
+"""No tile decided by any step."""
+
 
 def tiles_of_ranges(ranges: KeyRanges, grid: Grid) -> TileMap:
     """Return the tiles of a mask from the ranges of keys of its rows."""
+    partial, full = _by_extremes(ranges, grid) or _by_changes(ranges, grid)
+    return TileMap(grid, partial, full, {**NONE, Step.KEY_RANGES: grid.count}, ranges)
+
+
+def _by_extremes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs] | None:
+    """Return the partial and the full tiles where each row's range meets that of the next.
+
+    The rows of a block then touch what lies between the least and the largest of their ends, and
+    cover what lies between the innermost. None where rows do not meet, or have several ranges.
+    """
+    if len(ranges.first) != 1:
+        return None
+    (q_len, _), (high, wide) = grid.lengths, grid.block
+    shape = grid.batch, grid.heads, q_len
+    ends = ranges.first[0], ranges.stop[0]
+    first, stop = (spread(end, shape).reshape(grid.groups, q_len) for end in ends)
+    if (first >= stop).any() or (first[:, 1:] > stop[:, :-1]).any():
+        return None
+    if (first[:, :-1] > stop[:, 1:]).any():
+        return None
+    at = np.arange(0, q_len, high)
+    low, past = _extremes(first, at), _extremes(stop, at)
+    begin, end = low.least // wide, -(-past.most // wide)
+    inner = -(-low.most // wide)
+    outer = np.maximum(inner, past.least // wide)
+    if q_len % high:
+        outer[:, -1] = inner[:, -1]
+    covers = outer > inner
+    inner, outer = np.where(covers, inner, end), np.where(covers, outer, end)
+    sides = _runs(np.stack([begin, outer], axis=-1), np.stack([inner, end], axis=-1))
+    return sides, _runs(inner[..., None], outer[..., None])
+
+
+class _Extremes(NamedTuple):
+    least: Array
+    most: Array
+
+
+def _extremes(ends: Array, at: Array) -> _Extremes:
+    """Return the least and the largest end of the rows of each block, from where these begin."""
+    least, most = np.minimum.reduceat(ends, at, axis=1), np.maximum.reduceat(ends, at, axis=1)
+    return _Extremes(least.astype(np.int64), most.astype(np.int64))
+
+
+def _runs(first: Array, stop: Array) -> Runs:
+    """Return the runs that are not empty of ``[groups, rows, runs of a row]``."""
+    chosen = np.flatnonzero(first < stop)
+    return Runs(chosen // first.shape[-1], first.reshape(-1)[chosen], stop.reshape(-1)[chosen])
+
+
+def _by_changes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs]:
+    """Return the partial and the full tiles of any ranges."""
     columns = grid.blocks[1]
     pairs = zip(ranges.first, ranges.stop, strict=True)
     changes = [_changes(first, stop, grid) for first, stop in pairs]
@@ -27,9 +85,8 @@ def tiles_of_ranges(ranges: KeyRanges, grid: Grid) -> TileMap:
     order = key.argsort(kind="stable")
     key, touched, covered = key[order], touched[order].cumsum(), covered[order].cumsum()
     full = covered == grid.block[0]
-    decided = dict.fromkeys(Step, 0) | {Step.KEY_RANGES: grid.count}
     partial = _chosen(key, (touched > 0) & ~full, columns)
-    return TileMap(grid, partial, _chosen(key, full, columns), decided, ranges)
+    return partial, _chosen(key, full, columns)
 
 
 def _chosen(key: Array, chosen: Array, columns: int) -> Runs:

@@ -55,6 +55,20 @@ def merged(row: Array, first: Array, stop: Array) -> Runs:
     return Runs(row[at], first[at], stop[ends])
 
 
+def stacked(upper: Runs, lower: Runs, rows: int) -> Runs:
+    """Return the runs of two tables as those of one, the second ``rows`` below the first."""
+    row = np.concatenate([upper.row, lower.row + rows])
+    ends = [np.concatenate(pair) for pair in ((upper.first, lower.first), (upper.stop, lower.stop))]
+    return Runs(row, *ends)
+
+
+def split(runs: Runs, rows: int) -> tuple[Runs, Runs]:
+    """Return the runs of the first ``rows`` rows and of the others, numbered from 0 again."""
+    at = int(np.searchsorted(runs.row, rows))
+    upper = Runs(runs.row[:at], runs.first[:at], runs.stop[:at])
+    return upper, Runs(runs.row[at:] - rows, runs.first[at:], runs.stop[at:])
+
+
 def spelled_out(runs: Runs) -> tuple[Array, Array]:
     """Return the row and the column of every block."""
     length = runs.length
