@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
+from maskc import log
 from maskc.analysis.tiles.classify import tile_map
 from maskc.analysis.tiles.empty_rows import empty_rows
 from maskc.analysis.tiles.tile_map import TileMap
@@ -73,7 +74,13 @@ class MaskBlocks:
     @cached_property
     def tile_map(self) -> TileMap:
         """Which tiles are full and which are partial."""
-        return tiles_of(self.mask, self._spec.block_size)
+        begin = log.start()
+        tiles = tiles_of(self.mask, self._spec.block_size)
+        if begin is not None:
+            steps = {step.value: count for step, count in tiles.decided.items() if count}
+            counts = tiles.full_count, tiles.partial_count, tiles.empty_count
+            log.done(begin, "tiles: %s full, %s partial, %s empty, decided by %s", *counts, steps)
+        return tiles
 
     @cached_property
     def counts(self) -> TileCounts:
@@ -85,7 +92,10 @@ class MaskBlocks:
     @cached_property
     def block_mask(self) -> BlockMask:
         """The block mask."""
-        return block_mask_of(self.mask, self.tile_map, self._spec.compact)
+        tiles, begin = self.tile_map, log.start()
+        made = block_mask_of(self.mask, tiles, self._spec.compact)
+        log.done(begin, "block tables in blocks of %s", tiles.grid.block)
+        return made
 
     @property
     def built(self) -> BlockMask | None:
