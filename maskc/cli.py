@@ -172,22 +172,21 @@ def show(
 
     Its inputs are drawn at random.
     """
-    import torch
-
-    from maskc.testing import random_inputs
+    from maskc.view.by_point import by_point
     from maskc.view.grid import grid
-    from maskc.view.picture import picture
 
     compiled = _compile(program, constants)
     shape = arguments.call_sizes(**sizes)
     if batch >= shape["batch_size"] or head >= shape["num_heads"]:
         raise click.UsageError("--batch and --head count from 0 and stay below --b and --h")
-    inputs: dict[str, Any] = random_inputs(compiled, shape, torch.Generator().manual_seed(seed))
-    dense = compiled.bind(**shape, **inputs).dense_mask()
-    mask = dense[min(batch, dense.shape[0] - 1), min(head, dense.shape[1] - 1)].numpy(force=True)
+    mask = by_point(compiled, shape, batch, head)
+    if mask is None:
+        mask = _bound_mask(compiled, shape, seed, batch, head)
     if output is None:
         say(grid(mask, width))
         return
+    from maskc.view.picture import picture
+
     side = block or _block(max(mask.shape))
     picture(mask, output, title=read_source(program).text, block=(side, side))
     say(f"wrote {output}")
@@ -385,6 +384,17 @@ def _compile(ref: str, constants: tuple[tuple[str, Any], ...]) -> Program:
     from maskc.program import load
 
     return load(ref, **dict(constants))
+
+
+def _bound_mask(program: Program, shape: dict[str, Any], seed: int, batch: int, head: int) -> Any:
+    """Return the mask of one head as an array, its inputs drawn at random."""
+    import torch
+
+    from maskc.testing import random_inputs
+
+    drawn: dict[str, Any] = random_inputs(program, shape, torch.Generator().manual_seed(seed))
+    dense = program.bind(**shape, **drawn).dense_mask()
+    return dense[min(batch, dense.shape[0] - 1), min(head, dense.shape[1] - 1)].numpy(force=True)
 
 
 def _block(length: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from maskc import log
 from maskc.analysis.scores.hidden_inf import hidden_inf
 from maskc.checking import raise_first
 from maskc.compiled import EMPTY_ROWS, Compiled, Recipe
@@ -23,6 +24,7 @@ def compile_recipe(recipe: Recipe) -> Compiled:
         MaskcError: the program is wrong; the error shows the location and the fix.
 
     """
+    begin = log.start()
     _check_policy(recipe.empty_rows)
     tree, errors = parse(recipe.source)
     is_open = open_layer(tree, recipe.values)
@@ -35,6 +37,7 @@ def compile_recipe(recipe: Recipe) -> Compiled:
     for mistake in mistakes(typed, simple.module):
         warn(mistake)
     params = MappingProxyType(dict(typed.params))
+    log.done(begin, "compiled %s by the laws %s", recipe.source.name, ", ".join(simple.laws))
     return Compiled(
         recipe=recipe,
         written=typed.module,

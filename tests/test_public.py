@@ -42,6 +42,19 @@ def test_compiling_and_explaining_load_no_torch() -> None:
     assert {"torch", "maskc.run.bound"} <= modules_after(bound)
 
 
+def test_a_block_mask_loads_no_dynamo() -> None:
+    made = "import maskc; assert maskc.compile_mask({!r}).bind(q_len=300).block_mask"
+    for text in ("causal & window(5)", "causal; score = softcap(score, 3)"):
+        assert not {"torch._dynamo", "sympy"} & modules_after(made.format(text))
+
+
+def test_showing_a_mask_loads_no_torch() -> None:
+    script = (
+        "from maskc.cli import main; main(['show', 'causal & window(5)'], standalone_mode=False)"
+    )
+    assert not {"torch", "sympy", "rich"} & modules_after(script)
+
+
 def test_every_public_name_is_there_and_listed() -> None:
     assert dir(maskc) == sorted(maskc.__all__)
     for name in maskc.__all__:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
+from maskc import log
 from maskc.analysis.bands import Parts, bands_of_ranges, bands_of_tiles, from_text, to_text
 from maskc.analysis.key_ranges.derive import key_ranges
 from maskc.analysis.key_ranges.ranges import KeyRanges
@@ -85,8 +86,14 @@ class MaskBlocks:
     def tile_map(self) -> TileMap:
         """Which tiles are full and which are partial."""
         block = self._spec.block_size
+        begin = log.start()
         ordered = None if block is None else tiles_by_blocks_of_keys(self._mask, block)
-        return ordered or tiles_of(self.ranged, block)
+        tiles = ordered or tiles_of(self.ranged, block)
+        if begin is not None:
+            steps = {step.value: count for step, count in tiles.decided.items() if count}
+            counts = tiles.full_count, tiles.partial_count, tiles.empty_count
+            log.done(begin, "tiles: %s full, %s partial, %s empty, decided by %s", *counts, steps)
+        return tiles
 
     @cached_property
     def key_ranges(self) -> KeyRanges | None:
@@ -121,7 +128,10 @@ class MaskBlocks:
     @cached_property
     def block_mask(self) -> BlockMask:
         """The block mask."""
-        return block_mask_of(self.mask, self.tile_map, self._spec)
+        tiles, begin = self.tile_map, log.start()
+        made = block_mask_of(self.mask, tiles, self._spec)
+        log.done(begin, "block tables in blocks of %s", tiles.grid.block)
+        return made
 
     @property
     def built(self) -> BlockMask | None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
+from maskc import log
 from maskc.analysis.bands import Parts
 from maskc.binding.call import CallSpec, call_spec, device_of, next_step
 from maskc.binding.check_qkv import check_qkv, check_tensors
@@ -120,7 +121,7 @@ class Bound:
         call = AttentionCall(q, k, v, self, scale, dropout_p, return_lse)
         name = backends.named(backend, fold_bias)
         if name == backends.AUTO:
-            name = backends.choose(plan, call).backend
+            name = _chosen(plan, call)
         chosen = backends.BACKENDS[name]
         if (refused := chosen.refuses(plan, call)) is not None:
             raise refused.error()
@@ -393,6 +394,13 @@ class Bound:
             if name in of_mask:
                 message = f"input `{name}` is read by the mask, not by the call"
                 raise BindError("M424", message, help="give it to `bind`")
+
+
+def _chosen(plan: Plan, call: AttentionCall) -> str:
+    choice = backends.choose(plan, call)
+    if not torch.compiler.is_compiling():
+        log.LOGGER.debug("auto takes %s: %s", choice.backend, choice.reason)
+    return choice.backend
 
 
 def _refuse_epilogue(plan: Plan, target: str) -> None:

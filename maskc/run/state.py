@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
+from maskc import log
 from maskc.analysis.intervals.has_keys import has_keys
 from maskc.binding import inputs
 from maskc.binding.bind import (
@@ -23,13 +24,15 @@ from maskc.binding.bind import (
 )
 from maskc.binding.call import CallSpec
 from maskc.binding.decided_mask import DecidedMask
-from maskc.binding.signature import CallSignature, call_signature, traced_row_program
+from maskc.binding.signature import CallSignature, call_signature, row_program, traced_row_program
 from maskc.blocks import traced
 from maskc.blocks.auto_size import UNSEEN
 from maskc.blocks.mask_blocks import MaskBlocks
 from maskc.compiled import Compiled
 from maskc.errors import BindError
 from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Module
+from maskc.ir.text import expr_text
+from maskc.ir.types import Sz
 from maskc.lower.plan import Plan
 from maskc.lower.tensor_cache import TensorCache
 
@@ -48,7 +51,8 @@ class State:
         score: both bound; None while some of their inputs are left to the call.
         missing: the names of those.
         has_keys: whether every query row is known to have a key; False where nothing asks.
-        lookup: ``row_program`` as it can be traced; here, so that a trace finds it made.
+        lookup: ``row_program`` as it can be traced, where a score reads inputs; here, so that a
+            trace finds it made. To make it loads dynamo, which takes seconds.
         traced: the block mask as it can be traced; likewise.
         cache: dense masks, kept from layer to layer.
 
@@ -113,6 +117,7 @@ def bind_state(
         BindError: an input does not fit, a subscript leaves it, or a row lacks a key it must have.
 
     """
+    begin = log.start()
     module = program.module
     roots = (module.score, module.out)
     bound = bind_mask(call_signature((module.mask,), spec), spec, given)
@@ -127,16 +132,22 @@ def bind_state(
             case "nan":
                 nan_rows = empty
     missing = inputs.missing(roots, given)
-    lookup, signature, score = traced_row_program(), None, None
+    signature, score = None, None
+    lookup = traced_row_program() if inputs.names_of(roots) else row_program
     if roots == (SCORE, OUT):
         score = score_left_alone(mask)
     else:
         signature = call_signature(roots, spec, None if mask.expr == TRUE else mask.expr)
         if not missing:
             score = bind_score(signature, spec, given, mask, lookup)
+    decided = DecidedMask(mask, spec.numbers)
+    if begin is not None:
+        lengths = [spec.sizes[which] for which in (Sz.Q_LEN, Sz.KV_LEN)]
+        left = expr_text(decided.by_sizes)
+        log.done(begin, "bound %s at %s x %s: %s", program.digest[:8], *lengths, left)
     return State(
         mask=mask,
-        decided=DecidedMask(mask, spec.numbers),
+        decided=decided,
         blocks=blocks,
         empty_rows=empty,
         nan_rows=nan_rows,

@@ -18,6 +18,7 @@ from maskc.binding.bind import bind_mask
 from maskc.binding.call import call_spec, device_of
 from maskc.binding.inputs import as_tensors, known
 from maskc.binding.signature import call_signature
+from maskc.blocks.key_ranges import with_key_ranges
 from maskc.blocks.mask_blocks import tiles_of
 from maskc.compiled import Compiled
 from maskc.errors import BindError, did_you_mean
@@ -176,10 +177,12 @@ def _tiles(
         q_positions=None,
         kv_positions=None,
         compact=True,
+        backward=True,
     )
     whole = as_tensors(given, spec.device)
     mask = of_whole_sequence(program.module.mask, seq_len, whole.keys())
-    return tiles_of(bind_mask(call_signature((mask,), spec), spec, whole), block)
+    bound = bind_mask(call_signature((mask,), spec), spec, whole)
+    return tiles_of(with_key_ranges(bound), block)
 
 
 def _row_cost(tiles: TileMap) -> Array:

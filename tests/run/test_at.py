@@ -86,9 +86,9 @@ def test_what_is_not_given_stays() -> None:
 
 def test_longer_tensors_may_be_given() -> None:
     bound = compile_mask("same_doc").bind(q_len=1, kv_len=3, q_offset=2, doc=DOC[:3])
-    with pytest.raises(BindError, match=r"`doc` has 3 entries where `doc\[k\]` reads up to 3"):
+    with pytest.raises(BindError, match="`doc` has 3 entries where `same_doc` reads up to 3"):
         bound.at(kv_len=4)
-    with pytest.raises(BindError, match=r"`doc` has 3 entries where `doc\[q\]` reads up to 12"):
+    with pytest.raises(BindError, match="`doc` has 3 entries where `same_doc` reads up to 12"):
         bound.at(q_offset=12)
     longer = bound.at(kv_len=13, q_offset=12, doc=DOC[:13])
     assert longer.dense_mask().flatten().tolist() == [False] * 11 + [True] * 2
