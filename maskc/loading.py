@@ -80,7 +80,13 @@ def read_libraries(paths: Paths | None) -> tuple[Source, ...]:
     """
     if paths is None:
         return ()
-    listed = [paths] if isinstance(paths, str | PathLike) else paths
+    listed: list[Any] = [paths]
+    if isinstance(paths, Iterable) and not isinstance(paths, str):
+        listed = list(paths)
+    for path in listed:
+        if not isinstance(path, str | PathLike):
+            message = f"`library` is a path or several, found {type(path).__name__}"
+            raise LoadError("M604", message, help='name `.mask` files: `library="masks.mask"`')
     return tuple(read_source(str(path)) for path in listed)
 
 

@@ -23,7 +23,7 @@ SHORT = 60
 
 
 def check_ints(exprs: Iterable[Expr], sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> None:
-    """Refuse row expressions with an int that may leave 32 bits, or decides as a float it may leave.
+    """Refuse row expressions with an int that may leave 32 bits, or the float it decides as.
 
     Args:
         exprs: the row expressions.

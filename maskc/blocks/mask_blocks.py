@@ -17,11 +17,13 @@ from torch.nn.attention.flex_attention import BlockMask
 
 from maskc.analysis.tiles.classify import tile_map
 from maskc.analysis.tiles.empty_rows import empty_rows
+from maskc.analysis.tiles.grid import grid_of
 from maskc.analysis.tiles.tile_map import TileMap
 from maskc.binding.bind import BoundMask
 from maskc.binding.call import CallSpec
 from maskc.blocks.auto_size import choices, work
 from maskc.blocks.key_ranges import with_key_ranges
+from maskc.errors import BindError
 from maskc.ir.nodes import Expr, inputs
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
@@ -34,6 +36,10 @@ KEPT = 32
 
 LARGEST = 2**22
 """Masks of more tiles than this are not kept: their tables are large."""
+
+
+MOST = 2**30
+"""A table of more tiles than this takes more than 4 GiB."""
 
 
 class TileCounts(NamedTuple):
@@ -102,9 +108,18 @@ def tiles_of(mask: BoundMask, block: tuple[int, int] | None) -> TileMap:
     """Return the tiles of a bound mask, of the size that suits it if ``block`` is None."""
     if block is None:
         return min((tiles_of(mask, size) for size in choices(mask.domain)), key=work)
+    _check_count(mask, block)
     if not _keeps(mask, block):
         return tile_map(mask.expr, mask.domain, block)
     return _tiles(mask.expr, tuple(mask.domain.sizes.items()), mask.domain.device, block)
+
+
+def _check_count(mask: BoundMask, block: tuple[int, int]) -> None:
+    count = grid_of(mask.expr, mask.domain, block).count
+    if count > MOST:
+        message = f"the block mask has {count} tiles of {block[0]} x {block[1]}, at most {MOST} fit"
+        help = "take larger blocks (`block_size=1024`), or split the sequence"
+        raise BindError("M436", message, mask.expr.span, help)
 
 
 def block_mask_of(mask: BoundMask, tiles: TileMap, compact: bool) -> BlockMask:

@@ -91,8 +91,6 @@ def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
         return no_dropout("flex", call)
     if trains and call.q.device.type == "cpu":
         return NO_BACKWARD
-    if not call.has_one_dtype:
-        return MIXED_DTYPES
     return IGNORED_SCORE if trains and plan.facts.ignores_score else None
 
 
@@ -139,6 +137,8 @@ def explain(plan: Plan | None, call: AttentionCall) -> list[str]:
     lines = ["no block mask" if size is None else f"block tables, {size}"]
     if call.blocks.has_key_ranges:
         lines.append("equal ids stand side by side: they are a range of keys for each query")
+    if blocks is not None:
+        lines.append("masked keys may hold anything, their values nothing infinite and no NaN")
     return lines if plan is None else lines + _limits(plan, call)
 
 
@@ -243,11 +243,6 @@ NO_BACKWARD = Refusal(
     "M502",
     "flex_attention has no backward on CPU, and a tensor requires a gradient",
     "use the sdpa or the reference backend, or `torch.no_grad()`",
-)
-MIXED_DTYPES = Refusal(
-    "M503",
-    "flex_attention needs q, k and v of one dtype, found several",
-    "convert them, or use the reference backend",
 )
 IGNORED_SCORE = Refusal(
     "M504",

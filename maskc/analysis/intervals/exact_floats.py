@@ -1,8 +1,8 @@
 """Which int term decides something as a float that may not hold it.
 
-Kernels have floats of 32 bits, which hold every int up to 2 ** 24 and skip some above. In a mask, in
-a condition, in a selection or in a subscript the difference of 1 that is lost so is a wrong answer;
-in a score it is no more than rounding.
+Kernels have floats of 32 bits, which hold every int up to 2 ** 24 and skip some above. In a mask,
+in a condition, in a selection or in a subscript the difference of 1 that is lost so is a wrong
+answer; in a score it is no more than rounding.
 """
 
 from __future__ import annotations
