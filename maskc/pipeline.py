@@ -25,7 +25,7 @@ def compile_recipe(recipe: Recipe) -> Compiled:
 
     """
     begin = log.start()
-    _check_policy(recipe.empty_rows)
+    check_policy(recipe.empty_rows)
     tree, errors = parse(recipe.source)
     is_open = open_layer(tree, recipe.values)
     constants = recipe.values if is_open is None else {**recipe.values, LAYER: 0}
@@ -50,8 +50,14 @@ def compile_recipe(recipe: Recipe) -> Compiled:
     )
 
 
-def _check_policy(empty_rows: str) -> None:
-    if empty_rows not in EMPTY_ROWS:
+def check_policy(empty_rows: object) -> None:
+    """Refuse what is no policy for query rows without a key.
+
+    Raises:
+        MaskNameError: it lists the policies.
+
+    """
+    if not isinstance(empty_rows, str) or empty_rows not in EMPTY_ROWS:
         expected = f"expected one of {', '.join(EMPTY_ROWS)}"
         help = did_you_mean(str(empty_rows), EMPTY_ROWS) or expected
         raise MaskNameError("M311", f"unknown `empty_rows={empty_rows!r}`", help=help)

@@ -17,7 +17,7 @@ from maskc.ir.nodes import Module
 from maskc.ir.text import to_text
 from maskc.libraries import naming_library
 from maskc.loading import Paths, read, read_libraries
-from maskc.pipeline import compile_recipe
+from maskc.pipeline import check_policy, compile_recipe
 from maskc.source import Source
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def compile_mask(
         MaskcError: the program is wrong; the error shows the location and the fix.
 
     """
+    check_policy(empty_rows)
     text = source if isinstance(source, Source) else Source(_text(source))
     return from_recipe(Recipe(text, keyed(constants), empty_rows, read_libraries(library)))
 
@@ -82,6 +83,7 @@ def load(
         MaskcError: the file or the key cannot be read, or the program is wrong.
 
     """
+    check_policy(empty_rows)
     located = read(str(ref))
     libraries = (*located.libraries, *read_libraries(library))
     try:

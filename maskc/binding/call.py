@@ -160,9 +160,24 @@ def find_device(device: Any) -> torch.device:
     except (RuntimeError, TypeError):
         message = f"`device` is no device, found {device!r}"
         raise BindError("M403", message, help="write it as torch does: `cpu`, `cuda:0`") from None
+    if found.type == "meta":
+        help = "bind on the device that the call runs on; `Bound.to` moves a binding"
+        raise BindError("M403", "tensors on `meta` hold no values to attend with", help=help)
+    _check_present(found)
     if found.type == "cuda" and found.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return found
+
+
+def _check_present(device: torch.device) -> None:
+    """Refuse a device that this process has not; within a trace it is that of a tensor."""
+    if device.type == "cpu" or torch.compiler.is_compiling():
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):  # of which NotImplementedError is one
+        message = f"there is no device `{device}` here"
+        raise BindError("M403", message, help="run where it is, or bind for `cpu`") from None
 
 
 def device_of(device: Any, inputs: Mapping[str, Any]) -> torch.device:
@@ -172,14 +187,18 @@ def device_of(device: Any, inputs: Mapping[str, Any]) -> torch.device:
     for value in inputs.values():
         part = value[0] if isinstance(value, tuple) and value else value
         if isinstance(part, torch.Tensor):
-            return part.device
+            return find_device(part.device)
     return torch.device("cpu")
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool) or getattr(value, "dtype", None) is torch.bool
 
 
 def _size(name: str, value: Any) -> int:
     try:
-        number = None if isinstance(value, bool) else int(value.__index__())
-    except (AttributeError, TypeError):
+        number = None if _is_bool(value) else int(value.__index__())
+    except (AttributeError, TypeError, RuntimeError):
         number = None
     of = SIZES_OF[name]
     if number is None:

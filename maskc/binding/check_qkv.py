@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from maskc.binding.call import CallSpec
+from maskc.binding.plain import check_plain
 from maskc.errors import BindError
 from maskc.ir.types import Sz
 
@@ -27,19 +29,23 @@ def check_tensors(**tensors: Any) -> None:
             held = isinstance(x, list | tuple) or hasattr(x, "__array__")
             help = f"convert it: `torch.as_tensor({name})`" if held else "pass a tensor of floats"
             raise BindError("M422", message, help=help)
+        check_plain(name, x, "M422")
         if x.dim() != 4:
             message = f"{name} has shape {list(x.shape)}, expected 4 dimensions"
             raise BindError("M422", message, help=LAYOUT)
         if not x.is_floating_point():
             message = f"{name} holds {x.dtype}, expected floats"
             raise BindError("M422", message, help=f"convert it: `{name}.float()`")
+        if not x.shape[-1]:
+            message = f"{name} has shape {list(x.shape)}, expected a width of at least 1"
+            raise BindError("M422", message, help=LAYOUT)
 
 
 def check_qkv(spec: CallSpec, q: Tensor, k: Tensor, *values: Tensor) -> None:
-    """Refuse tensors of other sizes than were bound, or on another device.
+    """Refuse tensors of other sizes than were bound, on another device, or of several dtypes.
 
     Raises:
-        BindError: it names the tensor, the shape expected and the shape found.
+        BindError: it names the tensor, what was expected and what was found.
 
     """
     sizes = spec.sizes
@@ -51,6 +57,14 @@ def check_qkv(spec: CallSpec, q: Tensor, k: Tensor, *values: Tensor) -> None:
         raise BindError("M422", message, help="v alone may be of another width")
     for v in values:
         _check("v", v, (batch, sizes[Sz.NUM_KV_HEADS], keys), spec.device)
+    _check_dtypes((q, k, *values))
+
+
+def _check_dtypes(tensors: Sequence[Tensor]) -> None:
+    if len({x.dtype for x in tensors}) > 1:
+        listed = ", ".join(f"{name} {x.dtype}" for name, x in zip("qkv", tensors, strict=False))
+        message = f"q, k and v have one dtype, found {listed}"
+        raise BindError("M434", message, help="convert them to one")
 
 
 def _check(name: str, x: Tensor, expected: tuple[int, int, int], device: torch.device) -> None:

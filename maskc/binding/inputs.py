@@ -11,6 +11,7 @@ from torch import Tensor
 
 from maskc.binding.call import KEYWORDS, CallSpec
 from maskc.binding.check_reads import Sides
+from maskc.binding.plain import check_plain
 from maskc.binding.signature import Shapes
 from maskc.errors import BindError, did_you_mean
 from maskc.ir.nodes import Expr, Index, Input, Load, Same, walk
@@ -128,6 +129,7 @@ def _tensor(load: Load, value: Any, spec: CallSpec) -> Tensor:
         message = f"input `{name}` is a tensor or numbers, found {type(value).__name__}"
         pair = " or a pair of two, for queries and for keys" if isinstance(value, tuple) else ""
         raise BindError("M411", message, load.span, f"pass {_expected(load)}{pair}") from None
+    check_plain(name, found, "M412", load.span)
     if not _holds(found.dtype, kind):
         fix = {Type.BOOL: f"compare it: `{name} != 0`", Type.INT: f"convert it: `{name}.long()`"}
         message = f"input `{name}` takes {kind.value}s, found {found.dtype}"

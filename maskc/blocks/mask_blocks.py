@@ -21,12 +21,14 @@ from maskc.analysis.key_ranges.derive import key_ranges
 from maskc.analysis.key_ranges.ranges import KeyRanges
 from maskc.analysis.tiles.classify import tile_map
 from maskc.analysis.tiles.empty_rows import empty_rows
+from maskc.analysis.tiles.grid import grid_of
 from maskc.analysis.tiles.tile_map import TileMap
 from maskc.binding.bind import BoundMask
 from maskc.binding.call import CallSpec
 from maskc.blocks.auto_size import choices, work
 from maskc.blocks.key_ranges import RangedMask, with_key_ranges
 from maskc.blocks.moved_keys import tiles_by_blocks_of_keys
+from maskc.errors import BindError
 from maskc.ir.nodes import Expr, inputs
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
@@ -39,6 +41,10 @@ KEPT = 32
 
 LARGEST = 2**22
 """Masks of more tiles than this are not kept: their tables are large."""
+
+
+MOST = 2**30
+"""A table of more tiles than this takes more than 4 GiB."""
 
 
 class TileCounts(NamedTuple):
@@ -149,9 +155,18 @@ def tiles_of(ranged: RangedMask, block: tuple[int, int] | None) -> TileMap:
     mask, keys = ranged
     if block is None:
         return min((tiles_of(ranged, size) for size in choices(mask.domain)), key=work)
+    _check_count(mask, block)
     if not _keeps(mask, block):
         return tile_map(mask.expr, mask.domain, block, keys)
     return _tiles(mask.expr, tuple(mask.domain.sizes.items()), mask.domain.device, block)
+
+
+def _check_count(mask: BoundMask, block: tuple[int, int]) -> None:
+    count = grid_of(mask.expr, mask.domain, block).count
+    if count > MOST:
+        message = f"the block mask has {count} tiles of {block[0]} x {block[1]}, at most {MOST} fit"
+        help = "take larger blocks (`block_size=1024`), or split the sequence"
+        raise BindError("M436", message, mask.expr.span, help)
 
 
 def block_mask_of(mask: BoundMask, tiles: TileMap, spec: CallSpec) -> BlockMask:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import count
+from threading import Lock
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -61,6 +62,8 @@ class Blocks:
         return Domain(dict(zip(Sz, sizes, strict=True)), named, self.device)
 
 
+_defining = Lock()
+
 _made: WeakValueDictionary[int, Blocks] = WeakValueDictionary()
 _numbers = count()
 
@@ -98,9 +101,17 @@ def traced_block_mask(blocks: Blocks, domain: Domain) -> BlockMask:
     )
 
 
-@cache
 def _operation() -> Operation:
-    """Return the operation ``maskc::block_tables``, defined when first asked for."""
+    """Return the operation ``maskc::block_tables``, defined when first asked for.
+
+    Under a lock: torch takes a name once, and threads may ask together.
+    """
+    with _defining:
+        return _defined()
+
+
+@cache
+def _defined() -> Operation:
 
     def tables(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:
         known = _made[number]

@@ -89,7 +89,8 @@ def _sdpa(program: Compiled, rows: Module, target: str) -> list[str]:
         parts.append(functions.attn_mask(masks, score, program.empty_rows))
     if target == "module":
         nan = program.empty_rows == "nan" and masks
-        parts.append(functions.attention(kind, ends, reads(rows.out, Given.LSE), nan))
+        lse = reads(rows.out, Given.LSE)
+        parts.append(functions.attention(kind, ends, lse, nan, bool(program.inputs)))
     return parts
 
 

@@ -60,7 +60,7 @@ def attn_mask(masks: bool, score: str, policy: str) -> str:
     return "\n".join([*lines, f"    mask = {mask}", f"    return {_RESULTS[score]}"])
 
 
-def attention(mask: str, ends: bool, lse: bool, nan: bool) -> str:
+def attention(mask: str, ends: bool, lse: bool, nan: bool, takes: bool) -> str:
     """Return ``attention``.
 
     Args:
@@ -68,10 +68,11 @@ def attention(mask: str, ends: bool, lse: bool, nan: bool) -> str:
         ends: whether the program has an epilogue.
         lse: whether the epilogue reads the log-sum-exp.
         nan: whether a query row without a key gives NaN.
+        takes: whether the program declares inputs.
 
     """
     has_mask = mask != "none"
-    reads = has_mask or ends
+    reads = has_mask or ends or takes
     given = "q, k, scale=scale, **inputs" if mask == "changed" else "q, k, **inputs"
     masked = ["attn_mask=mask"]
     options = {"none": [], "causal": [*masked, "is_causal=mask is None"]}.get(mask, masked)
@@ -90,6 +91,7 @@ def attention(mask: str, ends: bool, lse: bool, nan: bool) -> str:
         "",
         '    """',
         *_mask_of(mask, f"attn_mask({given})"),
+        *([f"    {x} = _unseen_as_zero(mask, q, {x})" for x in "kv"] if has_mask else []),
         "    grouped = q.shape[1] != k.shape[1]",
         *_wrapped("    out = F.scaled_dot_product_attention(", sdpa, "    )"),
     ]

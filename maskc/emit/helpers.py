@@ -122,6 +122,20 @@ def _ended(
     return out_mod(_widened(out), lse, *_indices(q, k)).to(out.dtype).expand_as(out)
 
 
+def _unseen_as_zero(mask: Tensor | None, q: Tensor, x: Tensor) -> Tensor:
+    """Return keys or values, 0 where no query attends: never written, they may hold NaN.
+
+    Without a mask tensor the mask is causal.
+    """
+    if mask is None:
+        seen = torch.arange(x.shape[2], device=x.device).view(1, 1, -1) < q.shape[2]
+    else:
+        seen = (mask if mask.dtype is torch.bool else ~mask.isneginf()).any(dim=2)
+    if seen.shape[1] > 1:
+        seen = seen.view(len(seen), x.shape[1], -1, seen.shape[-1]).any(dim=2)
+    return torch.where(seen.unsqueeze(-1), x, 0.0)
+
+
 def _nan_without_keys(out: Tensor, mask: Tensor) -> Tensor:
     """Return the output with NaN in the rows without a key."""
     sees = mask if mask.dtype is torch.bool else ~mask.isneginf()

@@ -63,11 +63,14 @@ def mods(module: Module, rows: Module, docs: Mapping[str, str]) -> str:
     Args:
         module: the program.
         rows: the program over rows.
-        docs: what each input is.
+        docs: what each declared input is; the program need not read it.
 
     """
     loads = _loads(module)
+    read = {source.name for source in loads}
+    unread = [name for name in docs if name not in read]
     parameters = [f"{parameter(source.name)}: Any" for source in loads]
+    parameters += [f"{parameter(name)}: Any = None" for name in unread]
     made = [_made(kind, changed(rows).get(kind)) for kind in Kind]
     return "\n".join(
         [
@@ -82,6 +85,7 @@ def mods(module: Module, rows: Module, docs: Mapping[str, str]) -> str:
             "        q: queries ``[B, H, Q, D]``.",
             "        k: keys ``[B, Hkv, K, D]``.",
             *(line for source, found in loads.items() for line in _doc(source, found, docs)),
+            *(f"        {parameter(name)}: not read." for name in unread),
             "",
             '    """',
             *(line for source, found in loads.items() for line in _fitted(source, found)),

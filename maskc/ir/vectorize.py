@@ -11,11 +11,13 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from math import prod
 from typing import Any, NamedTuple, assert_never
 
 import torch
 from torch import Tensor
 
+from maskc.errors import LoweringError
 from maskc.ir.nodes import (
     And,
     Arith,
@@ -38,9 +40,13 @@ from maskc.ir.nodes import (
 from maskc.ir.operators import ArithOp, Fn, Gives
 from maskc.ir.types import Given, Ix, Sz, Type
 from maskc.limits import MAX_ROUNDED
+from maskc.source import Span
 
 Operand = Any
 """A tensor, or a Python number for a constant."""
+
+MOST_PAIRS = 2**36
+"""A mask of more elements takes more than 64 GiB, and its scores four times that."""
 
 ROW_INDICES = (Ix.BATCH, Ix.HEAD, Ix.Q_IDX, Ix.KV_IDX)
 
@@ -156,8 +162,27 @@ def dense(
     is None.
     """
     at = everywhere(domain) if window is None else within(window, domain.device)
+    sizes = (at.indices[which].numel() for which in ROW_INDICES if which.dim in expr.deps)
+    check_pairs(prod(sizes), expr.span)
     found = vectorize(expr, at, domain, given, counted)
     return found.reshape((1,) * (4 - found.dim()) + found.shape)
+
+
+def check_pairs(count: int, span: Span | None = None) -> None:
+    """Refuse a tensor over all pairs that no device holds.
+
+    Args:
+        count: of its elements.
+        span: of what it is for.
+
+    Raises:
+        LoweringError: it tells what to do instead.
+
+    """
+    if count > MOST_PAIRS:
+        message = f"this takes a tensor over all pairs, {count} elements"
+        help = "run it on flex, which keeps tiles alone, or split the sequence"
+        raise LoweringError("M514", message, span, help)
 
 
 @dataclass(slots=True)

@@ -60,11 +60,6 @@ class AttentionCall:
         """The tensors."""
         return self.q, self.k, self.v
 
-    @property
-    def has_one_dtype(self) -> bool:
-        """Whether q, k and v have the same dtype."""
-        return self.q.dtype == self.k.dtype == self.v.dtype
-
 
 class Attended(NamedTuple):
     """What a backend returns.

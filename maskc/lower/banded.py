@@ -48,11 +48,9 @@ def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
         LoweringError: it is traced, and its bands are not made.
 
     """
-    if not call.has_one_dtype:
-        return MIXED_DTYPES
     if call.blocks.bands(is_long(plan, call)) is None:
         raise LoweringError(
-            "M514",
+            "M517",
             "a trace needs the bands of a mask before it starts, and they are not made",
             help="call `bound.bands()` before, outside of what is compiled, or use sdpa",
         )
@@ -112,7 +110,7 @@ def pays(plan: Plan, call: AttentionCall) -> bool:
     """
     batch, heads, rows, _ = call.q.shape
     whole = batch * heads * rows * call.k.shape[2]
-    if call.q.device.type != "cpu" or whole < SHORTEST or not call.has_one_dtype:
+    if call.q.device.type != "cpu" or whole < SHORTEST:
         return False
     if torch.compiler.is_compiling() and inputs(plan.module.mask):
         return False
@@ -323,10 +321,3 @@ def _laid_out(parts: list[Tensor], heads: int) -> Tensor:
 
 def _joined(pieces: list[Tensor], dim: int) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
-
-
-MIXED_DTYPES = Refusal(
-    "M503",
-    "banded needs q, k and v of one dtype, found several",
-    "convert them, or use the reference backend",
-)

@@ -107,8 +107,6 @@ def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
         return NO_BACKWARD
     if trains and plan.masks and not call.blocks.serves_backward:
         return NO_TABLES_BY_KEY
-    if not call.has_one_dtype:
-        return MIXED_DTYPES
     if trains and plan.facts.ignores_score:
         return IGNORED_SCORE
     if trains and (name := _unscattered(plan)) is not None:
@@ -167,6 +165,8 @@ def explain(plan: Plan | None, call: AttentionCall) -> list[str]:
     lines = ["no block mask" if size is None else f"block tables, {size}"]
     if call.blocks.has_key_ranges:
         lines.append("equal ids stand side by side: they are a range of keys for each query")
+    if blocks is not None:
+        lines.append("masked keys may hold anything, their values nothing infinite and no NaN")
     return lines if plan is None else lines + _limits(plan, call)
 
 
@@ -296,14 +296,9 @@ NO_BACKWARD = Refusal(
     "use the sdpa or the reference backend, or `torch.no_grad()`",
 )
 NO_TABLES_BY_KEY = Refusal(
-    "M514",
+    "M518",
     "the block mask was bound with `backward=False`, and a tensor requires a gradient",
     "bind with `backward=True`, or use `torch.no_grad()`",
-)
-MIXED_DTYPES = Refusal(
-    "M503",
-    "flex_attention needs q, k and v of one dtype, found several",
-    "convert them, or use the reference backend",
 )
 IGNORED_SCORE = Refusal(
     "M504",

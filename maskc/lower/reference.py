@@ -10,12 +10,13 @@ from torch import Tensor
 from maskc.lower import dense
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal, no_dropout
 from maskc.lower.plan import Plan
+from maskc.lower.unseen_keys import without_unseen
 from maskc.topics import describe_bytes
 
 
 def scores(plan: Plan, q: Tensor, k: Tensor, scale: float | None = None) -> Tensor:
     """Return the masked scores ``[B, H, Q, K]``, in float32 at least."""
-    q, k = dense.alike(q, k)
+    q, k = dense.alike(q, *without_unseen(plan, k))
     return dense.masked_scores(plan.as_written(), dense.scaled_scores(q, k, scale))
 
 
@@ -36,7 +37,7 @@ def run(plan: Plan, call: AttentionCall) -> Attended:
 
     Computed in float64 if one of the tensors has it, else in float32; the output has q's dtype.
     """
-    q, k, v = dense.alike(*call.qkv)
+    q, k, v = dense.alike(call.q, *without_unseen(plan, call.k, call.v))
     masked = scores(plan, q, k, call.scale)
     lse = dense.log_sum_exp(masked)
     out = dense.weights(masked) @ dense.repeated(v, q.shape[1])

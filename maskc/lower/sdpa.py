@@ -24,6 +24,7 @@ from maskc.lower import dense
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal
 from maskc.lower.fold_factors import Folded, default_scale, fold, remaining
 from maskc.lower.plan import Plan
+from maskc.lower.unseen_keys import without_unseen
 from maskc.topics import describe_bytes
 
 
@@ -84,21 +85,16 @@ def attn_mask(
 
 
 def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
-    """Return why SDPA cannot run the call, or None."""
-    if call.has_one_dtype:
-        return None
-    listed = ", ".join(f"{name} {x.dtype}" for name, x in zip("qkv", call.qkv, strict=True))
-    message = f"sdpa needs q, k and v of one dtype, found {listed}"
-    return Refusal("M503", message, "convert them, or use the reference backend")
+    """Return None: SDPA runs every call."""
+    return None
 
 
 def run(plan: Plan, call: AttentionCall) -> Attended:
     """Run SDPA."""
-    folded = fold(plan, call.q, call.k, call.scale)
+    k, v = without_unseen(plan, call.k, call.v)
+    folded = fold(plan, call.q, k, call.scale)
     args = sdpa_args(folded.plan, folded.q, folded.k, folded.scale)
-    out = F.scaled_dot_product_attention(
-        folded.q, folded.k, call.v, dropout_p=call.dropout_p, **args
-    )
+    out = F.scaled_dot_product_attention(folded.q, folded.k, v, dropout_p=call.dropout_p, **args)
     return finished(plan, folded, out, call.needs_lse)
 
 

@@ -11,6 +11,7 @@ from maskc.lower import bias_columns, sdpa
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal
 from maskc.lower.fold_factors import fold, folds
 from maskc.lower.plan import Plan
+from maskc.lower.unseen_keys import without_unseen
 
 
 def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
@@ -25,10 +26,11 @@ def run(plan: Plan, call: AttentionCall) -> Attended:
         LoweringError: a factor of the bias is not finite, or there are too many columns.
 
     """
-    folded = fold(plan, call.q, call.k, call.scale)
+    k, v = without_unseen(plan, call.k, call.v)
+    folded = fold(plan, call.q, k, call.scale)
     wide = bias_columns.widen(folded.plan, folded.q, folded.k, folded.scale)
-    width = call.v.shape[-1]
-    v = F.pad(call.v, (0, max(0, wide.q.shape[-1] - width)))
+    width = v.shape[-1]
+    v = F.pad(v, (0, max(0, wide.q.shape[-1] - width)))
     args = sdpa.sdpa_args(wide.plan, wide.q, wide.k, 1.0)
     out = F.scaled_dot_product_attention(wide.q, wide.k, v, dropout_p=call.dropout_p, **args)
     return sdpa.finished(plan, folded, out[..., :width], call.needs_lse)

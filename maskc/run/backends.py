@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import torch
 
 from maskc.errors import BindError, LoweringError, did_you_mean
 from maskc.lower import banded, flex, reference, sdpa, sdpa_columns
@@ -86,15 +90,13 @@ def named(backend: str, fold_bias: bool = False) -> str:
 def choose(plan: Plan, call: AttentionCall) -> Choice:
     """Return the backend that ``auto`` runs a call on, and why.
 
-    The rules, the first that fits: q, k and v of several dtypes run on the reference; what SDPA
-    does without a mask tensor runs there, and a bias that pays as a few columns of q and k, too;
-    on CPU a long call whose bands hold few of the pairs runs on them, and one whose scores SDPA
-    cannot take, or whose log-sum-exp is needed; dropout and what flex cannot run (a gradient on
-    CPU, an epilogue or float64 that would run it eagerly) runs on sdpa; on CPU a small dense mask
-    runs on sdpa, which compiles nothing; everything else runs on flex.
+    The rules, the first that fits: what SDPA does without a mask tensor runs there, and a bias
+    that pays as a few columns of q and k, too; on CPU a long call whose bands hold few of the
+    pairs runs on them, and one whose scores SDPA cannot take, or whose log-sum-exp is needed;
+    dropout and what flex cannot run (a gradient on CPU, an epilogue or float64 that would run it
+    eagerly) runs on sdpa; on CPU a small dense mask runs on sdpa, which compiles nothing;
+    everything else runs on flex.
     """
-    if not call.has_one_dtype:
-        return Choice("reference", flex.MIXED_DTYPES.message)
     if not banded.needs_lse(plan, call) and sdpa.is_maskless(plan, call.scale):
         return Choice("sdpa", "it needs no mask tensor")
     if sdpa_columns.pays(plan, call):
@@ -122,6 +124,22 @@ def _why_banded(plan: Plan, call: AttentionCall) -> str:
     parts = call.blocks.bands(banded.is_long(plan, call))
     assert parts is not None
     return f"its bands hold {100 * banded.density(parts, call):.3g} % of all pairs"
+
+
+def check_scale(scale: Any) -> None:
+    """Refuse what is no finite number.
+
+    Raises:
+        BindError: it names what was found.
+
+    """
+    if isinstance(scale, bool) or not isinstance(scale, int | float | torch.SymFloat | None):
+        message = f"`scale` is a number, found {type(scale).__name__}"
+        help = "pass one number for all scores: `scale=0.125`; a factor for each head is a score"
+        raise BindError("M435", message, help=help)
+    if isinstance(scale, int | float) and not math.isfinite(scale):
+        message = f"`scale` is finite, found {scale}"
+        raise BindError("M435", message, help="None takes 1 / sqrt(D)")
 
 
 def check_dropout(dropout_p: float) -> None:

@@ -96,6 +96,9 @@ class Bound:
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Attend.
 
+        What a key holds that no query of the call attends to does not matter, nor does its value;
+        on flex the value must be finite, for it may be multiplied by a weight of 0.
+
         Args:
             q: queries ``[B, H, Q, D]``.
             k: keys ``[B, Hkv, K, D]``.
@@ -117,6 +120,7 @@ class Bound:
         """
         plan = self._plan(inputs)
         check_qkv(self.spec, q, k, v)
+        backends.check_scale(scale)
         backends.check_dropout(dropout_p)
         call = AttentionCall(q, k, v, self, scale, dropout_p, return_lse)
         name = backends.named(backend, fold_bias)
@@ -234,6 +238,7 @@ class Bound:
 
         """
         scale = inputs.pop("scale", None)
+        backends.check_scale(scale)
         plan = self._plan(inputs)
         _refuse_epilogue(plan, "scaled_dot_product_attention")
         return sdpa.sdpa_args(plan, q, k, scale)
@@ -256,11 +261,13 @@ class Bound:
     def scores(self, q: Tensor, k: Tensor, *, scale: float | None = None, **inputs: Any) -> Tensor:
         """Return the scores ``[B, H, Q, K]`` that the softmax is given, -inf where masked."""
         check_qkv(self.spec, q, k)
+        backends.check_scale(scale)
         return reference.scores(self._plan(inputs), q, k, scale)
 
     def weights(self, q: Tensor, k: Tensor, *, scale: float | None = None, **inputs: Any) -> Tensor:
         """Return the attention probabilities ``[B, H, Q, K]``, before any epilogue."""
         check_qkv(self.spec, q, k)
+        backends.check_scale(scale)
         return reference.probabilities(self._plan(inputs), q, k, scale)
 
     def epilogue(self, out: Tensor, lse: Tensor | None = None, **inputs: Any) -> Tensor:

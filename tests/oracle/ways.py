@@ -137,11 +137,19 @@ SLOW: dict[str, tuple[int, Callable[[Case], str | None]]] = {
 """The ways that one program of so many takes."""
 
 
+HANDED = ("sdpa_args", "emitted mask", "emitted flex")
+"""The ways that hand a mask to torch, which multiplies what is never written by weights of 0."""
+
+
 def is_open(name: str, program: Program) -> bool:
     """Tell whether a way is one that the program can take."""
     call = program.call
     if name == "late inputs":
         return bool(late_names(program))
+    if call.poisoned and name in HANDED:
+        return False
+    if call.poisoned and name.endswith("flex"):
+        return "v" not in call.poisoned
     if name == "gradients":
         return not call.poisoned
     if name.startswith("emitted"):

@@ -72,14 +72,6 @@ def test_a_key_head_of_several_queries_carries_no_bias_of_each() -> None:
         torch.testing.assert_close(call(q, k, v), call(q, k, v, backend="reference"))
 
 
-@pytest.mark.parametrize("text", ["full", "causal", "window(2)", "score = softcap(score, 3)"])
-def test_several_dtypes_run_on_the_reference(text: str) -> None:
-    q, k, v = qkv(9)
-    call = bound(text, 9)
-    assert call.choice(q.requires_grad_(), k, v.double()).backend == "reference"
-    torch.testing.assert_close(call(q, k, v.double()), call(q, k, v.double(), backend="reference"))
-
-
 @pytest.mark.parametrize(
     ("text", "length", "backend"),
     [

@@ -1,0 +1,112 @@
+"""Arguments that no call can take end in an error of ours, with what to do."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import maskc
+
+
+def qkv(**changed: Tensor) -> dict[str, Tensor]:
+    x = torch.randn(1, 2, 4, 8)
+    return {"q": x, "k": x, "v": x, **changed}
+
+
+X = torch.randn(1, 2, 4, 8)
+QUANTISED = torch.quantize_per_tensor(X, 0.1, 0, torch.qint8)
+BAD_TENSORS = {
+    "meta": X.to("meta"),
+    "sparse": X.to_sparse(),
+    "quantised": QUANTISED,
+    "nested": torch.nested.nested_tensor([torch.ones(2, 4, 8)], layout=torch.jagged),
+    "narrow": X[..., :0],
+    "float8": X.to(torch.float8_e4m3fn),
+    "ints": X.long(),
+    "double": X.double(),
+}
+
+
+@pytest.mark.parametrize("name", ["q", "k", "v"])
+@pytest.mark.parametrize("kind", BAD_TENSORS)
+@pytest.mark.parametrize("backend", ["auto", "sdpa", "reference", "flex"])
+def test_tensors(name: str, kind: str, backend: str) -> None:
+    with pytest.raises(maskc.MaskcError) as caught:
+        maskc.compile_mask("causal")(**qkv(**{name: BAD_TENSORS[kind]}), backend=backend)
+    assert caught.value.help
+
+
+def test_several_dtypes_are_named() -> None:
+    bound = maskc.compile_mask("causal").bind_to(X, X)
+    with pytest.raises(
+        maskc.MaskcError, match=r"found q torch\.float64, k torch\.float32"
+    ) as caught:
+        bound(X.double(), X, X, backend="reference")
+    assert caught.value.code == "M434"
+    with pytest.raises(maskc.MaskcError, match=r"found q torch\.float64, k torch\.float32"):
+        bound.weights(X.double(), X)
+
+
+@pytest.mark.parametrize("scale", ["x", torch.ones(2), torch.ones(()), True, math.nan, math.inf])
+@pytest.mark.parametrize("backend", ["auto", "sdpa", "reference", "flex"])
+def test_scales(scale: Any, backend: str) -> None:
+    with pytest.raises(maskc.MaskcError) as caught:
+        maskc.compile_mask("causal")(**qkv(), scale=scale, backend=backend)
+    assert caught.value.code == "M435"
+
+
+@pytest.mark.parametrize("kind", ["meta", "sparse", "quantised", "nested", "float8"])
+def test_inputs(kind: str) -> None:
+    program = maskc.compile_mask("input t: float; t[0, 0, q, 0] < k")
+    with pytest.raises(maskc.MaskcError):
+        program.bind(q_len=4, t=BAD_TENSORS[kind], device="cpu")
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"num_heads": torch.tensor(True)},
+        {"q_len": True},
+        {"q_len": torch.ones(2)},
+        {"q_len": torch.tensor(2.5)},
+        {"q_len": "4"},
+        {"batch_size": 0},
+        {"device": "meta"},
+        {"device": "cuda:99"},
+        {"device": "vulkan"},
+        {"device": 3.5},
+        *([] if torch.cuda.is_available() else [{"device": "cuda"}, {"device": "cuda:0"}]),
+    ],
+)
+def test_sizes_and_devices(sizes: dict[str, Any]) -> None:
+    with pytest.raises(maskc.MaskcError):
+        maskc.compile_mask("causal").bind(**{"q_len": 4, **sizes})
+
+
+@pytest.mark.parametrize("empty_rows", [["zero"], None, 3, {"zero"}])
+def test_policies(empty_rows: Any) -> None:
+    with pytest.raises(maskc.MaskcError) as caught:
+        maskc.compile_mask("causal", empty_rows=empty_rows)
+    assert caught.value.code == "M311"
+
+
+@pytest.mark.parametrize("library", [3, [3], ["a.mask", None], 2.5])
+def test_libraries(library: Any) -> None:
+    with pytest.raises(maskc.MaskcError) as caught:
+        maskc.compile_mask("causal", library=library)
+    assert caught.value.code in ("M601", "M604")
+
+
+def test_giant_sizes() -> None:
+    bound = maskc.compile_mask("causal").bind(q_len=2**31 - 1)
+    with pytest.raises(maskc.MaskcError, match="block_size=1024"):
+        _ = bound.block_mask
+    bound = maskc.compile_mask("causal").bind(q_len=2**20)
+    for make in (bound.dense_mask, bound.attn_mask):
+        with pytest.raises(maskc.MaskcError, match="over all pairs"):
+            make()
+    q = torch.zeros(1, 1, 2**20, 1)
+    with pytest.raises(maskc.MaskcError, match="over all pairs"):
+        bound(q, q, q, backend="reference")
