@@ -215,8 +215,12 @@ class Bound:
     def flex_args(self, **inputs: Any) -> dict[str, Any]:
         """Return the keywords for ``flex_attention(q, k, v, ...)``.
 
+        On a GPU ``kernel_options`` is among them where the block size needs other tiles than the
+        kernel's own; rows of q of more than 512 bytes may need smaller ones than it names.
+
         Raises:
-            LoweringError: the program has an epilogue, which no keyword carries.
+            LoweringError: the program has an epilogue, which no keyword carries, or no kernel of a
+                GPU has tiles that fit the block size.
 
         """
         plan = self._plan(inputs)
