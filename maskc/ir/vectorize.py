@@ -162,8 +162,9 @@ def dense(
     is None.
     """
     at = everywhere(domain) if window is None else within(window, domain.device)
-    sizes = (at.indices[which].numel() for which in ROW_INDICES if which.dim in expr.deps)
-    check_pairs(prod(sizes), expr.span)
+    if not torch.compiler.is_compiling():
+        sizes = [at.indices[which].numel() for which in ROW_INDICES if which.dim in expr.deps]
+        check_pairs(prod(sizes), expr.span)
     found = vectorize(expr, at, domain, given, counted)
     return found.reshape((1,) * (4 - found.dim()) + found.shape)
 
@@ -182,7 +183,7 @@ def check_pairs(count: int, span: Span | None = None) -> None:
     if count > MOST_PAIRS:
         message = f"this takes a tensor over all pairs, {count} elements"
         help = "run it on flex, which keeps tiles alone, or split the sequence"
-        raise LoweringError("M514", message, span, help)
+        raise LoweringError("M519", message, span, help)
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ def test_a_graph_serves_all_bindings_with_the_same_bands(text: str) -> None:
 
 def test_a_trace_without_bands_says_how_to_make_them() -> None:
     compiled = torch.compile(attend, fullgraph=True, backend="eager")
-    with pytest.raises(Exception, match=r"M514(.|\n)*bound.bands"):
+    with pytest.raises(Exception, match=r"M517(.|\n)*bound.bands"):
         compiled(bound(DOCS), *qkv())
 
 

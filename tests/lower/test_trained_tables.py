@@ -3,16 +3,21 @@
 import pytest
 import torch
 
-from maskc import compile_mask
-from maskc.lower.flex import refusal
+from maskc import Bound, compile_mask
+from maskc.lower.attention_call import AttentionCall, Refusal
+from maskc.lower.flex import refuses
 
 Q = torch.empty(1, 2, 8, 16, device="meta", requires_grad=True)
+
+
+def refusal(bound: Bound) -> Refusal | None:
+    return refuses(bound._plan({}), AttentionCall(Q, Q, Q, bound))
 
 
 def refused(term: str, table: torch.Tensor) -> str | None:
     program = compile_mask(f"input t: float; causal; score = score + {term}")
     bound = program.bind(q_len=8, num_heads=2, t=table.requires_grad_())
-    found = refusal(bound._plan({}), (Q, Q, Q))
+    found = refusal(bound)
     return found and f"{found.code}: {found.message}"
 
 
@@ -32,4 +37,4 @@ def test_other_reads_have_none(term: str, shape: tuple[int, ...]) -> None:
 def test_a_table_without_a_gradient_may_be_read_anywhere() -> None:
     program = compile_mask("input t: float; causal; score = score + t[q] - t[k]")
     bound = program.bind(q_len=8, num_heads=2, t=torch.rand(8))
-    assert refusal(bound._plan({}), (Q, Q, Q)) is None
+    assert refusal(bound) is None
