@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from maskc.analysis.equiv.result import Different, Equal, Unknown
     from maskc.run.bound import Bound
+    from maskc.scale.plan import Plan
 
 CALL = ("backend", "scale", "dropout_p", "return_lse", "fold_bias")
 """Keywords of a call."""
@@ -210,6 +211,112 @@ class Program(Compiled):
         from maskc.run.bound import sizes_of
 
         return self.bind(**sizes_of(q, k), **keywords)
+
+    def plan(
+        self,
+        seq_len: int,
+        ranks: int,
+        *,
+        block_size: int | tuple[int, int] = 128,
+        balance: str | Plan | Tensor | Sequence[int] = "lpt",
+        batch_size: int = 1,
+        num_heads: int = 1,
+        num_kv_heads: int | None = None,
+        head_offset: int | Tensor | None = None,
+        device: torch.device | str | None = None,
+        **inputs: Any,
+    ) -> Plan:
+        """Plan which rank attends for which blocks of queries of a long sequence.
+
+        Args:
+            seq_len: tokens, a multiple of ``ranks`` blocks; pad with keys that the mask excludes.
+            ranks: of context parallelism.
+            block_size: tokens of a block, one int or (queries, keys).
+            balance: ``lpt`` (as even as blocks allow, by the exact cost of each), ``contiguous``,
+                ``headtail`` (torch's default), another plan, or the blocks, rank after rank.
+            batch_size: batches; like heads, they count where the mask tells them apart.
+            num_heads: query heads.
+            num_kv_heads: key heads, ``num_heads`` if None.
+            head_offset: as for ``bind``.
+            device: where the tensors are; that of the inputs if None.
+            **inputs: of the whole sequence; those of the mask are enough.
+
+        Raises:
+            BindError: the sequence does not divide, the order is none, or an input does not fit.
+
+        """
+        from maskc.scale.plan import plan
+
+        return plan(
+            self,
+            inputs,
+            seq_len=seq_len,
+            ranks=ranks,
+            block_size=block_size,
+            balance=balance,
+            batch_size=batch_size,
+            num_heads=num_heads,
+            num_kv_heads=num_kv_heads,
+            head_offset=head_offset,
+            device=device,
+        )
+
+    def shard(
+        self,
+        plan: Plan,
+        rank: int,
+        *,
+        permuted_kv: bool = True,
+        head_offset: int | Tensor | None = None,
+        batch_offset: int = 0,
+        batch_size: int = 1,
+        num_heads: int = 1,
+        num_kv_heads: int | None = None,
+        device: torch.device | str | None = None,
+        compact: bool = False,
+        **inputs: Any,
+    ) -> Bound:
+        """Bind the program to the rows of one rank: mask and score in its own coordinates.
+
+        Queries are the rank's rows in the plan's order. What is given here is of the whole
+        sequence; what is left to the call is of the rank's rows where ``q_idx`` subscripts it, and
+        of the gathered keys where ``kv_idx`` does.
+
+        Args:
+            plan: of this program, or of the heaviest of the programs that share it.
+            rank: of context parallelism.
+            permuted_kv: whether keys and values are those of all ranks, one rank after the other,
+                as torch gathers them; else they are in the sequence's order.
+            head_offset: as for ``bind``: the first head of this rank under tensor parallelism.
+            batch_offset: the first batch of this call, where inputs hold more of them.
+            batch_size: batches of this call.
+            num_heads: query heads of this call.
+            num_kv_heads: key heads of this call, ``num_heads`` if None.
+            device: where the tensors are; that of the inputs if None.
+            compact: whether block tables are stored without their unused entries.
+            **inputs: of the whole sequence, by logical position, and of all batches.
+
+        Raises:
+            BindError: there is no such rank or batch, or an input does not fit.
+            LoweringError: the program breaks ties by the order of keys, which the plan changes.
+
+        """
+        from maskc.scale.shard import shard
+
+        return shard(
+            self,
+            plan,
+            rank,
+            inputs,
+            permuted_kv=permuted_kv,
+            head_offset=head_offset,
+            batch_offset=batch_offset,
+            batch_size=batch_size,
+            num_heads=num_heads,
+            num_kv_heads=num_kv_heads,
+            device=device,
+            compact=compact,
+        )
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, **keywords: Any) -> Any:
         """Bind to the sizes of q, k and v and attend, in one call.

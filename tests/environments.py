@@ -94,7 +94,11 @@ class Case:
 
 @st.composite
 def environments(
-    draw: DrawFn, *programs: Expr | Module, positions: bool = False, pairs: bool = False
+    draw: DrawFn,
+    *programs: Expr | Module,
+    positions: bool = False,
+    pairs: bool = False,
+    length: int | None = None,
 ) -> Case:
     """Draw sizes and tensors that fit ``programs``.
 
@@ -103,10 +107,12 @@ def environments(
         programs: expressions and modules that are to be evaluated in the case.
         positions: also draw ``q_positions`` and ``kv_positions``, shifted or permuted.
         pairs: bind some inputs as a pair, one tensor for queries and one for keys.
+        length: of queries and keys alike, drawn if None.
 
     """
     roots = [root for p in programs for root in (p.roots if isinstance(p, Module) else (p,))]
-    lengths = st.sampled_from([n for n in LENGTHS if n <= _longest(roots)])
+    possible = [n for n in LENGTHS if n <= _longest(roots)]
+    lengths = st.sampled_from(possible) if length is None else st.just(length)
     kv_heads = draw(st.sampled_from([1, 2, 3]))
     heads = kv_heads * draw(st.sampled_from([1, 2, 3] if kv_heads == 1 else [1, 2]))
     case = Case(draw(st.sampled_from([1, 2])), heads, kv_heads, draw(lengths), draw(lengths))

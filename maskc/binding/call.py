@@ -220,7 +220,8 @@ class _Rows:
         if isinstance(value, torch.Tensor) and value.device != self.device and value.dim():
             message = f"`{name}` is on {value.device}, expected {self.device}"
             raise BindError("M409", message, help=f"move it: `{name}.to('{self.device}')`")
-        return found.to(device=self.device, dtype=torch.int64)
+        dtype = torch.int32 if found.dtype is torch.int32 else torch.int64
+        return found.to(device=self.device, dtype=dtype)
 
     def _fit(self, name: str, found: Tensor, shapes: list[tuple[int, ...]]) -> None:
         if tuple(found.shape) not in shapes:

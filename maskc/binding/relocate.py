@@ -60,6 +60,18 @@ def sliced(
     return replace(spec, sizes=sizes, tensors=tensors), kept
 
 
+def batch_sizes(roots: Iterable[Expr], given: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many batches those of the inputs hold that do not hold one for all."""
+    found: dict[str, int] = {}
+    for load in (term for term in walk(*roots) if isinstance(term, Load)):
+        value = given.get(load.input.name)
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, torch.Tensor):
+                for dim in _batch_dims(part, load):
+                    found[load.input.name] = part.shape[dim]
+    return found
+
+
 def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Apply ``change`` to a tensor, or to both of a pair; numbers stay as they are."""
     if isinstance(value, tuple):
@@ -69,12 +81,16 @@ def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 def _cut(tensor: Tensor, load: Load, start: int, stop: int) -> Tensor:
     """Return the part of an input that batches from ``start`` to ``stop`` read."""
+    for dim in _batch_dims(tensor, load):
+        tensor = tensor.narrow(dim, start, stop - start)
+    return tensor
+
+
+def _batch_dims(tensor: Tensor, load: Load) -> list[int]:
+    """Return the dimensions of an input that the number of a batch subscripts."""
     front = tensor.dim() - len(load.indices)
     dims = [dim for dim, index in enumerate(load.indices, start=front) if index == BATCH]
-    for dim in [*range(front), *dims]:
-        if tensor.shape[dim] > 1:
-            tensor = tensor.narrow(dim, start, stop - start)
-    return tensor
+    return [dim for dim in [*range(front), *dims] if tensor.shape[dim] > 1]
 
 
 def _refuse_computed(roots: Iterable[Expr]) -> None:

@@ -22,6 +22,7 @@ from maskc.binding.bind import BoundMask
 from maskc.binding.call import CallSpec
 from maskc.blocks.auto_size import choices, work
 from maskc.blocks.key_ranges import with_key_ranges
+from maskc.blocks.moved_keys import tiles_by_blocks_of_keys
 from maskc.ir.nodes import Expr, inputs
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
@@ -73,7 +74,9 @@ class MaskBlocks:
     @cached_property
     def tile_map(self) -> TileMap:
         """Which tiles are full and which are partial."""
-        return tiles_of(self.mask, self._spec.block_size)
+        block = self._spec.block_size
+        ordered = None if block is None else tiles_by_blocks_of_keys(self._mask, block)
+        return ordered or tiles_of(self.mask, block)
 
     @cached_property
     def counts(self) -> TileCounts:

@@ -1,0 +1,1 @@
+"""One program over the ranks of context parallelism: who has which rows, and what each binds."""
