@@ -51,7 +51,7 @@ def test_only_whole_blocks_of_the_sequence_move(
 
 @pytest.mark.planted
 def test_a_mask_that_reads_the_keys_rows_is_left_alone() -> None:
-    with mock.patch.object(moved_keys, "_reads_positions_alone", lambda expr: True):
+    with mock.patch.object(moved_keys, "_reads_positions_alone", return_value=True):
         bound = bound_to("k + kv_idx < q + 6", MOVED)
         tiles = blocks_of(bound).any(3).any(1)
         assert not torch.equal(bound.block_mask.to_dense()[0, 0].bool(), tiles)

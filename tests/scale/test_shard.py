@@ -81,7 +81,7 @@ def keys_of(plan: Plan, permuted: bool) -> Tensor:
     return plan.positions.flatten().long() if permuted else torch.arange(plan.seq_len)
 
 
-@settings(max_examples=examples(150))
+@settings(max_examples=examples(80))
 @given(sharded())
 def test_masks_and_tables_are_parts_of_the_whole(one: Sharded) -> None:
     event(f"permuted: {one.permuted}")
@@ -125,7 +125,7 @@ def listed(counts: Tensor, indices: Tensor) -> Tensor:
     return found
 
 
-@settings(max_examples=examples(60))
+@settings(max_examples=examples(25))
 @given(sharded(), st.sampled_from(["sdpa", "reference"]))
 def test_ranks_together_are_one_process(one: Sharded, backend: str) -> None:
     assert_union(one, backend)
