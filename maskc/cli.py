@@ -1,4 +1,4 @@
-"""The command ``maskc``: check, format, explain, prove, list, show, compare and emit programs.
+"""The command ``maskc``: check, format, explain, prove, list, show, compare, emit, plan programs.
 
 Every command takes a program as an expression, as a ``.mask`` file, or as a key of a config file
 (``config.toml:model.attention.mask``). Exit codes: 0 fine, 1 the program is wrong, backends
@@ -22,7 +22,7 @@ from maskc.source import Source
 try:
     import click
 
-    from maskc import arguments
+    from maskc import arguments, plan_command
     from maskc.view.terminal import console, report, say, warnings_reported
 except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
@@ -301,6 +301,9 @@ def emit(
         return
     write_text(output, source)
     say(f"wrote {output}")
+
+
+main.add_command(plan_command.plan)
 
 
 def _check_all(ref: str, keys: tuple[str, ...], strict: bool) -> list[bool]:
