@@ -76,8 +76,8 @@ def plan(
 ) -> None:
     """Plan a long sequence over many ranks.
 
-    Prints how much busier than the mean the busiest rank is by each order, which share of the keys a rank reads
-    and the bytes of its tables, and draws the ranks of the most even order.
+    Prints for each order how much busier than the mean its busiest rank is, which share of the
+    keys a rank reads and the bytes of its tables, and draws the ranks of the most even order.
     """
     from maskc.program import load
     from maskc.scale.order import ORDERS
