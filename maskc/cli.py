@@ -1,4 +1,4 @@
-"""The command ``maskc``: check, format, explain, prove, list, show, compare, emit and trace.
+"""The command ``maskc``: check, format, explain, prove, list, show, compare, emit, trace and plan.
 
 Every command takes a program as an expression, as a ``.mask`` file, or as a key of a config file
 (``config.toml:model.attention.mask``). Exit codes: 0 fine, 1 the program is wrong, backends
@@ -22,7 +22,7 @@ from maskc.source import Source
 try:
     import click
 
-    from maskc import arguments
+    from maskc import arguments, plan_command
     from maskc.view.terminal import console, report, say, warnings_reported
 except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
@@ -316,6 +316,9 @@ def trace(callable: str, plain: bool, **sizes: int | None) -> None:
 
     known = {name: size for name, size in sizes.items() if size is not None}
     say(trace_reference(callable, known).text(names=not plain))
+
+
+main.add_command(plan_command.plan)
 
 
 def _check_all(ref: str, keys: tuple[str, ...], strict: bool) -> list[bool]:

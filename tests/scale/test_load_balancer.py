@@ -80,9 +80,7 @@ def weights() -> Tensor:
     return torch.linspace(-1, 1, HEADS * LENGTH * WIDTH).view(1, HEADS, LENGTH, WIDTH)
 
 
-@pytest.mark.parametrize(
-    ("ranks", "balance"), [(2, "lpt"), (2, "headtail"), (4, "random"), (4, "contiguous")]
-)
+@pytest.mark.parametrize(("ranks", "balance"), [(2, "lpt"), (4, "random")])
 def test_ranks_train_as_one_process(ranks: int, balance: str, tmp_path: Path) -> None:
     mp.spawn(rank_work, (ranks, tmp_path, balance), nprocs=ranks)
     found = torch.load(tmp_path / "results.pt", weights_only=True)
@@ -102,8 +100,8 @@ def tables_work(rank: int, ranks: int, store: Path, balance: str) -> None:
     dist.init_process_group(
         "gloo", init_method=f"file://{store}/store", rank=rank, world_size=ranks
     )
-    mesh, plan, program = init_device_mesh("cpu", (ranks,)), plan_of(ranks, balance), TEXT
-    bound = compile_mask(program).shard(plan, rank, doc=DOC, slopes=SLOPES[:1])
+    mesh, plan = init_device_mesh("cpu", (ranks,)), plan_of(ranks, balance)
+    bound = compile_mask(TEXT).shard(plan, rank, doc=DOC, slopes=SLOPES[:1])
     doc = DOC
 
     def mask_mod(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
@@ -129,9 +127,8 @@ def rows_of(blocks: BlockMask, name: str) -> list[list[int]]:
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("balance", ["lpt", "random"])
-def test_tables_are_those_of_torch(balance: str, tmp_path: Path) -> None:
-    mp.spawn(tables_work, (2, tmp_path, balance), nprocs=2)
+def test_tables_are_those_of_torch(tmp_path: Path) -> None:
+    mp.spawn(tables_work, (2, tmp_path, "random"), nprocs=2)
     for rank in range(2):
         theirs, ours = torch.load(tmp_path / f"tables{rank}.pt", weights_only=True)
         assert ours == theirs

@@ -1,0 +1,174 @@
+"""``maskc plan``: a long sequence over many ranks, planned from a laptop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import accumulate, cycle
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from maskc import arguments
+from maskc.topics import describe_bytes
+from maskc.view.terminal import console, print_table, say
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from maskc.program import Program
+    from maskc.scale.plan import Plan
+
+WIDTH = 40
+"""Characters of the longest bar."""
+
+
+class Lengths(click.ParamType[tuple[int, ...]]):
+    """``3000,500,1200``."""
+
+    name = "lengths"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Return the lengths, each at least 1."""
+        try:
+            lengths = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            lengths = ()
+        if not lengths or min(lengths) < 1:
+            self.fail(f"{value!r}, expected lengths of at least 1: 3000,500,1200", param, ctx)
+        return lengths
+
+
+@click.command()
+@arguments.program_argument
+@arguments.define_option
+@click.option(
+    "--tokens", metavar="N", type=click.IntRange(min=1), required=True, help="Of the sequence."
+)
+@click.option(
+    "--ranks", metavar="N", type=click.IntRange(min=1), required=True, help="That share it."
+)
+@click.option(
+    "--lengths",
+    metavar="N,N,...",
+    type=Lengths(),
+    help="Of packed documents, over and over until the sequence is full.",
+)
+@click.option(
+    "--block",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="Tokens of a block.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+def plan(
+    program: str,
+    constants: tuple[tuple[str, Any], ...],
+    tokens: int,
+    ranks: int,
+    lengths: tuple[int, ...] | None,
+    block: int,
+    as_json: bool,
+) -> None:
+    """Plan a long sequence over many ranks.
+
+    Prints for each order how much busier than the mean its busiest rank is, which share of the
+    keys a rank reads and the bytes of its tables, and draws the ranks of the most even order.
+    """
+    from maskc.program import load
+    from maskc.scale.order import ORDERS
+
+    compiled = load(program, **dict(constants))
+    inputs = _inputs(compiled, tokens, lengths)
+    plans = {
+        name: compiled.plan(tokens, ranks, block_size=block, balance=name, **inputs)
+        for name in ORDERS
+    }
+    found = {name: _numbers(compiled, one, inputs) for name, one in plans.items()}
+    if as_json:
+        say(json.dumps({"tokens": tokens, "ranks": ranks, "block_size": block, "orders": found}))
+        return
+    rows = [
+        (
+            name,
+            f"{numbers['imbalance']:.3f}",
+            f"{min(numbers['kv_needed']):.0%} to {max(numbers['kv_needed']):.0%}",
+            describe_bytes(numbers["table_bytes"]),
+        )
+        for name, numbers in found.items()
+    ]
+    header = ("order", "busiest over mean", "keys a rank", "tables of the busiest")
+    with console() as terminal:
+        print_table(terminal, f"{tokens} tokens over {ranks} ranks", header, rows)
+    best = min(plans, key=lambda name: plans[name].imbalance)
+    say(f"tiles a rank, {best}:")
+    for line in bars(plans[best].rank_cost.tolist(), plans[best].kv_needed):
+        say(line)
+
+
+def bars(tiles: Sequence[int], kv_needed: Sequence[float]) -> list[str]:
+    """Return a line for each rank: its tiles as a bar and as a number, and its share of keys."""
+    most = max(*tiles, 1)
+    digits, width = len(str(len(tiles) - 1)), len(str(most))
+    return [
+        f"  {rank:>{digits}} {'█' * round(WIDTH * cost / most):<{WIDTH}} {cost:>{width}} tiles, "
+        f"{share:.0%} of the keys"
+        for rank, (cost, share) in enumerate(zip(tiles, kv_needed, strict=True))
+    ]
+
+
+def _numbers(program: Program, plan: Plan, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return what one order costs."""
+    from maskc.scale.memory import table_bytes
+
+    cost = plan.rank_cost
+    busiest = program.shard(plan, int(cost.argmax()), compact=True, **inputs)
+    return {
+        "imbalance": plan.imbalance,
+        "kv_needed": list(plan.kv_needed),
+        "rank_cost": cost.tolist(),
+        "table_bytes": table_bytes(busiest),
+    }
+
+
+def _inputs(program: Program, tokens: int, lengths: tuple[int, ...] | None) -> dict[str, Any]:
+    """Return ids of documents for the mask's one input of ids.
+
+    Raises:
+        click.UsageError: the mask reads something else, or lengths have no input to go to.
+
+    """
+    from maskc.ir.nodes import inputs
+
+    read = {source.name for source in inputs(program.module.mask)}
+    declared = [one for one in program.inputs if one.name in read]
+    if not declared and lengths is None:
+        return {}
+    match declared:
+        case [one] if one.type == "int" and one.rank == 1 and lengths is not None:
+            return {one.name: documents(lengths, tokens)}
+        case [one] if one.type == "int" and one.rank == 1:
+            raise click.UsageError(f"the mask reads `{one.name}`: give --lengths of documents")
+        case []:
+            raise click.UsageError("the mask reads no ids of documents: leave --lengths out")
+        case _:
+            names = ", ".join(f"`{one.name}`" for one in declared)
+            help = "plan in Python, where tensors can be given: `program.plan(...)`"
+            raise click.UsageError(f"the mask reads {names}, and --lengths makes one input: {help}")
+
+
+def documents(lengths: Sequence[int], tokens: int) -> Tensor:
+    """Return the document of each token; the last one ends with the sequence."""
+    import torch
+
+    ends: list[int] = []
+    for end in accumulate(cycle(lengths)):
+        ends.append(min(end, tokens))
+        if end >= tokens:
+            break
+    starts = torch.tensor([0, *ends[:-1]])
+    return torch.repeat_interleave(torch.tensor(ends) - starts)
