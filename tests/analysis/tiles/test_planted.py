@@ -107,6 +107,20 @@ FAULTS: list[tuple[str, Any, str, Any, Callable[[], None]]] = [
         lambda end, wide: end // np.int32(wide) * 2,
         test_block_tables.test_drawn,
     ),
+    (
+        "rows that do not meet are told by extremes",
+        from_ranges,
+        "_meet",
+        lambda first, stop: True,
+        test_block_tables.test_drawn,
+    ),
+    (
+        "the first row of a block stands for all",
+        from_ranges,
+        "_extremes",
+        lambda ends, at: from_ranges._Extremes(*[ends[:, at].astype(np.int64)] * 2),
+        test_block_tables.test_drawn,
+    ),
     ("runs that touch stay two", test_runs, "merged", without_touching, test_runs.test_transposed),
     (
         "an id that no key has is a single one",
