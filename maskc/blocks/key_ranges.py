@@ -81,7 +81,7 @@ class _Ranges:
         """Return one range of keys a row as two comparisons."""
         name, first, stop = f"range{len(self.tensors)}", keys.first[0], keys.stop[0]
         if _ends_with_own_key(keys):
-            first = np.where(stop == 0, keys.k_len, first)
+            first = first if stop.all() else np.where(stop == 0, keys.k_len, first)
             return _begins(*self._recorded(f"{name}@first", first)), CAUSAL
         begins = _begins(*self._recorded(f"{name}@first", first))
         return begins, _ends(*self._recorded(f"{name}@stop", stop))
@@ -113,5 +113,8 @@ def _conjunction(args: tuple[Expr, ...]) -> Expr:
 def _ends_with_own_key(keys: KeyRanges) -> bool:
     """Tell whether each row that has a key ends with that of its own number, or the last one."""
     stop = keys.stop[0]
-    own = np.minimum(np.arange(1, stop.shape[-1] + 1, dtype=np.int32), keys.k_len)
-    return bool(((stop == own) | (stop == 0)).all())
+    own = np.arange(1, stop.shape[-1] + 1, dtype=np.int32)
+    if len(own) > keys.k_len:
+        own = np.minimum(own, keys.k_len)
+    same = stop == own
+    return bool(same.all()) or bool((same | (stop == 0)).all())
