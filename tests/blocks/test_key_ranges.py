@@ -188,13 +188,13 @@ def test_a_document_may_go_on_after_the_last_key() -> None:
     assert "range0" in bound.mask_mod.source
 
 
-@pytest.mark.planted
 @pytest.mark.parametrize("name", ["_ends_with_own_key", "one_range"])
 def test_a_fault_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     faults = {"_ends_with_own_key": lambda keys: True, "one_range": one_key_more}
+    test_a_document_may_go_on_after_the_last_key()
     monkeypatch.setattr(key_ranges, name, faults[name])
-    with pytest.raises((AssertionError, ExceptionGroup)):
-        test_documents_mean_the_same()
+    with pytest.raises(AssertionError):
+        test_a_document_may_go_on_after_the_last_key()
 
 
 def one_key_more(operands: tuple[Expr, ...], domain: Domain) -> OneRange | None:
