@@ -9,6 +9,7 @@ the key in the same conjunction (``window(512)``) costs nothing more: it goes in
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -74,28 +75,46 @@ class _Ranges:
         others = [self.visit(arg) for arg in args if arg not in found.operands]
         if not others:
             self.whole[expr] = found.keys
-        return And((*self._compared(found.keys), *others))
+        return _conjunction((*self._compared(found.keys), *others))
 
     def _compared(self, keys: KeyRanges) -> tuple[Expr, Expr]:
         """Return one range of keys a row as two comparisons."""
         name, first, stop = f"range{len(self.tensors)}", keys.first[0], keys.stop[0]
         if _ends_with_own_key(keys):
-            first = np.where(stop == 0, keys.k_len, first)
-            return Compare(CompareOp.LE, self._read(f"{name}@first", first), KV_ROW), CAUSAL
-        begins = Compare(CompareOp.LE, self._read(f"{name}@first", first), KV_ROW)
-        return begins, Compare(CompareOp.LT, KV_ROW, self._read(f"{name}@stop", stop))
+            first = first if stop.all() else np.where(stop == 0, keys.k_len, first)
+            return _begins(*self._recorded(f"{name}@first", first)), CAUSAL
+        begins = _begins(*self._recorded(f"{name}@first", first))
+        return begins, _ends(*self._recorded(f"{name}@stop", stop))
 
-    def _read(self, name: str, ends: Array) -> Load:
-        """Record row numbers of keys ``[B | 1, H | 1, Q]`` and return the read of them."""
-        dims = [dim for dim in range(3) if ends.shape[dim] > 1]
+    def _recorded(self, name: str, ends: Array) -> tuple[str, tuple[Expr, ...]]:
+        """Record row numbers of keys ``[B | 1, H | 1, Q]``; return their name and subscripts."""
+        indices = (BATCH, HEAD, Q_ROW)
         inside = ends.squeeze().astype(np.int32, order="C", copy=False)
         self.tensors[name] = torch.from_numpy(inside).to(self.domain.device)
-        indices = (BATCH, HEAD, Q_ROW)
-        return Load(Input(name, Type.INT), tuple(indices[dim] for dim in dims))
+        return name, tuple(indices[dim] for dim in range(3) if ends.shape[dim] > 1)
+
+
+@lru_cache(maxsize=1024)
+def _begins(name: str, indices: tuple[Expr, ...]) -> Expr:
+    return Compare(CompareOp.LE, Load(Input(name, Type.INT), indices), KV_ROW)
+
+
+@lru_cache(maxsize=1024)
+def _ends(name: str, indices: tuple[Expr, ...]) -> Expr:
+    return Compare(CompareOp.LT, KV_ROW, Load(Input(name, Type.INT), indices))
+
+
+@lru_cache(maxsize=1024)
+def _conjunction(args: tuple[Expr, ...]) -> Expr:
+    """Return an ``and``, the same object each time: what is kept for it is then found at once."""
+    return And(args)
 
 
 def _ends_with_own_key(keys: KeyRanges) -> bool:
     """Tell whether each row that has a key ends with that of its own number, or the last one."""
     stop = keys.stop[0]
-    own = np.minimum(np.arange(1, stop.shape[-1] + 1, dtype=np.int32), keys.k_len)
-    return bool(((stop == own) | (stop == 0)).all())
+    own = np.arange(1, stop.shape[-1] + 1, dtype=np.int32)
+    if len(own) > keys.k_len:
+        own = np.minimum(own, keys.k_len)
+    same = stop == own
+    return bool(same.all()) or bool((same | (stop == 0)).all())

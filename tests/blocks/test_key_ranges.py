@@ -19,12 +19,14 @@ from strategies import masks
 from torch import Tensor
 
 from maskc import Program, compile_mask
+from maskc.analysis.key_ranges.derive import OneRange, one_range
 from maskc.binding.bind import BoundMask
+from maskc.blocks import key_ranges
 from maskc.blocks.key_ranges import with_key_ranges
 from maskc.ir.nodes import And, Compare, Expr, Index, Input, Load, Or
 from maskc.ir.operators import CompareOp
 from maskc.ir.types import Ix, Type
-from maskc.ir.vectorize import dense
+from maskc.ir.vectorize import Domain, dense
 
 NEAR, FAR = (-1, 0, 1, 2, 3), (-(2**40), -1, 0, 1, 2, 2**40)
 
@@ -187,3 +189,19 @@ def test_a_document_may_go_on_after_the_last_key() -> None:
     found = bound.mask_mod(torch.tensor(0), torch.tensor(0), q, k)
     assert found.tolist() == [[True, False], [False, True], [True, False]]
     assert "range0" in bound.mask_mod.source
+
+
+@pytest.mark.parametrize("name", ["_ends_with_own_key", "one_range"])
+def test_a_fault_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = {"_ends_with_own_key": lambda keys: True, "one_range": one_key_more}
+    test_a_document_may_go_on_after_the_last_key()
+    monkeypatch.setattr(key_ranges, name, faults[name])
+    with pytest.raises(AssertionError):
+        test_a_document_may_go_on_after_the_last_key()
+
+
+def one_key_more(operands: tuple[Expr, ...], domain: Domain) -> OneRange | None:
+    found = one_range(operands, domain)
+    if found is None:
+        return None
+    return found._replace(keys=replace(found.keys, stop=found.keys.stop + 1))

@@ -114,10 +114,18 @@ class Gather:
             ways.append([least(first + step, last) for step in range(count)])
         found = None
         for way in product(*ways):
-            read = cells[(slice(None), *way)]
+            read = _read(cells, way)
             found = read if found is None else torch.minimum(found, read)
         assert found is not None
         return found[0], _turned(found[1])
+
+
+def _read(cells: Tensor, way: Sequence[Operand]) -> Tensor:
+    """Return ``cells[:, *way]``; on CPU by numpy, as torch's own enters an OpenMP region for it."""
+    if cells.device.type != "cpu" or cells.is_floating_point():
+        return cells[(slice(None), *way)]
+    at = (x.numpy() if isinstance(x, Tensor) else x for x in way)
+    return torch.from_numpy(cells.numpy()[(slice(None), *at)])
 
 
 def _inside(place: Bounds, size: int) -> Bounds:

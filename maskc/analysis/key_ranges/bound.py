@@ -77,6 +77,7 @@ def _compared(op: CompareOp, form: Linear, wanted: bool) -> tuple[Relation, Line
             return (Relation.EQUAL if equal else Relation.UNEQUAL), form
 
 
+@lru_cache(maxsize=1024)
 def compares_ids(mask: Expr) -> bool:
     """Tell whether a mask has a comparison like ``doc[q] == doc[k]``."""
     return any(map(is_of_ids, walk(mask)))

@@ -19,7 +19,9 @@ import numpy as np
 from maskc.analysis.key_ranges.bound import Bound, Relation, bound
 from maskc.analysis.key_ranges.lookup import looked_up, runs
 from maskc.analysis.key_ranges.ranges import (
+    END,
     MOST,
+    START,
     Array,
     KeyRanges,
     Range,
@@ -252,16 +254,15 @@ class _Derivation:
 
     def _affine(self, relation: Relation, factor: int, query: Array) -> Ranges:
         """Bound the row of the key itself: ``factor * k`` against the query's side."""
-        low, past = _ceiling(query, factor), _floor(query, factor) + 1
         match relation:
             case Relation.AT_LEAST:
-                return (Range(low, number(self.k_len)),)
+                return (Range(_ceiling(query, factor), END),)
             case Relation.AT_MOST:
-                return (Range(number(0), past),)
+                return (Range(START, _floor(query, factor) + 1),)
             case Relation.EQUAL:
-                return (Range(low, past),)
+                return (_multiples(query, factor),)
             case Relation.UNEQUAL:
-                return without(Range(low, past), self.k_len)
+                return without(_multiples(query, factor), self.k_len)
 
     def _scaled(self, relation: Relation, factor: int, key: Array, query: Array) -> Ranges | None:
         """Compare a multiple of the key's side by dividing the query's."""
@@ -282,6 +283,11 @@ class _Derivation:
         """Look up the keys that stand in a relation to each query row."""
         key, query = (x.reshape((1,) * (3 - x.ndim) + x.shape) for x in (key, query))
         return looked_up(relation, spread(key, (*key.shape[:2], self.k_len)), query)
+
+
+def _multiples(query: Array, factor: int) -> Range:
+    """Return the one key whose multiple is the query's side, as a range; none where it is none."""
+    return Range(_ceiling(query, factor), _floor(query, factor) + 1)
 
 
 def _floor(x: Array, divisor: int) -> Array:

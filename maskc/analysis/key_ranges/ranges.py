@@ -70,6 +70,10 @@ def number(value: int) -> Array:
     return np.asarray(value, np.int64)
 
 
+START, END = number(0), number(2**62)
+"""The ends of ranges without a bound on one side; told by identity, so that they cost nothing."""
+
+
 def spread(x: Array, shape: tuple[int, ...]) -> Array:
     """Return an array in a shape that it broadcasts to; numpy takes its time even for its own."""
     return x if x.shape == shape else np.broadcast_to(x, shape)
@@ -118,7 +122,7 @@ def tidied(ranges: Ranges, k_len: int) -> list[Range]:
 
 def finished(ranges: Ranges, shape: tuple[int, int, int], k_len: int) -> KeyRanges | None:
     """Return loose ranges as those of ``[B | 1, H | 1, Q]`` rows, None if they are too many."""
-    found = tidied(ranges, k_len)
+    found = list(ranges) if len(ranges) == 1 else tidied(ranges, k_len)
     if len(found) > MOST:
         _sort(found)  # a merge leaves gaps: rows that use different ranges may share one
         found = [one for one in found if not one.is_empty()]
@@ -127,7 +131,8 @@ def finished(ranges: Ranges, shape: tuple[int, int, int], k_len: int) -> KeyRang
     first = np.empty((len(found), *shape), np.int32)
     stop = np.empty_like(first)
     for place, one in enumerate(found):
-        first[place], stop[place] = one
+        np.minimum(np.maximum(one.first, 0), k_len, out=first[place])
+        np.minimum(np.maximum(one.stop, 0), k_len, out=stop[place])
         missing = first[place] >= stop[place]
         if missing.any():
             first[place][missing] = stop[place][missing] = 0
@@ -135,7 +140,21 @@ def finished(ranges: Ranges, shape: tuple[int, int, int], k_len: int) -> KeyRang
 
 
 def _overlap(one: Range, other: Range) -> Range:
-    return Range(np.maximum(one.first, other.first), np.minimum(one.stop, other.stop))
+    return Range(_later(one.first, other.first), _earlier(one.stop, other.stop))
+
+
+def _later(first: Array, other: Array) -> Array:
+    if first is START or other is START:
+        return other if first is START else first
+    later: Array = np.maximum(first, other)
+    return later
+
+
+def _earlier(stop: Array, other: Array) -> Array:
+    if stop is END or other is END:
+        return other if stop is END else stop
+    earlier: Array = np.minimum(stop, other)
+    return earlier
 
 
 def _few(ranges: Ranges, k_len: int) -> Ranges | None:

@@ -40,9 +40,7 @@ def _by_extremes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs] | None:
     shape = grid.batch, grid.heads, q_len
     ends = ranges.first[0], ranges.stop[0]
     first, stop = (spread(end, shape).reshape(grid.groups, q_len) for end in ends)
-    if (first >= stop).any() or (first[:, 1:] > stop[:, :-1]).any():
-        return None
-    if (first[:, :-1] > stop[:, 1:]).any():
+    if not _meet(first, stop):
         return None
     at = np.arange(0, q_len, high)
     low, past = _extremes(first, at), _extremes(stop, at)
@@ -55,6 +53,15 @@ def _by_extremes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs] | None:
     inner, outer = np.where(covers, inner, end), np.where(covers, outer, end)
     sides = _runs(np.stack([begin, outer], axis=-1), np.stack([inner, end], axis=-1))
     return sides, _runs(inner[..., None], outer[..., None])
+
+
+def _meet(first: Array, stop: Array) -> bool:
+    """Tell whether no row lacks a key, and each row's keys overlap or touch those of the next."""
+    return bool(
+        (first < stop).all()
+        and (first[:, 1:] <= stop[:, :-1]).all()
+        and (first[:, :-1] <= stop[:, 1:]).all()
+    )
 
 
 class _Extremes(NamedTuple):

@@ -49,6 +49,19 @@ def test_rows_overlap(text: str) -> None:
         assert indices.shape == (1, 1, 1250, 1250)
 
 
+@pytest.mark.parametrize("text", ["causal & (sinks(4) | window(512))", "causal | prefix"])
+def test_inference_takes_little_memory(text: str) -> None:
+    """A long column of partial tiles makes tables by key wide; those by query stay narrow."""
+    length = 131072
+    prefix = (
+        {"prefix_len": torch.tensor([length // 8 + 5, length // 3])} if "prefix" in text else {}
+    )
+    domain = domain_of(length, length, 2, **prefix)
+    found = tile_map(row_mask(text, domain), domain, (128, 128))
+    tables = block_tables(found, compact=True, backward=False)
+    assert sum(t.untyped_storage().nbytes() for t in tables if t is not None) < 2**16
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize("text", ["causal", "input n: int; causal & k < n[batch] | k < 33"])
 def test_compiled_flex_reads_them(text: str) -> None:

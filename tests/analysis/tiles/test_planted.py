@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import test_block_tables
+import test_from_ranges
 import test_id_sets
 import test_runs
 
@@ -106,6 +107,20 @@ FAULTS: list[tuple[str, Any, str, Any, Callable[[], None]]] = [
         "_halves",
         lambda end, wide: end // np.int32(wide) * 2,
         test_block_tables.test_drawn,
+    ),
+    (
+        "rows that do not meet are told by extremes",
+        from_ranges,
+        "_meet",
+        lambda first, stop: True,
+        test_from_ranges.test_one_range,
+    ),
+    (
+        "the first row of a block stands for all",
+        from_ranges,
+        "_extremes",
+        lambda ends, at: from_ranges._Extremes(*[ends[:, at].astype(np.int64)] * 2),
+        test_from_ranges.test_one_range,
     ),
     ("runs that touch stay two", test_runs, "merged", without_touching, test_runs.test_transposed),
     (
