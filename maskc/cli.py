@@ -21,7 +21,7 @@ try:
     import click
 
     from maskc import arguments
-    from maskc.view.terminal import coloured
+    from maskc.view.terminal import coloured, with_bar
 except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
 
@@ -86,7 +86,7 @@ def fmt(files: tuple[str, ...], only_check: bool) -> None:
     A folder stands for all such files in it. Comments stay.
     """
     paths = [path for file in files for path in mask_files(file)]
-    results = [_format(path, only_check) for path in paths]
+    results = [_format(path, only_check) for path in with_bar(paths, "fmt")]
     if not all(results):
         sys.exit(1)
 
@@ -305,7 +305,7 @@ def _check_all(ref: str, keys: tuple[str, ...]) -> list[bool]:
         return [False]
     if not refs:
         click.echo(f"{ref}: no program under {' or '.join(keys)}")
-    return [_check(one) for one in refs]
+    return [_check(one) for one in with_bar(refs, ref)]
 
 
 def _check(ref: str) -> bool:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+Item = TypeVar("Item")
+
+MANY = 20
+"""Of fewer programs a person does not wait."""
+
+
+def with_bar(items: Sequence[Item], label: str) -> Iterator[Item]:
+    """Yield the items, with a bar on stderr where they are many and a person looks on."""
+    from click import progressbar
+
+    if len(items) < MANY or not sys.stderr.isatty():
+        yield from items
+        return
+    with progressbar(items, label=label, file=sys.stderr) as shown:
+        yield from shown
 
 
 def print_table(
