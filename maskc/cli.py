@@ -23,7 +23,7 @@ try:
     import click
 
     from maskc import arguments, plan_command
-    from maskc.view.terminal import console, report, say, warnings_reported
+    from maskc.view.terminal import console, report, say, warnings_reported, with_bar
 except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
 
@@ -92,7 +92,7 @@ def fmt(files: tuple[str, ...], only_check: bool) -> None:
     paths = [path for file in files for path in mask_files(file)]
     results = [
         _fails(path) if isinstance(path, MaskcError) else _format(path, only_check)
-        for path in paths
+        for path in with_bar(paths, "fmt")
     ]
     if not all(results):
         sys.exit(1)
@@ -326,7 +326,10 @@ def _check_all(ref: str, keys: tuple[str, ...], strict: bool) -> list[bool]:
     found = list(programs_of(ref, keys))
     if not found:
         say(f"{ref}: no program under {' or '.join(keys)}")
-    return [_fails(one) if isinstance(one, MaskcError) else _check(one, strict) for one in found]
+    return [
+        _fails(one) if isinstance(one, MaskcError) else _check(one, strict)
+        for one in with_bar(found, ref)
+    ]
 
 
 def _check(ref: str, strict: bool) -> bool:

@@ -82,10 +82,17 @@ def missing(roots: Iterable[Expr], given: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _first_loads(roots: Iterable[Expr]) -> tuple[Load, ...]:
-    return _loads(tuple(map(Same, roots)))
+    keys = tuple(map(Same, roots))
+    if torch.compiler.is_compiling():
+        return _loads(keys)  # dynamo warns of a cache, and follows it all the same
+    return _kept_loads(keys)
 
 
 @lru_cache(maxsize=1024)
+def _kept_loads(roots: tuple[Same, ...]) -> tuple[Load, ...]:
+    return _loads(roots)
+
+
 def _loads(roots: tuple[Same, ...]) -> tuple[Load, ...]:
     loads: dict[Input, Load] = {}
     for term in walk(*(root.expr for root in roots)):

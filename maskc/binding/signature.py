@@ -14,8 +14,6 @@ from itertools import count
 from operator import index
 from weakref import WeakValueDictionary
 
-import torch
-
 from maskc.analysis.intervals.exact_floats import converted
 from maskc.analysis.intervals.int32 import counted
 from maskc.binding.call import CallSpec
@@ -31,6 +29,7 @@ from maskc.errors import LoweringError
 from maskc.ir.nodes import And, Expr, Same, TopK, inputs, walk
 from maskc.ir.rows import Layout, Position, Shape, to_rows
 from maskc.ir.types import Sz
+from maskc.lower.constant_in_trace import constant_in_trace
 from maskc.lower.plan import Facts, facts
 
 Shapes = tuple[tuple[str, Sides], ...]
@@ -190,7 +189,7 @@ def traced_row_program() -> Callable[[int, Shapes], RowProgram]:
         _programs[location] = program
         return location
 
-    constant = torch.compiler.assume_constant_result(locate)  # type: ignore[no-untyped-call]
+    constant = constant_in_trace(locate)
 
     def traced(number: int, shapes: Shapes) -> RowProgram:
         location = constant(index(number), tuple((name, _fixed(sides)) for name, sides in shapes))

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
-import torch
 from torch._guards import TracingContext
 from torch.nn.attention import flex_attention
 
 from maskc.errors import DenseScoresWarning
+from maskc.lower.constant_in_trace import constant_in_trace
 
 TRACED_BY = "_flex_attention_hop_wrapper"
 """The function in which torch's uncompiled FlexAttention traces its mods."""
@@ -35,8 +35,7 @@ MESSAGE = (
 @cache
 def watch() -> Callable[[], bool]:
     """Return what a mod calls in a trace; dynamo runs it and does not look into it."""
-    found: Callable[[], bool] = torch.compiler.assume_constant_result(_watched)  # type: ignore[no-untyped-call]
-    return found
+    return constant_in_trace(_watched)
 
 
 @contextmanager

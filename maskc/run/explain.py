@@ -6,7 +6,9 @@ import torch
 
 from maskc.binding.call import CallSpec
 from maskc.blocks.mask_blocks import MaskBlocks
+from maskc.ir.text import expr_text
 from maskc.ir.types import Sz
+from maskc.lower import flex, sdpa
 from maskc.lower.attention_call import AttentionCall, Blocks
 from maskc.lower.plan import Plan
 from maskc.run.backends import AUTO, BACKENDS, choose
@@ -14,6 +16,14 @@ from maskc.topics import render
 
 WIDTH = 64
 """Of q, k and v where none are given."""
+
+FIRST_CALL = "the first call of a shape compiles a kernel, 3 to 20 s; torch keeps it on disk"
+
+SECONDS_A_TERM = 2e-9
+"""To evaluate one term of a mask at one pair, on one CPU core (torch 2.13)."""
+
+WORTH_TELLING = 0.2
+"""Seconds; what takes less is not listed."""
 
 
 def explain_call(
@@ -38,12 +48,14 @@ def explain_call(
         "sizes": [", ".join(f"{size.value} {count}" for size, count in spec.sizes.items())],
         "device": [str(spec.device)],
         "left to call": [left] if missing else [],
+        "here": [] if plan is None else _left(plan),
         "tiles": [] if tiles is None else _tiles(tiles),
         **{name: backend.explain(plan, call) for name, backend in BACKENDS.items()},
     }
     if plan is not None:
         choice = choose(plan, call)
         topics[AUTO] = [f"{choice.backend}: {choice.reason}"]
+        topics["takes long"] = _slow(choice.backend, plan, call)
     return render(topics)
 
 
@@ -56,6 +68,23 @@ def stand_ins(spec: CallSpec, blocks: Blocks) -> AttentionCall:
         for heads, length in ((Sz.NUM_HEADS, Sz.Q_LEN), (Sz.NUM_KV_HEADS, Sz.KV_LEN))
     )
     return AttentionCall(q, k, k, blocks)
+
+
+def _left(plan: Plan) -> list[str]:
+    """Return what sizes, offsets and tensors leave of the mask, if that is less than all."""
+    if plan.written is None or plan.module.mask == plan.written:
+        return []
+    return [f"this call leaves `{expr_text(plan.module.mask)}` of the mask"]
+
+
+def _slow(backend: str, plan: Plan, call: AttentionCall) -> list[str]:
+    """Return what of a call a person would wait for; kernels of a usual size are not listed."""
+    if backend == "flex":
+        return [FIRST_CALL] if flex.compiles(call.q, plan.facts.reads_lse) else []
+    seconds = sdpa.mask_elements(plan) * plan.module.mask.weight * SECONDS_A_TERM
+    if backend != "sdpa" or sdpa.is_maskless(plan) or seconds < WORTH_TELLING:
+        return []
+    return [f"the mask tensor, about {seconds:.2g} s to make, once for all layers if it is kept"]
 
 
 def _tiles(tiles: MaskBlocks) -> list[str]:

@@ -24,7 +24,7 @@ from maskc.binding.bind import (
 )
 from maskc.binding.call import CallSpec
 from maskc.binding.decided_mask import DecidedMask
-from maskc.binding.signature import CallSignature, call_signature, row_program, traced_row_program
+from maskc.binding.signature import CallSignature, call_signature, traced_row_program
 from maskc.blocks import traced
 from maskc.blocks.auto_size import UNSEEN
 from maskc.blocks.mask_blocks import MaskBlocks
@@ -51,8 +51,7 @@ class State:
         score: both bound; None while some of their inputs are left to the call.
         missing: the names of those.
         has_keys: whether every query row is known to have a key; False where nothing asks.
-        lookup: ``row_program`` as it can be traced, where a score reads inputs; here, so that a
-            trace finds it made. To make it loads dynamo, which takes seconds.
+        lookup: ``row_program`` as it can be traced; here, so that a trace finds it made.
         traced: the block mask as it can be traced; likewise.
         cache: dense masks, kept from layer to layer.
 
@@ -132,8 +131,7 @@ def bind_state(
             case "nan":
                 nan_rows = empty
     missing = inputs.missing(roots, given)
-    signature, score = None, None
-    lookup = traced_row_program() if inputs.names_of(roots) else row_program
+    lookup, signature, score = traced_row_program(), None, None
     if roots == (SCORE, OUT):
         score = score_left_alone(mask)
     else:

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from maskc.errors import LoadError, MaskcError, MaskcWarning, printable, render
 from maskc.files.read import reason
@@ -94,6 +94,23 @@ def _discard_output() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+Item = TypeVar("Item")
+
+MANY = 20
+"""Of fewer programs a person does not wait."""
+
+
+def with_bar(items: Sequence[Item], label: str) -> Iterator[Item]:
+    """Yield the items, with a bar on stderr where they are many and a person looks on."""
+    from click import progressbar
+
+    if len(items) < MANY or not sys.stderr.isatty():
+        yield from items
+        return
+    with progressbar(items, label=label, file=sys.stderr) as shown:
+        yield from shown
 
 
 def print_table(

@@ -64,6 +64,21 @@ def test_calls(golden: Callable[[Path, str], None]) -> None:
     golden(FIXTURES / "calls.txt", "\n\n".join(each.explain() for each in found) + "\n")
 
 
+def test_a_call_is_told_what_it_leaves_of_the_mask() -> None:
+    explained = bound("causal & window(4096)").explain()
+    assert "here         this call leaves `kv_idx <= q_idx` of the mask" in explained
+    assert "sdpa         attn_mask=None, is_causal=True; no memory" in explained
+    assert "here" not in bound("causal & window(64)").explain()
+
+
+def test_a_call_is_told_what_takes_long() -> None:
+    program = maskc.compile_mask("causal & window(64)")
+    assert "takes long" not in program.bind(q_len=1000).explain()
+    assert "takes long   the first call of a shape compiles" in program.bind(q_len=9000).explain()
+    large = maskc.compile_mask("causal & window(64)").bind(q_len=4000)
+    assert "takes long   the mask tensor, about 0.35 s to make" in large.explain()
+
+
 def test_a_call_is_told_of_the_tensors_at_hand() -> None:
     late = bound("causal; score = score + alibi")
     assert "auto" not in late.explain()

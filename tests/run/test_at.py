@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
+from _pytest.outcomes import Failed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from profiles import examples
 from torch import Tensor
 
 from maskc import BindError, compile_mask
+from maskc.binding import call, check_int32, signature
 
 LENGTH = 40
 DOC = torch.arange(LENGTH) // 11
@@ -117,3 +121,54 @@ def test_ints_that_leave_32_bits_at_a_later_step_are_refused() -> None:
     assert bound.at(q_offset=46340).dense_mask().all()
     with pytest.raises(BindError, match="may leave 32 bits"):
         bound.at(q_offset=46341)
+
+
+def _clear() -> None:
+    for cached in (signature.row_program, signature._rows, check_int32._all_fit):
+        cached.cache_clear()
+
+
+def _stale_numbers(self: Any, form: Any, *rest: Any) -> Any:
+    before = dict(self.numbers)
+    found = MOVED(self, form, *rest)
+    self.numbers.update(before)
+    return found
+
+
+MOVED = call._Rows.moved
+FAULTS: list[tuple[str, Any, str, Any, Any]] = [
+    (
+        "the offset of the step before",
+        call._Rows,
+        "moved",
+        _stale_numbers,
+        test_a_step_is_what_binding_anew_gives,
+    ),
+    (
+        "every int fits",
+        check_int32,
+        "_all_fit",
+        functools.lru_cache(lambda *known: True),
+        test_ints_that_leave_32_bits_at_a_later_step_are_refused,
+    ),
+    (
+        "no read leaves its input",
+        signature,
+        "possible_dangers",
+        lambda expr, shapes: (),
+        test_longer_tensors_may_be_given,
+    ),
+]
+
+
+@pytest.mark.planted
+@pytest.mark.parametrize(
+    ("where", "name", "fault", "test"),
+    [fault[1:] for fault in FAULTS],
+    ids=[fault[0] for fault in FAULTS],
+)
+def test_planted_faults_are_seen(where: Any, name: str, fault: Any, test: Any) -> None:
+    _clear()
+    with mock.patch.object(where, name, fault), pytest.raises((AssertionError, Failed)):
+        test()
+    _clear()
