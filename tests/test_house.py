@@ -67,11 +67,18 @@ def circles(graph: Graph) -> list[set[str]]:
     return found
 
 
-def floors() -> list[list[str]]:
-    """Return the layers of the contract in ``pyproject.toml``, from the top down."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-    (layers,) = (each["layers"] for each in contracts["contracts"] if each["type"] == "layers")
-    return [[room.strip() for room in layer.split("|")] for layer in layers]
+def contracts() -> list[list[list[str]]]:
+    """Return the layers of each contract in ``pyproject.toml``, from the top down."""
+    every = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    return [_layers(each) for each in every["contracts"] if each["type"] == "layers"]
+
+
+def _layers(contract: Mapping[str, list[str]]) -> list[list[str]]:
+    inside = [f"{container}." for container in contract.get("containers", [])] or [""]
+    return [
+        [start + room.strip() for start in inside for room in layer.split("|")]
+        for layer in contract["layers"]
+    ]
 
 
 def floor_of(name: str, layers: list[list[str]]) -> tuple[int, str] | None:
@@ -113,15 +120,22 @@ def test_no_circle() -> None:
 
 
 def test_no_import_leads_up() -> None:
-    assert not upward(graph_of(ROOT), floors())
+    graph = graph_of(ROOT)
+    assert not [found for layers in contracts() for found in upward(graph, layers)]
 
 
 def test_no_folder_is_crowded() -> None:
     assert not crowded(ROOT)
 
 
+def test_every_module_of_tracing_has_a_floor() -> None:
+    layers = contracts()[1]
+    inside = {name for name in graph_of(ROOT) if name.startswith("maskc.tracing.")}
+    assert all(floor_of(name, layers) for name in inside)
+
+
 def test_every_module_has_a_floor() -> None:
-    layers = floors()
+    layers = contracts()[0]
     without = {name for name in graph_of(ROOT) if floor_of(name, layers) is None}
     assert without <= {"maskc", "maskc.__main__", "maskc.grammar", "maskc.integrations"}
 

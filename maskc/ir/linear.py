@@ -6,7 +6,7 @@ what is no sum (a product of two unknowns, ``//``, a subscript) is a variable of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
@@ -16,6 +16,8 @@ from maskc.ir.operators import ArithOp, Fn
 from maskc.ir.text import expr_text
 from maskc.ir.types import Dim, Ix, Type
 from maskc.limits import MAX_INT
+
+ONE = IntConst(1)
 
 _INDEX_ORDER = {which: place for place, which in enumerate((Ix.Q, Ix.Q_IDX, Ix.K, Ix.KV_IDX))}
 
@@ -116,41 +118,45 @@ def _primitive(form: Linear) -> tuple[Linear, int]:
 
 
 def to_expr(form: Linear) -> Expr:
-    """Return the canonical expression: what is added first, then what is subtracted."""
-    common = gcd(form.content, form.constant)
-    if common > 1 and len(form.terms) + bool(form.constant) > 1:
-        inner = Linear(tuple((t, c // common) for t, c in form.terms), form.constant // common)
-        return Arith(ArithOp.MUL, IntConst(common), to_expr(inner))
-    parts = [(_scaled(term, abs(factor)), factor > 0) for term, factor in form.terms]
-    if form.constant or not parts:
-        parts.append((IntConst(abs(form.constant)), form.constant >= 0))
-    return _total(sorted(parts, key=lambda part: not part[1]))
+    """Return the canonical expression: what is added first, then what is subtracted.
+
+    ``linear`` gives the form back, and every sum within the expression is canonical too: a pass
+    that works from the inside out finds nothing left to rewrite.
+    """
+    constant = [(ONE, form.constant)] if form.constant or not form.terms else []
+    return _sum(sorted([*form.terms, *constant], key=lambda part: part[1] < 0))
 
 
-def _total(parts: Iterable[tuple[Expr, bool]]) -> Expr:
-    total: Expr | None = None
-    for part, positive in parts:
-        if total is not None:
-            total = Arith(ArithOp.ADD if positive else ArithOp.SUB, total, part)
-        elif positive:
-            total = part
-        elif isinstance(part, IntConst):
-            total = IntConst(-part.value)
-        else:
-            total = _negative(part)
-    assert total is not None
+def _sum(parts: Sequence[tuple[Expr, int]]) -> Expr:
+    """Return the sum of parts in their order, a factor of the leading ones written once."""
+    count, common = _sharing(parts)
+    if count > 1:
+        inner = _sum([(term, factor // common) for term, factor in parts[:count]])
+        total: Expr = Arith(ArithOp.MUL, IntConst(common), inner)
+    else:
+        count, total = 1, _scaled(*parts[0])
+    for term, factor in parts[count:]:
+        op = ArithOp.ADD if factor > 0 else ArithOp.SUB
+        total = Arith(op, total, _scaled(term, abs(factor)))
     return total
 
 
-def _negative(part: Expr) -> Expr:
-    match part:
-        case Arith(ArithOp.MUL, IntConst(value), rest):
-            return Arith(ArithOp.MUL, IntConst(-value), rest)
-        case _:
-            return Call(Fn.NEG, (part,))
+def _sharing(parts: Sequence[tuple[Expr, int]]) -> tuple[int, int]:
+    """Return how many leading parts share a factor other than 1, and the greatest they share."""
+    common = 0
+    for count, (_, factor) in enumerate(parts):
+        wider = gcd(common, factor)
+        if wider == 1:
+            return count, common
+        common = wider
+    return len(parts), common
 
 
 def _scaled(term: Expr, factor: int) -> Expr:
+    if term == ONE:
+        return IntConst(factor)
+    if factor == -1:
+        return Call(Fn.NEG, (term,))
     return term if factor == 1 else Arith(ArithOp.MUL, IntConst(factor), term)
 
 

@@ -8,19 +8,18 @@ from typing import Any
 
 from torch import Tensor
 
-import maskc
 from maskc.errors import BindError, TraceError
 from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Module
 from maskc.ir.nodes import inputs as inputs_of
 from maskc.ir.text import to_text
 from maskc.ir.types import Ix
-from maskc.program import Program
+from maskc.program import Program, compile_mask
 from maskc.run.bound import Bound
 from maskc.source import Source
-from maskc.tracing.at_sizes import narrowed, with_wrapped_subscripts, without
-from maskc.tracing.captured import Captured
-from maskc.tracing.named_text import named_text
-from maskc.tracing.tracer import Tracer, check_arguments
+from maskc.tracing.callables.captured import Captured
+from maskc.tracing.fit_to_call import narrowed, with_wrapped_subscripts, without
+from maskc.tracing.names.named_text import named_text
+from maskc.tracing.run.tracer import Tracer, check_arguments
 
 Mod = Callable[..., Any]
 
@@ -181,7 +180,7 @@ def bind_module(
 
 def compiled(module: Module) -> Program:
     """Return the program of a module; equal modules share one."""
-    return maskc.compile_mask(Source(to_text(module), "<traced>"))
+    return compile_mask(Source(to_text(module), "<traced>"))
 
 
 def checked_sizes(sizes: Mapping[str, int]) -> dict[str, int]:

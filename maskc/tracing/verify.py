@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from maskc.errors import TraceError
-from maskc.tracing.place import function_span
+from maskc.tracing.callables.location import function_span
 
 PAIRS = 4096
 

@@ -103,12 +103,12 @@ def test_an_unknown_fallback() -> None:
 
 
 def test_verify_finds_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> None:
-    from maskc.tracing import operations
+    from maskc.tracing.operations import elementwise
 
     def near(b, h, q, k):
         return q - k <= 3
 
-    monkeypatch.setitem(operations.ELEMENTWISE, "le", operations.ELEMENTWISE["lt"])
+    monkeypatch.setitem(elementwise.ELEMENTWISE, "le", elementwise.ELEMENTWISE["lt"])
     with pytest.raises(maskc.TraceError) as caught:
         maskc.create_block_mask(near, None, None, 64, 64, "cpu", 8, verify=True, fallback="silent")
     assert caught.value.code == "M811"

@@ -18,7 +18,8 @@ from torch import Tensor
 from maskc.errors import TraceError
 from maskc.ir.nodes import Expr, IntConst
 from maskc.ir.operators import ArithOp
-from maskc.tracing.arrays import (
+from maskc.tracing.callables.refusals import asks_for_value, refusal
+from maskc.tracing.operations.arrays import (
     FILLS,
     JOINS,
     REDUCTIONS,
@@ -29,12 +30,20 @@ from maskc.tracing.arrays import (
     ranks,
     spread,
 )
-from maskc.tracing.dtypes import check_conversion, check_dtype, type_of
-from maskc.tracing.operations import ELEMENTWISE
-from maskc.tracing.refuse import asks_for_value, refusal
-from maskc.tracing.symbol import MANY, Symbol, check_few, row_symbol, symbol, symbols
-from maskc.tracing.tables import remember, table_instead
-from maskc.tracing.terms import Number, as_type, constant, number, total
+from maskc.tracing.operations.dtypes import check_conversion, check_dtype, type_of
+from maskc.tracing.operations.elementwise import ELEMENTWISE
+from maskc.tracing.operations.terms import Number, as_type, constant, number, total
+from maskc.tracing.run.context import Context
+from maskc.tracing.run.symbol import (
+    MANY,
+    Symbol,
+    check_few,
+    nodes_of,
+    row_symbol,
+    symbol,
+    symbols,
+)
+from maskc.tracing.run.tables import remember, table_instead
 
 RANDOM = frozenset(
     {"rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "bernoulli"}
@@ -71,7 +80,7 @@ def interpret(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> An
     except TraceError as error:
         if func._schema.is_mutable:
             raise
-        return table_instead(error, operation.first.tracer, func, args, kwargs)
+        return table_instead(error, operation.first.context, func, args, kwargs)
     return remember(found, func, args, kwargs)
 
 
@@ -108,109 +117,109 @@ def _refuse_effects(operation: Operation) -> None:
 
 
 def _elementwise(operation: Operation) -> Any:
-    tracer = operation.first.tracer
+    context = operation.first.context
     result = _on_ones(operation)
     plain = result[0] if isinstance(result, tuple) else result
     literal = {k: v for k, v in operation.kwargs.items() if k not in NOT_OPERANDS}
     operands = list(operation.args)
     if operation.name == "clamp":
         operands += [literal.pop(bound, None) for bound in ("min", "max")][len(operands) - 1 :]
-    check_dtype(operation.name, plain.dtype, operands, tracer.is_mask)
+    check_dtype(operation.name, plain.dtype, operands, context.is_mask)
     shape = tuple(plain.shape)
     check_few(prod(shape), operation.name)
     kind, build = type_of(plain.dtype), ELEMENTWISE[operation.name]
-    columns = [_column(tracer, operand, shape) for operand in operands]
+    columns = [_column(context, operand, shape) for operand in operands]
     nodes = tuple(build(kind, *row, **literal) for row in zip(*columns, strict=True))
-    found = symbol(tracer, nodes, shape, plain.dtype)
+    found = symbol(context, nodes, shape, plain.dtype)
     return (found, found) if isinstance(result, tuple) else found
 
 
-def _column(tracer: Any, operand: Any, shape: tuple[int, ...]) -> tuple[Expr | None, ...]:
+def _column(context: Context, operand: Any, shape: tuple[int, ...]) -> tuple[Expr | None, ...]:
     """Return an operand's term for each element of the result."""
     if operand is None:
         return (None,) * prod(shape)
     if isinstance(operand, Tensor):
-        return spread(tracer.nodes(operand), operand.shape, shape)
+        return spread(nodes_of(context, operand), operand.shape, shape)
     return (constant(operand),) * prod(shape)
 
 
 def _converted(operation: Operation) -> Symbol:
     source: Symbol = operation.args[0]
     dtype = operation.kwargs.get("dtype") or source.dtype
-    check_conversion(source.dtype, dtype, source.tracer.is_mask)
+    check_conversion(source.dtype, dtype, source.context.is_mask)
     kind = type_of(dtype)
     nodes = tuple(as_type(node, kind) for node in source.nodes)
-    return symbol(source.tracer, nodes, tuple(source.shape), dtype)
+    return symbol(source.context, nodes, tuple(source.shape), dtype)
 
 
 def _filled(operation: Operation) -> Symbol:
     result, value = _on_ones(operation), FILLS[operation.name]
     if value is None:
         value = operation.kwargs.get("fill_value", operation.args[-1])
-    tracer, kind = operation.first.tracer, type_of(result.dtype)
-    (term,) = tracer.nodes(value) if isinstance(value, Tensor) else (constant(value),)
+    context, kind = operation.first.context, type_of(result.dtype)
+    (term,) = nodes_of(context, value) if isinstance(value, Tensor) else (constant(value),)
     nodes = (as_type(term, kind),) * prod(result.shape)
-    return symbol(tracer, nodes, tuple(result.shape), result.dtype)
+    return symbol(context, nodes, tuple(result.shape), result.dtype)
 
 
 def _viewed(operation: Operation) -> Any:
     source, *rest = operation.args
-    tracer = source.tracer
+    context = source.context
     if operation.name == "select" and source.row is not None:
         dim, at = rest[0] % source.dim(), rest[1] % source.shape[rest[0]]
         indices = [IntConst(at) if n == dim else None for n in range(source.dim())]
-        return row_symbol(tracer, source.row.narrowed(tuple(indices)))
+        return row_symbol(context, source.row.narrowed(tuple(indices)))
     rest = [part for part in rest if not isinstance(part, Tensor)]
     keywords = {k: v for k, v in operation.kwargs.items() if k not in NOT_OPERANDS}
     if operation.name in ("clone", "detach", "alias", "contiguous", "view_as"):
-        return symbol(tracer, source.nodes, tuple(source.shape), source.dtype)
+        return symbol(context, source.nodes, tuple(source.shape), source.dtype)
     parts = [
-        symbol(tracer, nodes, shape, source.dtype)
+        symbol(context, nodes, shape, source.dtype)
         for nodes, shape in moved(operation.function, source.nodes, source.shape, *rest, **keywords)
     ]
     return parts if operation.name in ("unbind", "split") else parts[0]
 
 
 def _joined(operation: Operation) -> Symbol:
-    tracer, result = operation.first.tracer, _on_ones(operation)
+    context, result = operation.first.context, _on_ones(operation)
     kind, parts = type_of(result.dtype), operation.args[0]
     check_few(prod(result.shape), operation.name)
-    nodes = [as_type(node, kind) for part in parts for node in tracer.nodes(part)]
+    nodes = [as_type(node, kind) for part in parts for node in nodes_of(context, part)]
     numbers = torch.split_with_sizes(torch.arange(len(nodes)), [part.numel() for part in parts])
     shaped = [part.view(like.shape) for part, like in zip(numbers, parts, strict=True)]
     order = operation.function(shaped, *operation.args[1:], **operation.kwargs)
     ordered = tuple(nodes[place] for place in order.flatten().tolist())
-    return symbol(tracer, ordered, tuple(result.shape), result.dtype)
+    return symbol(context, ordered, tuple(result.shape), result.dtype)
 
 
 def _reduced(operation: Operation) -> Symbol:
     source, *rest = operation.args
-    result, tracer = _on_ones(operation), source.tracer
+    result, context = _on_ones(operation), source.context
     dims = rest[0] if rest else operation.kwargs.get("dim")
     kind, fold = type_of(result.dtype), REDUCTIONS[operation.name]
     nodes = tuple(fold(kind, group) for group in groups(source.nodes, source.shape, dims))
-    return symbol(tracer, nodes, tuple(result.shape), result.dtype)
+    return symbol(context, nodes, tuple(result.shape), result.dtype)
 
 
 def _dot(operation: Operation) -> Symbol:
     left, right = operation.args
-    tracer, result = operation.first.tracer, _on_ones(operation)
-    check_dtype(operation.name, result.dtype, operation.args, tracer.is_mask)
+    context, result = operation.first.context, _on_ones(operation)
+    check_dtype(operation.name, result.dtype, operation.args, context.is_mask)
     products = ELEMENTWISE["mul"]
     kind = type_of(result.dtype)
-    pairs = zip(tracer.nodes(left), tracer.nodes(right), strict=True)
+    pairs = zip(nodes_of(context, left), nodes_of(context, right), strict=True)
     node = total([products(kind, *map(number, pair)) for pair in pairs], ArithOp.ADD)
-    return symbol(tracer, (node,), (), result.dtype)
+    return symbol(context, (node,), (), result.dtype)
 
 
 def _is_in(operation: Operation) -> Symbol:
     elements, tests = operation.args[:2]
     if any(operation.kwargs.values()):
         raise refusal("M807", "this form of `isin` has no translation", "use `~torch.isin(...)`")
-    tracer = operation.first.tracer
-    nodes = is_in(_nodes(tracer, elements), _nodes(tracer, tests))
+    context = operation.first.context
+    nodes = is_in(_terms(context, elements), _terms(context, tests))
     shape = tuple(elements.shape) if isinstance(elements, Tensor) else ()
-    return symbol(tracer, nodes, shape, torch.bool)
+    return symbol(context, nodes, shape, torch.bool)
 
 
 def _searched(operation: Operation) -> Symbol:
@@ -222,17 +231,14 @@ def _searched(operation: Operation) -> Symbol:
     narrow = keywords.pop("out_int32", False)
     if edges.dim() != 1 or any(value is not None for value in keywords.values()):
         raise refusal("M807", f"this form of `{operation.name}` has no translation")
-    tracer = operation.first.tracer
-    nodes = ranks(tracer.nodes(edges), _nodes(tracer, values), right)
+    context = operation.first.context
+    nodes = ranks(nodes_of(context, edges), _terms(context, values), right)
     shape = tuple(values.shape) if isinstance(values, Tensor) else ()
-    return symbol(tracer, nodes, shape, torch.int32 if narrow else torch.int64)
+    return symbol(context, nodes, shape, torch.int32 if narrow else torch.int64)
 
 
-def _nodes(tracer: Any, value: Tensor | Number) -> tuple[Expr, ...]:
-    found: tuple[Expr, ...] = (
-        tracer.nodes(value) if isinstance(value, Tensor) else (constant(value),)
-    )
-    return found
+def _terms(context: Context, value: Tensor | Number) -> tuple[Expr, ...]:
+    return nodes_of(context, value) if isinstance(value, Tensor) else (constant(value),)
 
 
 _WHOLE: Mapping[str, Callable[[Operation], Any]] = {

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maskc.ir.types import Type
-from maskc.tracing.refuse import refusal
+from maskc.tracing.callables.refusals import refusal
 
 WRAPS = frozenset({torch.int8, torch.uint8, torch.int16, torch.uint16, torch.uint32, torch.uint64})
 ROUNDS = frozenset({torch.float16, torch.bfloat16, torch.float64})

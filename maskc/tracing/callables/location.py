@@ -1,4 +1,4 @@
-"""Where in the callable an operation stands: the place that a refusal shows."""
+"""Where in the callable an operation stands, which a refusal shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from maskc.source import Source, Span
 
-_OURS = str(Path(__file__).parent) + os.sep
+_OURS = str(Path(__file__).parents[1]) + os.sep
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 
 

@@ -6,72 +6,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from maskc.ir.nodes import Expr, IntConst
-from maskc.ir.types import Ix
-from maskc.tracing.refuse import refusal
-
-if TYPE_CHECKING:
-    from maskc.tracing.tracer import Tracer
+from maskc.tracing.callables.refusals import refusal
+from maskc.tracing.operations.dtypes import short_float
+from maskc.tracing.operations.terms import constant
+from maskc.tracing.run.context import Context
+from maskc.tracing.run.steps import Row, Step
 
 MANY = 64
 """Elements of a row that are written out one by one."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """How a symbol came to be, so that it can be computed again with numbers.
-
-    Attributes:
-        along: the indices that it depends on; None where it depends on the score as well.
-        function: what gave it; None for an index itself.
-        args: its arguments, symbols among them.
-        kwargs: its keywords.
-
-    """
-
-    along: frozenset[Ix] | None
-    function: Callable[..., Any] | None = None
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
-    """A part of a tensor with data.
-
-    Attributes:
-        base: the tensor.
-        at: the subscript of each dimension, None for one that is left whole.
-
-    """
-
-    base: Tensor
-    at: tuple[Expr | None, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The sizes of the dimensions that are left whole."""
-        sizes = zip(self.at, self.base.shape, strict=True)
-        return tuple(size for index, size in sizes if index is None)
-
-    def narrowed(self, indices: tuple[Expr | None, ...]) -> Row:
-        """Return the part of this row at ``indices``, one for each dimension left whole."""
-        rest = iter(indices)
-        return Row(self.base, tuple(next(rest) if index is None else index for index in self.at))
-
-
 class Symbol(Tensor):
     """A tensor whose elements are terms, written out when they are first asked for."""
 
-    tracer: Tracer
+    context: Context
     step: Step
     row: Row | None
     _make: Callable[[], tuple[Expr, ...]]
@@ -80,15 +36,15 @@ class Symbol(Tensor):
     @staticmethod
     def __new__(
         cls: type[Symbol],
-        tracer: Tracer,
+        context: Context,
         make: Callable[[], tuple[Expr, ...]],
         shape: tuple[int, ...],
         dtype: torch.dtype,
         row: Row | None = None,
     ) -> Symbol:
         """Return a tensor of this shape and dtype, and no data."""
-        self: Symbol = Tensor._make_wrapper_subclass(cls, shape, dtype=dtype, device=tracer.device)
-        self.tracer = tracer
+        self: Symbol = Tensor._make_wrapper_subclass(cls, shape, dtype=dtype, device=context.device)
+        self.context = context
         self.step = Step(None)
         self.row = row
         self._make = make
@@ -101,9 +57,9 @@ class Symbol(Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        from maskc.tracing.interpret import interpret  # which makes symbols
-
-        return interpret(func, args, kwargs or {})
+        keywords = kwargs or {}
+        context = symbols((*args, *keywords.values()))[0].context
+        return context.dispatch(func, args, keywords)
 
     @property
     def nodes(self) -> tuple[Expr, ...]:
@@ -117,28 +73,44 @@ class Symbol(Tensor):
 
 
 def symbol(
-    tracer: Tracer, nodes: tuple[Expr, ...], shape: tuple[int, ...], dtype: torch.dtype
+    context: Context, nodes: tuple[Expr, ...], shape: tuple[int, ...], dtype: torch.dtype
 ) -> Symbol:
     """Return the symbol with these elements."""
-    return Symbol(tracer, lambda: nodes, shape, dtype)
+    return Symbol(context, lambda: nodes, shape, dtype)
 
 
-def row_symbol(tracer: Tracer, row: Row) -> Symbol:
+def row_symbol(context: Context, row: Row) -> Symbol:
     """Return a part of a tensor with data as a symbol."""
     shape = row.shape
 
     def make() -> tuple[Expr, ...]:
-        check_few(prod(shape), tracer.name_of(row.base))
-        return tuple(tracer.load(row.base, row.narrowed(place).at) for place in places(shape))
+        check_few(prod(shape), context.name_of(row.base))
+        return tuple(context.load(row.narrowed(at)) for at in subscripts_of(shape))
 
-    return Symbol(tracer, make, shape, row.base.dtype, row)
+    return Symbol(context, make, shape, row.base.dtype, row)
 
 
-def places(shape: tuple[int, ...]) -> list[tuple[Expr | None, ...]]:
+def nodes_of(context: Context, tensor: Tensor) -> tuple[Expr, ...]:
+    """Return the elements of a symbol, or of a small tensor with data."""
+    if isinstance(tensor, Symbol):
+        return tensor.nodes
+    if context.captured.holds(tensor):
+        return row_symbol(context, context.row_of(tensor)).nodes
+    check_few(tensor.numel(), "a tensor")
+    return tuple(_constant(value, tensor.dtype) for value in tensor.flatten().tolist())
+
+
+def _constant(value: Any, dtype: torch.dtype) -> Expr:
+    if isinstance(value, complex):
+        raise refusal("M806", "complex numbers have no translation")
+    return constant(short_float(value) if dtype is torch.float32 else value)
+
+
+def subscripts_of(shape: tuple[int, ...]) -> list[tuple[Expr | None, ...]]:
     """Return the subscripts of all elements of a shape, in row-major order."""
     found: list[tuple[Expr | None, ...]] = [()]
     for size in shape:
-        found = [(*place, IntConst(index)) for place in found for index in range(size)]
+        found = [(*at, IntConst(index)) for at in found for index in range(size)]
     return found
 
 

@@ -26,9 +26,9 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.operators import ArithOp, Fn
 from maskc.ir.types import Type
-from maskc.tracing.captured import free_name
-from maskc.tracing.numbers_held import Held, numbers_held
-from maskc.tracing.terms import constant
+from maskc.tracing.callables.captured import free_name
+from maskc.tracing.callables.held_numbers import Held, held_numbers
+from maskc.tracing.operations.terms import constant
 
 STEPS = (1, 2, 7)
 """By how much a number is changed."""
@@ -66,7 +66,7 @@ def params(
 
     """
     names, found = dict(taken), []
-    for held in numbers_held(mod):
+    for held in held_numbers(mod):
         uses = _uses(held, root, retrace)
         if uses:
             name = free_name(held.name, names)

@@ -10,8 +10,8 @@ from types import FrameType
 from typing import Any
 
 from maskc.ir.nodes import Expr
-from maskc.tracing.place import is_user_code
-from maskc.tracing.symbol import Symbol
+from maskc.tracing.callables.location import is_user_code
+from maskc.tracing.run.symbol import Symbol
 
 
 @dataclass(slots=True)

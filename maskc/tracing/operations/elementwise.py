@@ -26,10 +26,10 @@ from maskc.ir.nodes import (
 from maskc.ir.operators import ArithOp, CompareOp, Fn, Gives
 from maskc.ir.types import Type
 from maskc.limits import MAX_ROUNDED
-from maskc.tracing.bits import BITWISE
-from maskc.tracing.magnitude import largest
-from maskc.tracing.refuse import refusal
-from maskc.tracing.terms import (
+from maskc.tracing.callables.refusals import refusal
+from maskc.tracing.operations.bits import BITWISE
+from maskc.tracing.operations.magnitude import largest
+from maskc.tracing.operations.terms import (
     Number,
     as_type,
     conjunction,

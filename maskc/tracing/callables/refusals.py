@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maskc.errors import TraceError
-from maskc.tracing.place import span_of, user_frame
+from maskc.tracing.callables.location import span_of, user_frame
 
 TABLE_CODES = frozenset({"M804", "M805", "M807"})
 """Refusals of what could still be evaluated at every row of one index."""

@@ -27,7 +27,7 @@ class Held:
     replaced: Callable[[int | float], Any]
 
 
-def numbers_held(callable: Any, depth: int = 0) -> Iterator[Held]:
+def held_numbers(callable: Any, depth: int = 0) -> Iterator[Held]:
     """Yield the ints and floats of closures, modules and ``partial``s, inner ones too."""
     if depth > DEEPEST:
         return
@@ -100,7 +100,7 @@ def _named(name: str, value: Any, put: Callable[[Any], Any], depth: int) -> Iter
 
 def _inside(value: Any, put: Callable[[Any], Any], depth: int) -> Iterator[Held]:
     """Yield the numbers of a part, put back into the whole."""
-    for held in numbers_held(value, depth + 1):
+    for held in held_numbers(value, depth + 1):
         yield Held(held.name, held.value, functools.partial(_through, put, held.replaced))
 
 

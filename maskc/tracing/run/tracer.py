@@ -10,39 +10,36 @@ import torch
 from torch import Tensor
 
 from maskc.errors import MaskcError, TraceError
-from maskc.ir.nodes import SCORE, Expr, Index, Input, IntConst, Load
+from maskc.ir.nodes import SCORE, Expr, Index
 from maskc.ir.types import Ix, Type
-from maskc.tracing.captured import Captured
-from maskc.tracing.dtypes import short_float, type_of
-from maskc.tracing.place import function_span, raised_at
-from maskc.tracing.refuse import refusal
-from maskc.tracing.subscripts import Subscripts
-from maskc.tracing.symbol import Row, Step, Symbol, check_few, row_symbol, symbol
-from maskc.tracing.tables import Table, values_of
-from maskc.tracing.terms import as_type, constant
-from maskc.tracing.views import selected
+from maskc.tracing.callables.captured import Captured
+from maskc.tracing.callables.location import function_span, raised_at
+from maskc.tracing.operations.terms import as_type, constant
+from maskc.tracing.run.context import Context
+from maskc.tracing.run.dispatch import interpret
+from maskc.tracing.run.steps import Step
+from maskc.tracing.run.subscripts import Subscripts
+from maskc.tracing.run.symbol import Symbol, nodes_of, symbol
+from maskc.tracing.run.tables import values_of
 
 INDICES = (Ix.BATCH, Ix.HEAD, Ix.Q, Ix.K)
 """What a callable is given, after the score."""
 
 
 class Tracer:
-    """What the symbols of one run share.
+    """Runs a ``mask_mod`` or a ``score_mod`` on symbols.
 
-    Attributes:
+    Args:
+        captured: the tensors that it holds.
         sizes: of the call, as far as they are known: ``batch_size``, ``num_heads``, ``q_len`` and
             ``kv_len``.
-        device: of the captured tensors.
-        is_mask: whether a mask is traced; scores may round.
+        is_mask: whether it is a mask.
 
     """
 
     def __init__(self, captured: Captured, sizes: Mapping[str, int], is_mask: bool) -> None:
-        self._captured = captured
-        self.sizes = sizes
-        self.device = captured.device
-        self.is_mask = is_mask
-        self._tables: list[Table] = []
+        self._context = Context(captured, captured.device, sizes, is_mask, interpret)
+        self._is_mask = is_mask
 
     def run(self, callable: Callable[..., Any]) -> Expr:
         """Return what a ``mask_mod`` or a ``score_mod`` computes.
@@ -51,7 +48,7 @@ class Tracer:
             TraceError: it has no translation; the error shows its file and line.
 
         """
-        with torch.no_grad(), Subscripts(self):
+        with torch.no_grad(), Subscripts(self._context):
             try:
                 found = callable(*self._arguments())
             except MaskcError:
@@ -60,53 +57,25 @@ class Tracer:
                 raise _raised(error, callable) from error
         return self._result(found, callable)
 
-    def nodes(self, tensor: Tensor) -> tuple[Expr, ...]:
-        """Return the elements of a symbol, or of a small tensor with data."""
-        if isinstance(tensor, Symbol):
-            return tensor.nodes
-        if self._captured.holds(tensor):
-            return row_symbol(self, self.row_of(tensor)).nodes
-        check_few(tensor.numel(), "a tensor")
-        return tuple(_constant(value, tensor.dtype) for value in tensor.flatten().tolist())
-
-    def row_of(self, tensor: Tensor) -> Row:
-        """Return a tensor with data as a part of the captured tensor that it is a view of."""
-        base = self._captured.base(tensor)
-        at = None if base is None else selected(tensor, base)
-        if base is None or at is None:
-            return Row(tensor, (None,) * tensor.dim())
-        return Row(base, tuple(None if index is None else IntConst(index) for index in at))
-
-    def load(self, base: Tensor, at: tuple[Expr | None, ...]) -> Load:
-        """Return an element of a tensor with data."""
-        indices = tuple(index for index in at if index is not None)
-        return Load(Input(self.name_of(base), type_of(base.dtype)), indices)
-
-    def name_of(self, tensor: Tensor) -> str:
-        """Return the name of the input that a tensor is."""
-        return self._captured.name(tensor)
-
-    def add_table(self, table: Table) -> None:
-        """Take a table in the place of what has no translation."""
-        self._captured.add(table.empty, table.name)
-        self._tables.append(table)
-
     def tables(self) -> dict[str, Tensor]:
         """Return the values of the tables, by their names in the program."""
-        return {self.name_of(one.empty): values_of(one, self.device) for one in self._tables}
+        context = self._context
+        return {
+            context.name_of(one.empty): values_of(one, context.device) for one in context.tables
+        }
 
     def _arguments(self) -> list[Symbol]:
         found = []
         for which in INDICES:
-            index = symbol(self, (Index(which),), (), torch.int64)
+            index = symbol(self._context, (Index(which),), (), torch.int64)
             index.step = Step(frozenset({which}))
             found.append(index)
-        if not self.is_mask:
-            found.insert(0, symbol(self, (SCORE,), (), torch.float32))
+        if not self._is_mask:
+            found.insert(0, symbol(self._context, (SCORE,), (), torch.float32))
         return found
 
     def _result(self, found: Any, callable: Callable[..., Any]) -> Expr:
-        what = "mask_mod" if self.is_mask else "score_mod"
+        what = "mask_mod" if self._is_mask else "score_mod"
 
         def refused(message: str, help: str) -> TraceError:
             span = function_span(getattr(callable, "__code__", None))
@@ -119,12 +88,12 @@ class Tracer:
             shape = list(found.shape)
             help = "subscript it, or reduce it by `.any(-1)`"
             raise refused(f"a tensor {shape}, expected one value", help)
-        node = self.nodes(found)[0] if isinstance(found, Tensor) else constant(found)
-        if self.is_mask and node.type is not Type.BOOL:
+        node = nodes_of(self._context, found)[0] if isinstance(found, Tensor) else constant(found)
+        if self._is_mask and node.type is not Type.BOOL:
             raise refused(f"{node.type.article}, expected a bool", "compare it: `x != 0`")
-        if not self.is_mask and node.type is Type.BOOL:
+        if not self._is_mask and node.type is Type.BOOL:
             raise refused("a bool, expected a score", "pass it as `mask_mod`")
-        return node if self.is_mask else as_type(node, Type.FLOAT)
+        return node if self._is_mask else as_type(node, Type.FLOAT)
 
 
 def check_arguments(callable: Any, count: int, what: str, other: str) -> None:
@@ -145,12 +114,6 @@ def check_arguments(callable: Any, count: int, what: str, other: str) -> None:
         raise TraceError("M809", message, span, f"expected `{other}`") from None
     except ValueError:
         return  # a builtin, which does not tell
-
-
-def _constant(value: Any, dtype: torch.dtype) -> Expr:
-    if isinstance(value, complex):
-        raise refusal("M806", "complex numbers have no translation")
-    return constant(short_float(value) if dtype is torch.float32 else value)
 
 
 def _raised(error: Exception, callable: Callable[..., Any]) -> TraceError:

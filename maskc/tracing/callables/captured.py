@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from maskc.elaborate.scope import CALL, LANGUAGE
-from maskc.tracing.place import user_frame
+from maskc.tracing.callables.location import user_frame
 
 MOST_PARTS = 64
 DEEPEST = 6

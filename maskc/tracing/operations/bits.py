@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from maskc.ir.nodes import Arith, Call, Compare, Expr, IntConst
 from maskc.ir.operators import ArithOp, CompareOp, Fn
 from maskc.ir.types import Type
-from maskc.tracing.terms import conjunction, disjunction, negation, number
+from maskc.tracing.operations.terms import conjunction, disjunction, negation, number
 
 Builder = Callable[..., Expr]
 

@@ -8,8 +8,7 @@ the program subscripts by the index.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,35 +16,16 @@ from torch import Tensor
 from maskc.errors import TraceError
 from maskc.ir.nodes import Index
 from maskc.ir.types import Ix
-from maskc.tracing.refuse import TABLE_CODES
-from maskc.tracing.symbol import Row, Step, Symbol, row_symbol, symbols
-
-if TYPE_CHECKING:
-    from maskc.tracing.tracer import Tracer
+from maskc.tracing.callables.refusals import TABLE_CODES
+from maskc.tracing.run.context import Context
+from maskc.tracing.run.steps import Row, Step, Table
+from maskc.tracing.run.symbol import Symbol, row_symbol, symbols
 
 SIZE_OF = {Ix.BATCH: "batch_size", Ix.HEAD: "num_heads", Ix.Q: "q_len", Ix.K: "kv_len"}
 """The size of the call that says how many rows an index has."""
 
 
 _TORCH_ERRORS = (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Table:
-    """A table whose values are still to come.
-
-    Attributes:
-        name: what it is called if nothing else is.
-        empty: a tensor of its shape and dtype.
-        step: what it is made by.
-        refusal: what to raise if it cannot be made.
-
-    """
-
-    name: str
-    empty: Tensor
-    step: Step
-    refusal: TraceError
 
 
 def remember(
@@ -63,7 +43,7 @@ def remember(
 
 def table_instead(
     error: TraceError,
-    tracer: Tracer,
+    context: Context,
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
@@ -78,17 +58,17 @@ def table_instead(
     if error.code not in TABLE_CODES or along is None or len(along) != 1:
         raise error
     (which,) = along
-    count = tracer.sizes.get(SIZE_OF[which])
+    count = context.sizes.get(SIZE_OF[which])
     if count is None:
         raise error.noting(f"with `sizes=` given, it would be a table over `{which.value}`")
     step = Step(along, function, args, kwargs)
-    first = _first(step, tracer.device)
+    first = _first(step, context.device)
     if first is None:
         raise error
     empty = torch.empty((count, *first.shape), dtype=first.dtype, device="meta")
     name = getattr(getattr(function, "overloadpacket", function), "__name__", "table").strip("_")
-    tracer.add_table(Table(f"{name}_{which.value}", empty, step, error))
-    found = row_symbol(tracer, Row(empty, (Index(which), *[None] * first.dim())))
+    context.add_table(Table(f"{name}_{which.value}", empty, step, error))
+    found = row_symbol(context, Row(empty, (Index(which), *[None] * first.dim())))
     found.step = step
     return found
 

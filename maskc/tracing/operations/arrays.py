@@ -11,7 +11,7 @@ from torch import Tensor
 from maskc.ir.nodes import Call, Compare, Expr, IntConst
 from maskc.ir.operators import ArithOp, CompareOp, Fn
 from maskc.ir.types import Type
-from maskc.tracing.terms import as_type, conjunction, disjunction, number, total, truth
+from maskc.tracing.operations.terms import as_type, conjunction, disjunction, number, total, truth
 
 VIEWS = frozenset(
     {"unsqueeze", "squeeze", "view", "_unsafe_view", "reshape", "expand", "permute", "transpose"}

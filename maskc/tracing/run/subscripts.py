@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,15 +11,21 @@ from torch.overrides import TorchFunctionMode
 
 from maskc.errors import TraceError
 from maskc.ir.nodes import Expr, IntConst
-from maskc.tracing.arrays import spread
-from maskc.tracing.interpret import RANDOM
-from maskc.tracing.refuse import asks_for_value, refusal
-from maskc.tracing.symbol import Row, Symbol, check_few, row_symbol, symbol, symbols
-from maskc.tracing.tables import remember, table_instead
-from maskc.tracing.terms import number
-
-if TYPE_CHECKING:
-    from maskc.tracing.tracer import Tracer
+from maskc.tracing.callables.refusals import asks_for_value, refusal
+from maskc.tracing.operations.arrays import spread
+from maskc.tracing.operations.terms import number
+from maskc.tracing.run.context import Context
+from maskc.tracing.run.dispatch import RANDOM
+from maskc.tracing.run.steps import Row
+from maskc.tracing.run.symbol import (
+    Symbol,
+    check_few,
+    nodes_of,
+    row_symbol,
+    symbol,
+    symbols,
+)
+from maskc.tracing.run.tables import remember, table_instead
 
 ASKING = {
     Tensor.__bool__: "`if`, `and`, `or`, `not` or `while`",
@@ -36,9 +42,9 @@ ASKING = {
 class Subscripts(TorchFunctionMode):
     """Takes what the callable does with symbols before torch asks them for their numbers."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, context: Context) -> None:
         super().__init__()
-        self._tracer = tracer
+        self._context = context
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -60,9 +66,9 @@ class Subscripts(TorchFunctionMode):
     def _subscripted(self, source: Tensor, index: Any) -> Symbol:
         indices = index if isinstance(index, tuple) else (index,)
         try:
-            found = subscripted(self._tracer, source, indices)
+            found = subscripted(self._context, source, indices)
         except TraceError as error:
-            return table_instead(error, self._tracer, _get, (source, indices), {})
+            return table_instead(error, self._context, _get, (source, indices), {})
         remember(found, _get, (source, indices), {})
         return found
 
@@ -71,7 +77,7 @@ def _get(source: Tensor, indices: tuple[Any, ...]) -> Tensor:
     return source[indices]
 
 
-def subscripted(tracer: Tracer, source: Tensor, indices: tuple[Any, ...]) -> Symbol:
+def subscripted(context: Context, source: Tensor, indices: tuple[Any, ...]) -> Symbol:
     """Return ``source[indices]``, symbols among the indices.
 
     Raises:
@@ -83,12 +89,12 @@ def subscripted(tracer: Tracer, source: Tensor, indices: tuple[Any, ...]) -> Sym
         _check(part)
     rank = max((part.dim() for part in parts if isinstance(part, Tensor)), default=0)
     if rank:
-        return _gathered(tracer, source, parts)
+        return _gathered(context, source, parts)
     at = tuple(
-        None if isinstance(part, slice) else _index(tracer, part, size)
+        None if isinstance(part, slice) else _index(context, part, size)
         for part, size in zip(parts, source.shape, strict=True)
     )
-    return row_symbol(tracer, _row(tracer, source).narrowed(at))
+    return row_symbol(context, _row(context, source).narrowed(at))
 
 
 def _full(indices: tuple[Any, ...], rank: int) -> list[Any]:
@@ -122,25 +128,25 @@ def _check(part: Any) -> None:
         raise refusal("M804", "a list in a subscript has no translation", "make it a tensor before")
 
 
-def _row(tracer: Tracer, source: Tensor) -> Row:
+def _row(context: Context, source: Tensor) -> Row:
     """Return a tensor as a row, or refuse a row that was computed."""
     if not isinstance(source, Symbol):
-        return tracer.row_of(source)
+        return context.row_of(source)
     if source.row is None:
         help = "choose with `torch.where`, or compute the row before, from tensors alone"
         raise refusal("M804", "a computed row is subscripted by an index", help)
     return source.row
 
 
-def _index(tracer: Tracer, part: Any, size: int) -> Expr:
+def _index(context: Context, part: Any, size: int) -> Expr:
     """Return a subscript as a term; torch counts a negative constant from the end."""
-    (node,) = tracer.nodes(part) if isinstance(part, Tensor) else (IntConst(int(part)),)
+    (node,) = nodes_of(context, part) if isinstance(part, Tensor) else (IntConst(int(part)),)
     if isinstance(node, IntConst) and node.value < 0:
         return IntConst(node.value + size)
     return number(node)
 
 
-def _gathered(tracer: Tracer, source: Tensor, parts: list[Any]) -> Symbol:
+def _gathered(context: Context, source: Tensor, parts: list[Any]) -> Symbol:
     """Return a subscript by small rows of indices, element by element."""
     if any(isinstance(part, slice) for part in parts):
         raise refusal("M804", "rows of indices beside a whole dimension have no translation")
@@ -148,13 +154,13 @@ def _gathered(tracer: Tracer, source: Tensor, parts: list[Any]) -> Symbol:
     shapes = (part.shape for part in tensors)
     shape = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
     check_few(prod(shape), "a subscript")
-    columns = [spread(tracer.nodes(part), part.shape, shape) for part in tensors]
-    row = _row(tracer, source)
+    columns = [spread(nodes_of(context, part), part.shape, shape) for part in tensors]
+    row = _row(context, source)
     nodes = tuple(
-        tracer.load(row.base, row.narrowed(tuple(_wrapped(column, source.shape))).at)
+        context.load(row.narrowed(tuple(_wrapped(column, source.shape))))
         for column in zip(*columns, strict=True)
     )
-    return symbol(tracer, nodes, tuple(shape), source.dtype)
+    return symbol(context, nodes, tuple(shape), source.dtype)
 
 
 def _wrapped(indices: tuple[Expr, ...], shape: torch.Size) -> list[Expr]:

@@ -9,10 +9,10 @@ from typing import Any
 from maskc.ir.nodes import And, Expr, Input, Load, Or, children, inputs, with_children
 from maskc.ir.text import expr_text
 from maskc.ir.types import Type
-from maskc.tracing.captured import Captured, free_name
-from maskc.tracing.local_names import LocalNames, watched
-from maskc.tracing.params import Param, Path, params
-from maskc.tracing.tracer import Tracer
+from maskc.tracing.callables.captured import Captured, free_name
+from maskc.tracing.names.local_names import LocalNames, watched
+from maskc.tracing.names.params import Param, Path, params
+from maskc.tracing.run.tracer import Tracer
 
 SMALLEST = 3
 """Nodes of a term that is worth a name: ``q - k`` is."""

@@ -1,0 +1,1 @@
+"""A traced program under the names that its callable has for the parts."""

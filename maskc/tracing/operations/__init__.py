@@ -1,0 +1,1 @@
+"""What torch's operations mean: terms of the IR, operation by operation."""

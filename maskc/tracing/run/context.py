@@ -1,0 +1,65 @@
+"""What the symbols of one run share: the captured tensors, the sizes, and who translates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskc.ir.nodes import Input, IntConst, Load
+from maskc.tracing.callables.captured import Captured
+from maskc.tracing.operations.dtypes import type_of
+from maskc.tracing.run.steps import Row, Table
+from maskc.tracing.run.views import selected
+
+Dispatch = Callable[[Any, tuple[Any, ...], Mapping[str, Any]], Any]
+"""Gives the result of an aten operation, from its arguments and keywords."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What the symbols of one run share.
+
+    Attributes:
+        captured: the tensors that the callable holds; those of a table join them.
+        device: of the tensors that the callable holds.
+        sizes: of the call, as far as they are known: ``batch_size``, ``num_heads``, ``q_len`` and
+            ``kv_len``.
+        is_mask: whether a mask is traced; scores may round.
+        dispatch: translates what torch is asked to do with symbols. It makes symbols itself, so
+            that they are given it here instead of knowing it.
+        tables: what stands for operations without a translation.
+
+    """
+
+    captured: Captured
+    device: torch.device
+    sizes: Mapping[str, int]
+    is_mask: bool
+    dispatch: Dispatch
+    tables: list[Table] = field(default_factory=list)
+
+    def row_of(self, tensor: Tensor) -> Row:
+        """Return a tensor with data as a part of the captured tensor that it is a view of."""
+        base = self.captured.base(tensor)
+        at = None if base is None else selected(tensor, base)
+        if base is None or at is None:
+            return Row(tensor, (None,) * tensor.dim())
+        return Row(base, tuple(None if index is None else IntConst(index) for index in at))
+
+    def load(self, row: Row) -> Load:
+        """Return the element that a row without whole dimensions is."""
+        indices = tuple(index for index in row.at if index is not None)
+        return Load(Input(self.name_of(row.base), type_of(row.base.dtype)), indices)
+
+    def name_of(self, tensor: Tensor) -> str:
+        """Return the name of the input that a tensor is."""
+        return self.captured.name(tensor)
+
+    def add_table(self, table: Table) -> None:
+        """Take a table in the place of what has no translation."""
+        self.captured.add(table.empty, table.name)
+        self.tables.append(table)
