@@ -4,15 +4,14 @@
 
 float32, 4 heads of 64, batch 1. The contenders take turns, one run each in a round; a ratio is the
 median over rounds of sdpa's time over the contender's in the same round, so that what else the
-machine does touches both. Memory is the peak of the process during one run beyond what it held
-before. Outputs and gradients are compared with sdpa's. ``--flex`` adds compiled FlexAttention
+machine does touches both. Memory is what the first run adds to a process of its own at its peak.
+Outputs and gradients are compared with sdpa's. ``--flex`` adds compiled FlexAttention
 forward, after its compilation. Writes ``benchmarks/results/banded.json``.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import platform
@@ -20,6 +19,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,8 @@ def measured(program: str, length: int, backward: bool, rounds: int, flex: bool)
     for _ in range(rounds):
         for name in names:
             seconds[name].append(clock(runs[name]))
-    memory = {name: peak(runs[name]) for name in names}
+    with get_context("spawn").Pool(1, maxtasksperchild=1) as fresh:
+        memory = {name: fresh.apply(peak, (program, length, backward, name)) for name in names}
     return [
         Result(
             program,
@@ -114,9 +115,11 @@ def clock(run: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def peak(run: Callable[[], object]) -> float:
-    """Return the most MiB that the process held during a run, less what it held before."""
-    gc.collect()
+def peak(program: str, length: int, backward: bool, backend: str) -> float:
+    """Return the most MiB that a first run adds to what the process holds."""
+    torch.set_num_threads(1)
+    runner(bound_of(program, 64), backend, backward)()  # what is loaded once does not count
+    run = runner(bound_of(program, length), backend, backward)
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
     run()
