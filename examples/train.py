@@ -5,6 +5,7 @@
 
 Every step packs other documents into its rows. ``Decoder.bind`` turns them into masks, once and
 outside of the compiled model, which takes them as arguments: after the first step nothing compiles.
+Bands are constants of a graph, which other documents would compile again: banded runs uncompiled.
 
 FlexAttention has no backward on CPU, so it cannot train there. Instead sdpa trains, and flex tells
 the loss of the same parameters before each update, from a forward pass without gradients. Its curve
@@ -27,7 +28,7 @@ from examples.decoder.data import packed
 from examples.decoder.model import Config, Decoder, compiled, loss_of
 
 CONFIG = Path(__file__).parent / "decoder" / "decoder.toml"
-BACKENDS = ("reference", "sdpa", "auto", "flex")
+BACKENDS = ("reference", "sdpa", "banded", "auto", "flex")
 TOLERANCE = 1e-3
 """Between loss curves: backends round float32 differently, and training amplifies that."""
 
@@ -84,7 +85,8 @@ def train(config: Config, options: argparse.Namespace) -> Curve:
     model = Decoder(config).to(options.device)
     curve = Curve(has_backward=config.attention_impl != "flex" or options.device != "cpu")
     learner = model if curve.has_backward else twin(model, "sdpa")
-    compiled(model, dynamic=False, backend=options.compiler)
+    if config.attention_impl != "banded":
+        compiled(model, dynamic=False, backend=options.compiler)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=3e-3)
     for step in range(options.steps):
         tokens, doc = packed(config.vocab, options.rows, options.length, seed=step)

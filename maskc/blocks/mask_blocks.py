@@ -7,8 +7,8 @@ reads a tensor, an offset or a position is never kept: its tensor may change in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -28,7 +28,7 @@ from maskc.binding.call import CallSpec
 from maskc.blocks.auto_size import choices, work
 from maskc.blocks.key_ranges import RangedMask, with_key_ranges
 from maskc.blocks.moved_keys import tiles_by_blocks_of_keys
-from maskc.errors import BindError
+from maskc.errors import BindError, LoweringError
 from maskc.ir.nodes import Expr, inputs
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
@@ -65,6 +65,8 @@ class MaskBlocks:
         self._versions = versions(mask.domain.tensors.values())
         self._bands: dict[bool, Parts] = {}
         self._band_texts: dict[bool, str] = {}
+        self._is_structural = not inputs(mask.expr)
+        self._refuse_trace = _trace_refusal()
         if built is not None:
             self.__dict__["block_mask"] = built
 
@@ -119,10 +121,21 @@ class MaskBlocks:
             self._band_texts[long] = to_text(self._bands[long])
         return self._bands[long]
 
-    def traced_bands(self, long: bool) -> Parts | None:
-        """Return the bands as constants of a trace, None if none were made before it."""
+    def traced_bands(self, long: bool) -> Parts:
+        """Return the bands as constants of a trace.
+
+        Raises:
+            LoweringError: none were made before it.
+
+        """
         text = self._band_texts.get(long)
-        return None if text is None else from_text(text)
+        if text is None:
+            self._refuse_trace()
+        return from_text(text or "")
+
+    def has_lasting_bands(self, long: bool) -> bool:
+        """Tell whether the bands are made, and are those of every binding of these sizes."""
+        return self._is_structural and long in self._band_texts
 
     @cached_property
     def counts(self) -> TileCounts:
@@ -148,6 +161,21 @@ class MaskBlocks:
     def empty_rows(self) -> Tensor:
         """Which query rows have no key, bool ``[B | 1, H | 1, Q]``."""
         return empty_rows(self.mask.expr, self.mask.domain, self.tile_map)
+
+
+@cache
+def _trace_refusal() -> Callable[[], None]:
+    """Return what refuses a trace without bands: dynamo runs it, so its error comes through."""
+
+    def refuse() -> None:
+        raise LoweringError(
+            "M517",
+            "a trace needs the bands of a mask before it starts, and they are not made",
+            help="call `bound.bands()` before, outside of what is compiled, or use sdpa",
+        )
+
+    refusal: Callable[[], None] = torch.compiler.assume_constant_result(refuse)  # type: ignore[no-untyped-call]
+    return refusal
 
 
 def tiles_of(ranged: RangedMask, block: tuple[int, int] | None) -> TileMap:

@@ -28,8 +28,11 @@ class Blocks(Protocol):
     def has_key_ranges(self) -> bool:
         """Whether comparisons of ids became ranges of keys."""
 
-    def bands(self, long: bool = True) -> Parts | None:
-        """Return the bands of query rows; None in a trace, if none were made before."""
+    def bands(self, long: bool) -> Parts:
+        """Return the bands of query rows; in a trace, those that were made before."""
+
+    def has_lasting_bands(self, long: bool) -> bool:
+        """Tell whether the bands are made, and are those of every binding of these sizes."""
 
 
 @dataclass(frozen=True, slots=True)

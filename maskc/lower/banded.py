@@ -20,8 +20,6 @@ from torch.utils.checkpoint import checkpoint
 
 from maskc.analysis.bands import CALL, Band, Part, Parts, Rest, key_count, pairs
 from maskc.analysis.scores.score_class import Additive, Identity
-from maskc.errors import LoweringError
-from maskc.ir.nodes import inputs
 from maskc.ir.vectorize import Window
 from maskc.lower import dense, sdpa
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal
@@ -42,18 +40,7 @@ DENSEST = 2 / 3
 
 
 def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
-    """Return why the call cannot run in bands, or None.
-
-    Raises:
-        LoweringError: it is traced, and its bands are not made.
-
-    """
-    if call.blocks.bands(is_long(plan, call)) is None:
-        raise LoweringError(
-            "M517",
-            "a trace needs the bands of a mask before it starts, and they are not made",
-            help="call `bound.bands()` before, outside of what is compiled, or use sdpa",
-        )
+    """Return why the call cannot run in bands: it always can."""
     return None
 
 
@@ -62,10 +49,13 @@ def run(plan: Plan, call: AttentionCall) -> Attended:
 
     Within ``torch.compile`` the bands are constants of the graph: a mask with others compiles
     again, as often as torch's ``recompile_limit`` allows.
+
+    Raises:
+        LoweringError: a trace finds no bands made before it.
+
     """
     long = is_long(plan, call)
     parts = call.blocks.bands(long)
-    assert parts is not None
     folded = fold(plan, call.q, call.k, call.scale)
     bands = _Bands(
         folded.plan,
@@ -112,11 +102,10 @@ def pays(plan: Plan, call: AttentionCall) -> bool:
     whole = batch * heads * rows * call.k.shape[2]
     if call.q.device.type != "cpu" or whole < SHORTEST:
         return False
-    if torch.compiler.is_compiling() and inputs(plan.module.mask):
+    long = is_long(plan, call)
+    if torch.compiler.is_compiling() and not call.blocks.has_lasting_bands(long):
         return False
-    parts = call.blocks.bands(is_long(plan, call))
-    if parts is None:
-        return False
+    parts = call.blocks.bands(long)
     calls = sum(len(part.bands) for part in parts)
     return not by_kernel(plan, call) or pairs(parts) + calls * CALL <= DENSEST * whole
 
@@ -125,8 +114,6 @@ def explain(plan: Plan | None, call: AttentionCall) -> list[str]:
     """Return how many bands there are, how dense, and the memory that they take."""
     long = plan is None or is_long(plan, call)
     parts = call.blocks.bands(long)
-    if parts is None:
-        return []
     rests = [band.rest for part in parts for band in part.bands]
     kinds = ", ".join(f"{rests.count(rest)} {rest.value}" for rest in Rest if rest in rests)
     share = f"{100 * density(parts, call):.3g} % of all pairs"

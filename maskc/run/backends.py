@@ -91,39 +91,35 @@ def choose(plan: Plan, call: AttentionCall) -> Choice:
     """Return the backend that ``auto`` runs a call on, and why.
 
     The rules, the first that fits: what SDPA does without a mask tensor runs there, and a bias
-    that pays as a few columns of q and k, too; on CPU a long call whose bands hold few of the
-    pairs runs on them, and one whose scores SDPA cannot take, or whose log-sum-exp is needed;
-    dropout and what flex cannot run (a gradient on CPU, an epilogue or float64 that would run it
-    eagerly) runs on sdpa; on CPU a small dense mask runs on sdpa, which compiles nothing;
-    everything else runs on flex.
+    that pays as a few columns of q and k, too; on CPU a long call of scores that SDPA takes, and
+    whose bands hold few of the pairs, runs on them; what flex cannot run (dropout, a gradient on
+    CPU, a log-sum-exp, epilogue or float64 that would run it eagerly) runs on bands where they
+    pay, and on sdpa; so does on CPU what is too small for a compilation; everything else runs on
+    flex.
     """
-    if not banded.needs_lse(plan, call) and sdpa.is_maskless(plan, call.scale):
+    needs_lse = banded.needs_lse(plan, call)
+    if not needs_lse and sdpa.is_maskless(plan, call.scale):
         return Choice("sdpa", "it needs no mask tensor")
     if sdpa_columns.pays(plan, call):
         reason = "its bias is a few columns of q and k, which beats a mask tensor of this size"
         return Choice(COLUMNS, reason)
-    if banded.pays(plan, call):
-        return Choice("banded", _why_banded(plan, call))
+    pays = banded.pays(plan, call)
+    if pays and banded.by_kernel(plan, call):
+        share = 100 * banded.density(call.blocks.bands(banded.is_long(plan, call)), call)
+        return Choice("banded", f"its bands hold {share:.3g} % of all pairs, and compile nothing")
+    other = "banded" if pays else "sdpa"
     if call.dropout_p:
-        return Choice("sdpa", "flex has no dropout")
+        return Choice(other, "flex has no dropout")
     refused = flex.refuses(plan, call)
     if refused is not None:
-        return Choice("sdpa", refused.message)
-    if not flex.compiles(call.q, plan.facts.reads_lse):
-        return Choice("sdpa", "flex would run eagerly here, with dense scores")
+        return Choice(other, refused.message)
+    if not flex.compiles(call.q, needs_lse):
+        return Choice(other, "flex would run eagerly here, with dense scores")
     size = sdpa.mask_elements(plan) * call.q.element_size()
     if call.q.device.type == "cpu" and size <= DENSE_LIMIT:
-        reason = f"its dense mask is small, {size / 2**20:.2g} MiB, and compiles nothing"
-        return Choice("sdpa", reason)
+        reason = f"a dense mask would be small, {size / 2**20:.2g} MiB, and this compiles nothing"
+        return Choice(other, reason)
     return Choice("flex", "it skips empty tiles and keeps no dense mask")
-
-
-def _why_banded(plan: Plan, call: AttentionCall) -> str:
-    if not banded.by_kernel(plan, call):
-        return "SDPA does not give its scores or log-sum-exp, and bands keep few of them at a time"
-    parts = call.blocks.bands(banded.is_long(plan, call))
-    assert parts is not None
-    return f"its bands hold {100 * banded.density(parts, call):.3g} % of all pairs"
 
 
 def check_scale(scale: Any) -> None:

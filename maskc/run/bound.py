@@ -192,17 +192,19 @@ class Bound:
         state = self._current
         return state.blocks.mask.expr != state.mask.expr
 
-    def bands(self, long: bool | None = None) -> Parts | None:
+    def bands(self, long: bool | None = None) -> Parts:
         """Return the bands of query rows that the banded backend runs, made when first asked for.
 
         ``torch.compile`` takes them as constants: ask before, ``bound.bands()``. A binding with
-        other bands compiles again, as often as torch's ``recompile_limit`` allows; in a trace it
-        is None where none were made before.
+        other bands compiles again, as often as torch's ``recompile_limit`` allows.
 
         Args:
             long: whether those without a mask tensor may have any length, as they may where the
                 program leaves the score alone and nobody needs the log-sum-exp; None makes both
                 kinds and returns these.
+
+        Raises:
+            LoweringError: a trace asks, and none were made before.
 
         """
         blocks = self._current.blocks
@@ -211,6 +213,10 @@ class Bound:
         if long is None:
             blocks.bands(long=False)
         return blocks.bands(long is not False)
+
+    def has_lasting_bands(self, long: bool) -> bool:
+        """Tell whether the bands are made, and are those of every binding of these sizes."""
+        return self._current.blocks.has_lasting_bands(long)
 
     def flex_args(self, **inputs: Any) -> dict[str, Any]:
         """Return the keywords for ``flex_attention(q, k, v, ...)``.
