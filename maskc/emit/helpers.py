@@ -13,10 +13,18 @@ from torch import Tensor
 
 
 def _fitted(
-    name: str, value: Any, sizes: tuple[int, ...], q: Tensor, *, batch: bool = True
+    name: str,
+    value: Any,
+    sizes: tuple[int, ...],
+    q: Tensor,
+    *,
+    batch: bool = True,
+    exact: bool = False,
 ) -> Tensor:
     """Return an input with the batch in front; dimensions of size 1 are repeated for nothing."""
     tensor = _widened(torch.as_tensor(value, device=q.device))
+    if exact and not torch.compiler.is_compiling() and int(tensor.abs().max()) > 2**24:
+        raise ValueError(f"input {name} decides as a float, which holds ints up to 2 ** 24")
     if batch and tensor.dim() == len(sizes) - 1:
         tensor = tensor.unsqueeze(0)
     shape = list(tensor.shape)

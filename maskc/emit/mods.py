@@ -6,6 +6,7 @@ import keyword
 import textwrap
 from collections.abc import Mapping
 
+from maskc.analysis.intervals.exact_floats import converted
 from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Index, Input, Load, Module, inputs, walk
 from maskc.ir.rows import Layout, Shape, to_rows
 from maskc.ir.text import expr_text
@@ -67,7 +68,7 @@ def mods(module: Module, rows: Module, docs: Mapping[str, str]) -> str:
 
     """
     loads = _loads(module)
-    read = {source.name for source in loads}
+    read, decides = {source.name for source in loads}, converted(*rows.roots)
     unread = [name for name in docs if name not in read]
     parameters = [f"{parameter(source.name)}: Any" for source in loads]
     parameters += [f"{parameter(name)}: Any = None" for name in unread]
@@ -88,7 +89,11 @@ def mods(module: Module, rows: Module, docs: Mapping[str, str]) -> str:
             *(f"        {parameter(name)}: not read." for name in unread),
             "",
             '    """',
-            *(line for source, found in loads.items() for line in _fitted(source, found)),
+            *(
+                line
+                for source, found in loads.items()
+                for line in _fitted(source, found, source.name in decides)
+            ),
             *(line for lines, _ in made for line in lines),
             f"    return {', '.join(name for _, name in made)}",
         ]
@@ -143,11 +148,12 @@ def _doc(source: Input, loads: list[Load], docs: Mapping[str, str]) -> list[str]
     )
 
 
-def _fitted(source: Input, loads: list[Load]) -> list[str]:
+def _fitted(source: Input, loads: list[Load], exact: bool) -> list[str]:
     sizes = _sizes(loads)
     shape = f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
     given = [f'"{source.name}"', parameter(source.name), shape, "q"]
     given += ["batch=False"] if _has_batch(loads[0]) else []
+    given += ["exact=True"] if exact else []
     return signature(f"    {identifier(source.name)} = _fitted(", given, ")")
 
 
