@@ -8,7 +8,7 @@ mask cuts (partial) and in whole ones (full). A form is compared with the first 
 ways to lower the same mask, or ours and one written by hand. Fewer instructions are no proof of
 less time, but a kernel here is bound by them, and values on the stack cost more.
 
-Writes ``benchmarks/results/kernels.json``.
+Each row goes into ``benchmarks/results/kernels.json`` as soon as it is counted.
 """
 
 from __future__ import annotations
@@ -162,11 +162,19 @@ def main() -> None:
         print("not counted: triton is missing here; `make kernels` brings it along")
         return
     sys.path.append(str(HERE.parent / "tests" / "kernels"))
-    rows = list(measured(options.only))
-    if not options.only:
-        versions = {"torch": torch.__version__, "length": LENGTH, "width": WIDTH}
-        text = json.dumps({**versions, "kernels": rows}, indent=1)
-        (HERE / "results" / "kernels.json").write_text(text + "\n", encoding="utf-8")
+    for row in measured(options.only):
+        keep(row)
+
+
+def keep(row: dict[str, Any]) -> None:
+    """Write a row among those of earlier runs, in place of its own."""
+    path = HERE / "results" / "kernels.json"
+    old = json.loads(path.read_text(encoding="utf-8"))["kernels"] if path.exists() else []
+    key = ("group", "form", "sm")
+    others = [each for each in old if any(each[name] != row[name] for name in key)]
+    setting = {"torch": torch.__version__, "length": LENGTH, "width": WIDTH}
+    text = json.dumps({**setting, "kernels": [*others, row]}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,16 +7,14 @@ that divide them. Established with inductor's kernels of torch 2.13, run without
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import gcd
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from maskc.errors import LoweringError
 from maskc.ir.types import Sz
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import torch
 
 Block = tuple[int, int]
 
@@ -77,8 +75,6 @@ def check_tiles(block: Block) -> None:
 
 def check_backward(block: Block, width: int, dtype: torch.dtype) -> None:
     """Refuse blocks that the backward kernel's tiles do not divide, which no option changes."""
-    import torch
-
     fits = not any(side % ANY for side in block)
     if fits or torch.compiler.is_compiling() or _has_backward(block, width, dtype):
         return

@@ -20,7 +20,7 @@ SLOPE_TOLERANCE = 3e-4
 
 def normal_qkv(bound: Bound, width: int = 16, dtype: torch.dtype = torch.float32) -> QKV:
     """Return q, k and v of the sizes of a binding, the same numbers each time."""
-    sizes = bound.request.sizes
+    sizes = bound.spec.sizes
     batch, heads, grouped = sizes[Sz.BATCH_SIZE], sizes[Sz.NUM_HEADS], sizes[Sz.NUM_KV_HEADS]
     random = torch.Generator().manual_seed(0)
     queries = (batch, heads, sizes[Sz.Q_LEN], width)
