@@ -32,8 +32,6 @@ test: $(VENV)/dev.installed  ## what to run after each change: the same draws ev
 
 test-all: $(VENV)/dev.installed  ## every test, with more draws, compiled kernels and several processes
 	@HYPOTHESIS_PROFILE=all $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
-	@if $(MAKE) -s $(KERNELS)/triton.installed; then $(MAKE) -s triton; \
-	  else echo "the kernels of a GPU were not tested: triton does not install here" >&2; fi
 
 triton: $(KERNELS)/triton.installed  ## the kernels of a GPU, emitted and interpreted without one
 	@ls tests/kernels/test_*.py | TRITON_INTERPRET=1 OMP_NUM_THREADS=1 xargs -n 1 -P 2 \

@@ -22,7 +22,8 @@ from maskc.source import Source
 try:
     import click
 
-    from maskc import arguments, plan_command
+    from maskc.commands import arguments
+    from maskc.commands.plan import plan
     from maskc.view.terminal import console, report, say, warnings_reported, with_bar
 except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
@@ -318,7 +319,7 @@ def trace(callable: str, plain: bool, **sizes: int | None) -> None:
     say(trace_reference(callable, known).text(names=not plain))
 
 
-main.add_command(plan_command.plan)
+main.add_command(plan)
 
 
 def _check_all(ref: str, keys: tuple[str, ...], strict: bool) -> list[bool]:

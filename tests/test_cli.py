@@ -234,7 +234,11 @@ def test_diff_fails_over_the_tolerance() -> None:
     ("arguments", "code", "message"),
     [
         (("--backends", "sdpa,flux"), 2, "no backend 'flux', did you mean `flex`?"),
-        (("--backends", ""), 2, "no backend '', there are flex, sdpa, sdpa+columns, reference"),
+        (
+            ("--backends", ""),
+            2,
+            "no backend '', there are flex, sdpa, sdpa+columns, banded, reference",
+        ),
         (("--q", "1000000"), 2, "8.0e+12 scores in float64, more than 2.7e+08: lower --b"),
         (("--hkv", "3"), 1, "num_heads=4 is no multiple of num_kv_heads=3"),
         (("--q-offset", "-1"), 2, "-1 is not in the range"),

@@ -12,7 +12,7 @@ SUITE = """
 import maskc, torch
 
 def test_backends(maskc_backend):
-    assert maskc_backend in ("flex", "sdpa", "reference")
+    assert maskc_backend in ("flex", "sdpa", "banded", "reference")
 
 def test_equivalent(maskc_assert_equivalent, maskc_diff):
     q = torch.randn(1, 2, 5, 8)
@@ -29,7 +29,7 @@ def _only_this_plugin(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_backend_by_default(pytester: pytest.Pytester) -> None:
-    pytester.runpytest("-p", "maskc.pytest_plugin").assert_outcomes(passed=4)
+    pytester.runpytest("-p", "maskc.pytest_plugin").assert_outcomes(passed=5)
 
 
 def test_some_backends(pytester: pytest.Pytester) -> None:
@@ -42,5 +42,5 @@ def test_an_unknown_backend(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("-p", "maskc.pytest_plugin", "--maskc-backends=flux")
     assert result.ret != 0
     result.stderr.fnmatch_lines(
-        ["*no backend 'flux', there are flex, sdpa, sdpa+columns, reference*"]
+        ["*no backend 'flux', there are flex, sdpa, sdpa+columns, banded, reference*"]
     )

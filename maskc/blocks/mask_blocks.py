@@ -34,6 +34,7 @@ from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower import flex
 from maskc.lower.codegen.mods import MaskMod, mask_mod
+from maskc.lower.constant_in_trace import constant_in_trace
 from maskc.lower.tensor_cache import versions
 
 KEPT = 32
@@ -174,8 +175,7 @@ def _trace_refusal() -> Callable[[], None]:
             help="call `bound.bands()` before, outside of what is compiled, or use sdpa",
         )
 
-    refusal: Callable[[], None] = torch.compiler.assume_constant_result(refuse)  # type: ignore[no-untyped-call]
-    return refusal
+    return constant_in_trace(refuse)
 
 
 def tiles_of(ranged: RangedMask, block: tuple[int, int] | None) -> TileMap:

@@ -55,6 +55,7 @@ def shard(
         batch_size=batch_size,
         num_heads=num_heads,
         block_size=plan.block_size,
+        backward=True,
         num_kv_heads=num_heads if num_kv_heads is None else num_kv_heads,
         **{"q_offset": 0, "q_positions": None, "kv_offset": 0, "kv_positions": None}
         | rows

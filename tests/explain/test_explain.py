@@ -72,11 +72,10 @@ def test_a_call_is_told_what_it_leaves_of_the_mask() -> None:
 
 
 def test_a_call_is_told_what_takes_long() -> None:
-    program = maskc.compile_mask("causal & window(64)")
+    program = maskc.compile_mask("k != q")  # dense, so that no bands are taken
     assert "takes long" not in program.bind(q_len=1000).explain()
     assert "takes long   the first call of a shape compiles" in program.bind(q_len=9000).explain()
-    large = maskc.compile_mask("causal & window(64)").bind(q_len=4000)
-    assert "takes long   the mask tensor, about 0.35 s to make" in large.explain()
+    assert "takes long   the mask tensor, about 0." in program.bind(q_len=8000).explain()
 
 
 def test_a_call_is_told_of_the_tensors_at_hand() -> None:

@@ -160,7 +160,7 @@ def test_no_block_mask_where_sizes_and_numbers_show_every_key() -> None:
 
 def test_auto_takes_sdpa_where_the_call_needs_no_mask() -> None:
     q = torch.zeros(1, 1, 1, 8).expand(1, 1, 9000, 8)
-    for n, backend in ((9000, "sdpa"), (512, "flex")):
+    for n, backend in ((9000, "sdpa"), (512, "banded")):
         bound = compile_mask(f"causal & window({n})").bind(q_len=9000)
         assert bound.choice(q, q, q).backend == backend
 

@@ -69,19 +69,19 @@ def mask_of(bound: maskc.Bound) -> Tensor:
 @pytest.mark.parametrize("text", ["causal & same_doc", "causal & same_doc; score = score + alibi"])
 def test_layers_share_a_mask_until_its_tensors_change(text: str) -> None:
     program = maskc.compile_mask(text)
-    inputs = {"doc": torch.zeros(S, dtype=torch.int64), "slopes": torch.ones(2)}
+    inputs = {"doc": torch.arange(S) // 3, "slopes": torch.ones(2)}
     given = {declared.name: inputs[declared.name] for declared in program.inputs}
     bound = program.bind(q_len=S, num_heads=2, **given)
     first = mask_of(bound)
     assert mask_of(bound) is first
-    inputs["doc"][4:] = 1
+    inputs["doc"][4:] = 7
     second = mask_of(bound)
     assert not torch.equal(first, second)
     assert torch.equal(second, mask_of(program.bind(q_len=S, num_heads=2, **given)))
 
 
 def test_a_mask_that_its_taker_changed_is_made_again() -> None:
-    bound = DOCUMENTS.bind(q_len=S, doc=torch.zeros(S, dtype=torch.int64))
+    bound = DOCUMENTS.bind(q_len=S, doc=torch.arange(S) // 3)
     mask = mask_of(bound)
     expected = mask.clone()
     mask.logical_not_()
@@ -90,7 +90,7 @@ def test_a_mask_that_its_taker_changed_is_made_again() -> None:
 
 def test_a_gradient_flows_to_a_bias_in_every_layer() -> None:
     slopes = torch.ones(2, requires_grad=True)
-    bound = ALIBI.bind(q_len=S, num_heads=2, doc=torch.zeros(S, dtype=torch.int64), slopes=slopes)
+    bound = ALIBI.bind(q_len=S, num_heads=2, doc=torch.arange(S) // 3, slopes=slopes)
     with torch.no_grad():
         mask_of(bound)
     for _ in range(2):
@@ -100,7 +100,7 @@ def test_a_gradient_flows_to_a_bias_in_every_layer() -> None:
 
 
 def test_what_the_call_gives_is_not_kept() -> None:
-    bound = ALIBI.bind(q_len=S, num_heads=2, doc=torch.zeros(S, dtype=torch.int64))
+    bound = ALIBI.bind(q_len=S, num_heads=2, doc=torch.arange(S) // 3)
     slopes = torch.ones(2)
     first = bound.sdpa_args(slopes=slopes)["attn_mask"]
     slopes.data.mul_(2)  # as sharded training does, past torch's count
@@ -108,12 +108,12 @@ def test_what_the_call_gives_is_not_kept() -> None:
 
 
 def test_no_mode_reads_the_mask_of_another() -> None:
-    bound = DOCUMENTS.bind(q_len=S, doc=torch.zeros(S, dtype=torch.int64))
+    bound = DOCUMENTS.bind(q_len=S, doc=torch.arange(S) // 3)
     with torch.inference_mode():
         assert mask_of(bound).is_inference()
     assert not mask_of(bound).is_inference()
     with torch.inference_mode():
-        doc = torch.zeros(S, dtype=torch.int64)
+        doc = torch.arange(S) // 3
         bound = DOCUMENTS.bind(q_len=S, doc=doc)
         first = mask_of(bound)
         doc[4:] = 1  # torch counts no change of an inference tensor
@@ -121,7 +121,7 @@ def test_no_mode_reads_the_mask_of_another() -> None:
 
 
 def test_other_dtypes_of_q_get_masks_of_their_own() -> None:
-    bound = ALIBI.bind(q_len=S, num_heads=2, doc=torch.zeros(S, dtype=torch.int64), slopes=[1, 2])
+    bound = ALIBI.bind(q_len=S, num_heads=2, doc=torch.arange(S) // 3, slopes=[1, 2])
     for dtype in (torch.float64, torch.float32, torch.float64):
         q = torch.zeros(1, 2, S, 4, dtype=dtype)
         assert bound.sdpa_args(q, q)["attn_mask"].dtype is dtype

@@ -18,7 +18,7 @@ def test_decisions_are_logged_with_their_time(caplog: pytest.LogCaptureFixture) 
         assert bound.block_mask is not None
     said = "\n".join(record.getMessage() for record in caplog.records)
     assert f"bound {program.digest[:8]} at 40 x 40: " in said
-    assert "auto takes sdpa: its dense mask is small" in said
+    assert "auto takes sdpa: a dense mask would be small" in said
     assert "tiles: 0 full, 1 partial, 0 empty, decided by" in said
     assert "block tables in blocks of (128, 128)" in said
     assert said.count(" ms") >= 3

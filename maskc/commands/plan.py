@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maskc import arguments
+from maskc.commands import arguments
 from maskc.topics import describe_bytes
 from maskc.view.terminal import console, print_table, say
 
