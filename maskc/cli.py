@@ -267,12 +267,12 @@ def diff(
     drawn = testing.random_inputs(compiled, shape, generator, **offsets)
     inputs: dict[str, Any] = {name: arguments.moved(x, device, dtype) for name, x in drawn.items()}
     q, k, v = (x.to(device) for x in testing.random_qkv(shape, d, dtype, generator))
-    found = testing.diff(compiled, q, k, v, backends=names, **offsets, **inputs)
+    result = testing.diff(compiled, q, k, v, backends=names, **offsets, **inputs)
     with console() as terminal:
-        print_table(terminal, found.title, found.header, found.rows)
-    for remark in found.remarks:
+        print_table(terminal, result.title, result.header, result.rows)
+    for remark in result.remarks:
         say(remark)
-    misses = found.misses(tolerance)
+    misses = result.misses(tolerance)
     for miss in misses:
         click.echo(miss, err=True)
     sys.exit(1 if misses else 0)
@@ -324,12 +324,12 @@ main.add_command(plan)
 
 def _check_all(ref: str, keys: tuple[str, ...], strict: bool) -> list[bool]:
     """Check what a reference stands for; tell of each program whether it is fine."""
-    found = list(programs_of(ref, keys))
-    if not found:
+    result = list(programs_of(ref, keys))
+    if not result:
         say(f"{ref}: no program under {' or '.join(keys)}")
     return [
         _fails(one) if isinstance(one, MaskcError) else _check(one, strict)
-        for one in with_bar(found, ref)
+        for one in with_bar(result, ref)
     ]
 
 

@@ -129,8 +129,8 @@ def _libraries(value: Any, config: Path, key: str) -> tuple[Source, ...]:
     listed = value if isinstance(value, list) else [value]
     wrong = [one for one in listed if not isinstance(one, str) or not one.endswith(".mask")]
     if wrong:
-        found = keys.described(wrong[0])
-        message = f"a `{LIBRARY}` beside `{key}` of `{config}` is {found}, expected a path"
+        result = keys.described(wrong[0])
+        message = f"a `{LIBRARY}` beside `{key}` of `{config}` is {result}, expected a path"
         help = 'name `.mask` files, as in `library = ["masks.mask"]`'
         raise LoadError("M604", message, help=help)
     return read_libraries(str(config.parent / path) for path in listed)

@@ -98,16 +98,16 @@ def to_text(parts: Parts) -> str:
 
 def from_text(text: str) -> Parts:
     """Return the bands that ``to_text`` wrote."""
-    found: list[Part] = []
+    result: list[Part] = []
     for line in text.splitlines():
         rest, own, seen = line.split(";")
         window = _window(own)
         band = Band(window, Rest[rest], _window(seen))
-        if found and found[-1].batch == window.batch and found[-1].heads == window.heads:
-            found[-1] = Part(window.batch, window.heads, (*found[-1].bands, band))
+        if result and result[-1].batch == window.batch and result[-1].heads == window.heads:
+            result[-1] = Part(window.batch, window.heads, (*result[-1].bands, band))
         else:
-            found.append(Part(window.batch, window.heads, (band,)))
-    return tuple(found)
+            result.append(Part(window.batch, window.heads, (band,)))
+    return tuple(result)
 
 
 def _window_text(window: Window) -> str:

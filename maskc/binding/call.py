@@ -156,17 +156,17 @@ def find_device(device: Any) -> torch.device:
 
     """
     try:
-        found = torch.device(device)
+        result = torch.device(device)
     except (RuntimeError, TypeError):
         message = f"`device` is no device, found {device!r}"
         raise BindError("M403", message, help="write it as torch does: `cpu`, `cuda:0`") from None
-    if found.type == "meta":
+    if result.type == "meta":
         help = "bind on the device that the call runs on; `Bound.to` moves a binding"
         raise BindError("M403", "tensors on `meta` hold no values to attend with", help=help)
-    _check_present(found)
-    if found.type == "cuda" and found.index is None:
+    _check_present(result)
+    if result.type == "cuda" and result.index is None:
         return torch.device("cuda", torch.cuda.current_device())
-    return found
+    return result
 
 
 def _check_present(device: torch.device) -> None:
@@ -241,19 +241,19 @@ class _Rows:
         if table is None and is_zero:
             return Position.ROW
         if table is None:
-            found = self.offset(f"{side}_offset", offset, name)
-            return Position.BATCH_OFFSET if found.dim() else Position.OFFSET
+            result = self.offset(f"{side}_offset", offset, name)
+            return Position.BATCH_OFFSET if result.dim() else Position.OFFSET
         if not is_zero:
             message = f"`{side}_positions` and `{side}_offset` are both given"
             raise BindError("M406", message, help="positions are absolute: leave the offset out")
-        found = self.tensors[name] = self._ints(f"{side}_positions", table)
-        self._fit(f"{side}_positions", found, [(length,), (self.batch, length)])
-        lowest = int(torch.min(found))
+        result = self.tensors[name] = self._ints(f"{side}_positions", table)
+        self._fit(f"{side}_positions", result, [(length,), (self.batch, length)])
+        lowest = int(torch.min(result))
         if lowest < 0:
             message = f"`{side}_positions` holds {lowest}, expected positions from 0"
             help = "positions count from 0, in any order: shift them"
             raise BindError("M407", message, help=help)
-        return Position.TABLE if found.dim() == 1 else Position.BATCH_TABLE
+        return Position.TABLE if result.dim() == 1 else Position.BATCH_TABLE
 
     def moved(
         self, form: Position, side: str, length: int, offset: Any, table: Any, name: str
@@ -270,35 +270,35 @@ class _Rows:
 
     def offset(self, argument: str, value: Any, name: str, scalar: bool = False) -> Tensor:
         """Record an offset, one for all or one for each batch, and return it as a tensor."""
-        found = self._ints(argument, value)
+        result = self._ints(argument, value)
         if isinstance(value, int):
             self.numbers[name] = lowest = value
         else:
-            self._fit(argument, found, [()] if scalar else [(), (self.batch,)])
-            lowest = int(found.min())
+            self._fit(argument, result, [()] if scalar else [(), (self.batch,)])
+            lowest = int(result.min())
         if lowest < 0:
             message = f"`{argument}` is at least 0, found {lowest}"
             raise BindError("M407", message, help="positions and heads count from 0")
-        self.tensors[name] = found
-        return found
+        self.tensors[name] = result
+        return result
 
     def _ints(self, name: str, value: Any) -> Tensor:
         try:
             if type(value) is int:
                 return torch.tensor(value, dtype=torch.int64, device=self.device)
-            found = torch.as_tensor(value)
+            result = torch.as_tensor(value)
         except (TypeError, ValueError, RuntimeError):
             message = f"`{name}` is an int or a tensor of ints, found {type(value).__name__}"
             help = f"pass numbers: `{name}=4`, or a tensor of ints"
             raise BindError("M408", message, help=help) from None
-        if found.is_floating_point() or found.is_complex() or found.dtype is torch.bool:
-            message = f"`{name}` holds ints, found {found.dtype}"
+        if result.is_floating_point() or result.is_complex() or result.dtype is torch.bool:
+            message = f"`{name}` holds ints, found {result.dtype}"
             raise BindError("M408", message, help=f"convert it: `{name}.long()`")
         if isinstance(value, torch.Tensor) and value.device != self.device and value.dim():
             message = f"`{name}` is on {value.device}, expected {self.device}"
             raise BindError("M409", message, help=f"move it: `{name}.to('{self.device}')`")
-        dtype = torch.int32 if found.dtype is torch.int32 else torch.int64
-        return found.to(device=self.device, dtype=dtype)
+        dtype = torch.int32 if result.dtype is torch.int32 else torch.int64
+        return result.to(device=self.device, dtype=dtype)
 
     def _fit(self, name: str, found: Tensor, shapes: list[tuple[int, ...]]) -> None:
         if tuple(found.shape) not in shapes:

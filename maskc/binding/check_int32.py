@@ -40,19 +40,19 @@ def check_ints(
     if _fits(exprs, sizes, ranges):
         return
     for expr in exprs:
-        if (found := excess(expr, sizes, ranges)) is not None:
+        if (result := excess(expr, sizes, ranges)) is not None:
             raise BindError(
                 "M429",
-                f"`{_written(found.term)}` may leave 32 bits for these sizes and inputs",
-                found.term.span,
+                f"`{_written(result.term)}` may leave 32 bits for these sizes and inputs",
+                result.term.span,
                 "compute it with floats, or divide before you multiply",
             )
-        if (found := inexact(expr, sizes, ranges)) is not None:
+        if (result := inexact(expr, sizes, ranges)) is not None:
             raise BindError(
                 "M433",
-                f"`{_written(found.term)}` decides as a float and may be {found.reach}, and floats "
+                f"`{_written(result.term)}` decides as a float and may be {result.reach}, and floats "
                 f"of 32 bits hold all ints up to {EXACT_FLOAT} only",
-                found.term.span,
+                result.term.span,
                 "compare ints with ints: multiply the other side instead of dividing this one",
             )
 

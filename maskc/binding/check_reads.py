@@ -83,12 +83,12 @@ def check_counts(
     """
     for load in (term for term in walk(*roots) if isinstance(term, Load)):
         for batched, shape in shapes[load.input.name]:
-            for index, found in zip(load.indices, shape[batched:], strict=True):
+            for index, result in zip(load.indices, shape[batched:], strict=True):
                 match index:
                     case Index(Ix.HEAD | Ix.KV_HEAD) if head_offset:
                         pass
                     case Index(which) if which in _EXACT:
-                        _check_count(load, which, found, sizes)
+                        _check_count(load, which, result, sizes)
 
 
 def _check_count(load: Load, which: Ix, found: int, sizes: Mapping[Sz, int]) -> None:
@@ -172,9 +172,9 @@ def check_reads(
             continue
         guards = danger.guards if reached is None else (reached, *danger.guards)
         question = And((*guards, danger.wrong)) if guards else danger.wrong
-        found = any_true(question, domain)
-        if found is not None:
-            raise _error(danger, question, found, domain)
+        result = any_true(question, domain)
+        if result is not None:
+            raise _error(danger, question, result, domain)
 
 
 def _question(danger: Danger, reached: Expr | None) -> Expr:

@@ -64,10 +64,10 @@ def read(
             raise _missing(load)
         value = given[name]
         parts = value if _is_pair(value) else (value,)
-        found = [_tensor(load, part, spec) for part in parts]
-        names = [side_name(name, side) for side in "qk"] if len(found) == 2 else [name]
-        tensors.update(zip(names, found, strict=True))
-        shapes.append((name, tuple(_side(load, tensor, spec) for tensor in found)))
+        result = [_tensor(load, part, spec) for part in parts]
+        names = [side_name(name, side) for side in "qk"] if len(result) == 2 else [name]
+        tensors.update(zip(names, result, strict=True))
+        shapes.append((name, tuple(_side(load, tensor, spec) for tensor in result)))
     return tuple(shapes), tensors
 
 
@@ -131,30 +131,30 @@ def _tensor(load: Load, value: Any, spec: CallSpec) -> Tensor:
     """Return a value as the tensor of an input, in its type and on the right device."""
     name, kind = load.input.name, load.input.type
     try:
-        found = torch.as_tensor(value)
+        result = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
         message = f"input `{name}` is a tensor or numbers, found {type(value).__name__}"
         pair = " or a pair of two, for queries and for keys" if isinstance(value, tuple) else ""
         raise BindError("M411", message, load.span, f"pass {_expected(load)}{pair}") from None
-    check_plain(name, found, "M412", load.span)
-    if not _holds(found.dtype, kind):
+    check_plain(name, result, "M412", load.span)
+    if not _holds(result.dtype, kind):
         fix = {Type.BOOL: f"compare it: `{name} != 0`", Type.INT: f"convert it: `{name}.long()`"}
-        message = f"input `{name}` takes {kind.value}s, found {found.dtype}"
+        message = f"input `{name}` takes {kind.value}s, found {result.dtype}"
         raise BindError("M412", message, load.span, fix.get(kind))
-    if isinstance(value, torch.Tensor) and found.device != spec.device and found.dim():
-        message = f"input `{name}` is on {found.device}, expected {spec.device}"
+    if isinstance(value, torch.Tensor) and result.device != spec.device and result.dim():
+        message = f"input `{name}` is on {result.device}, expected {spec.device}"
         help = f"move it: `{name}.to('{spec.device}')`"
         raise BindError("M409", message, load.span, help)
-    found = found.to(spec.device)
-    if kind is Type.FLOAT and not found.is_floating_point():
-        _check_exact(load, found)
-        found = found.to(torch.get_default_dtype())
-    if kind is Type.INT and found.dtype not in (torch.int32, torch.int64):
-        found = found.long()  # arithmetic in 8 or 16 bits would wrap
-    if 0 in found.shape:
-        message = f"input `{name}` is empty, its shape is {list(found.shape)}"
+    result = result.to(spec.device)
+    if kind is Type.FLOAT and not result.is_floating_point():
+        _check_exact(load, result)
+        result = result.to(torch.get_default_dtype())
+    if kind is Type.INT and result.dtype not in (torch.int32, torch.int64):
+        result = result.long()  # arithmetic in 8 or 16 bits would wrap
+    if 0 in result.shape:
+        message = f"input `{name}` is empty, its shape is {list(result.shape)}"
         raise BindError("M413", message, load.span, f"expected {_expected(load)}")
-    return found
+    return result
 
 
 def _check_exact(load: Load, found: Tensor) -> None:

@@ -62,14 +62,14 @@ def sliced(
 
 def batch_sizes(roots: Iterable[Expr], given: Mapping[str, Any]) -> dict[str, int]:
     """Return how many batches those of the inputs hold that do not hold one for all."""
-    found: dict[str, int] = {}
+    result: dict[str, int] = {}
     for load in (term for term in walk(*roots) if isinstance(term, Load)):
         value = given.get(load.input.name)
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, torch.Tensor):
                 for dim in _batch_dims(part, load):
-                    found[load.input.name] = part.shape[dim]
-    return found
+                    result[load.input.name] = part.shape[dim]
+    return result
 
 
 def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

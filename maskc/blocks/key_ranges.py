@@ -69,13 +69,13 @@ class _Ranges:
 
     def _visit(self, expr: Expr) -> Expr:
         args = expr.args if isinstance(expr, And) else (expr,)
-        found = one_range(args, self.domain) if any(map(is_of_ids, args)) else None
-        if found is None or not any(map(is_of_ids, found.operands)):
+        result = one_range(args, self.domain) if any(map(is_of_ids, args)) else None
+        if result is None or not any(map(is_of_ids, result.operands)):
             return with_children(expr, tuple(map(self.visit, children(expr))))
-        others = [self.visit(arg) for arg in args if arg not in found.operands]
+        others = [self.visit(arg) for arg in args if arg not in result.operands]
         if not others:
-            self.whole[expr] = found.keys
-        return _conjunction((*self._compared(found.keys), *others))
+            self.whole[expr] = result.keys
+        return _conjunction((*self._compared(result.keys), *others))
 
     def _compared(self, keys: KeyRanges) -> tuple[Expr, Expr]:
         """Return one range of keys a row as two comparisons."""

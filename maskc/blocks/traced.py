@@ -115,9 +115,9 @@ def _defined() -> Operation:
 
     def tables(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:
         known = _made[number]
-        found = tile_map(known.mask, known.domain(sizes, tensors), known.block)
+        result = tile_map(known.mask, known.domain(sizes, tensors), known.block)
         return [
-            table for table in block_tables(found, backward=known.backward) if table is not None
+            table for table in block_tables(result, backward=known.backward) if table is not None
         ]
 
     def shapes(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:

@@ -88,9 +88,9 @@ def plan(
         name: compiled.plan(tokens, ranks, block_size=block, balance=name, **inputs)
         for name in ORDERS
     }
-    found = {name: _numbers(compiled, one, inputs) for name, one in plans.items()}
+    result = {name: _numbers(compiled, one, inputs) for name, one in plans.items()}
     if as_json:
-        say(json.dumps({"tokens": tokens, "ranks": ranks, "block_size": block, "orders": found}))
+        say(json.dumps({"tokens": tokens, "ranks": ranks, "block_size": block, "orders": result}))
         return
     rows = [
         (
@@ -99,7 +99,7 @@ def plan(
             f"{min(numbers['kv_needed']):.0%} to {max(numbers['kv_needed']):.0%}",
             describe_bytes(numbers["table_bytes"]),
         )
-        for name, numbers in found.items()
+        for name, numbers in result.items()
     ]
     header = ("order", "busiest over mean", "keys a rank", "tables of the busiest")
     with console() as terminal:

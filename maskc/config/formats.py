@@ -72,9 +72,9 @@ def _yaml(source: Source) -> Any:
 
 def _check_keys(source: Source) -> None:
     """Refuse a key of very many parts, which the parser of TOML reads in quadratic time."""
-    if (found := _LONG_KEY.search(_blanked(source, TOML))) is not None:
+    if (result := _LONG_KEY.search(_blanked(source, TOML))) is not None:
         reason = f"a key has more than {MOST_LEVELS} parts"
-        raise malformed("TOML", reason, sign(source, found.start()))
+        raise malformed("TOML", reason, sign(source, result.start()))
 
 
 def _excessive(
@@ -97,10 +97,10 @@ def _blanked(source: Source, strings: re.Pattern[str]) -> str:
 def _deep(source: Source, text: str) -> Span | None:
     """Return the first bracket that is more than ``MOST_LEVELS`` deep."""
     level = 0
-    for found in _BRACKET.finditer(text):
-        level += 1 if found[0] in "[{" else -1
+    for result in _BRACKET.finditer(text):
+        level += 1 if result[0] in "[{" else -1
         if level > MOST_LEVELS:
-            return sign(source, found.start())
+            return sign(source, result.start())
     return None
 
 

@@ -59,13 +59,13 @@ def value_at(config: Any, key: str) -> Any:
 
 def beside(config: Any, key: str, name: str) -> Any:
     """Return what the key ``name`` holds in the table around a dotted key, None without one."""
-    table, found = config, None
+    table, result = config, None
     for step in key.split("."):
         if isinstance(table, dict):
-            found = table.get(name)
+            result = table.get(name)
         inner = _step(table, step)
         table = None if inner is None else inner[0]
-    return found
+    return result
 
 
 def texts(config: Any) -> Iterator[tuple[str, str]]:

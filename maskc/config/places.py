@@ -25,8 +25,8 @@ def origin(file: Source, suffix: str, key: str, value: str) -> Origin | None:
         value: the text at the key.
 
     """
-    found = list(literals(file.text, suffix, value))
-    literal = found[0] if len(found) == 1 else _held(file, suffix, key, found)
+    result = list(literals(file.text, suffix, value))
+    literal = result[0] if len(result) == 1 else _held(file, suffix, key, result)
     if literal is None:
         return None
     first = file.text.rfind("\n", 0, literal.start) + 1

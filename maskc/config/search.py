@@ -45,8 +45,8 @@ def mask_files(ref: str) -> list[Path | LoadError]:
     """Return the ``.mask`` files of a folder and the errors of its folders, or the file itself."""
     if not os.path.isdir(ref):
         return [Path(ref)]
-    found = _files(Path(ref))
-    return [file for file in found if isinstance(file, LoadError) or file.suffix == ".mask"]
+    result = _files(Path(ref))
+    return [file for file in result if isinstance(file, LoadError) or file.suffix == ".mask"]
 
 
 def _files(folder: Path) -> Iterator[Path | LoadError]:

@@ -154,8 +154,8 @@ def _pieces(
     piece: re.Pattern[str], text: str, start: int, end: int, escape: Callable[[str], str]
 ) -> Pieces:
     """Cut the content of a string into characters and escapes."""
-    found = piece.finditer(text, start, end)
-    return [(m.start(), m[0] if len(m[0]) == 1 else escape(m[0])) for m in found]
+    result = piece.finditer(text, start, end)
+    return [(m.start(), m[0] if len(m[0]) == 1 else escape(m[0])) for m in result]
 
 
 @lru_cache(maxsize=256)

@@ -268,13 +268,13 @@ def _type(kind: ast.Identifier) -> Type:
 def _converted(value: Constant, kind: Type | None, owner: str, span: Span) -> Constant:
     """Return the constant in its declared type; an int widens to float."""
     value = _plain(value, owner, span)
-    found = literal(value).type
-    if kind is None or kind is found:
+    result = literal(value).type
+    if kind is None or kind is result:
         return value
-    if kind is Type.FLOAT and found is Type.INT:
+    if kind is Type.FLOAT and result is Type.INT:
         return float(value)
-    message = f"{owner} is {found.article}, expected {kind.article}"
-    raise MaskTypeError("M227", message, span, f"give {kind.article}, or declare `{found.value}`")
+    message = f"{owner} is {result.article}, expected {kind.article}"
+    raise MaskTypeError("M227", message, span, f"give {kind.article}, or declare `{result.value}`")
 
 
 def _plain(value: object, owner: str, span: Span) -> Constant:

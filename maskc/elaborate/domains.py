@@ -57,13 +57,13 @@ def check_bounds(
         MaskTypeError: the constant is outside.
 
     """
-    domain, found = parameter.domain, inner.names[parameter.name.text]
-    if domain is None or domain.bounds is None or not isinstance(found, Expr):
+    domain, result = parameter.domain, inner.names[parameter.name.text]
+    if domain is None or domain.bounds is None or not isinstance(result, Expr):
         return
-    value = typing.constant(found)
+    value = typing.constant(result)
     if value is None:
         return
-    within = Scope(inner.title, inner, {domain.kind.text: found})
+    within = Scope(inner.title, inner, {domain.kind.text: result})
     if typing.constant(elaborate(domain.bounds, within)) is False:
         raise _outside(macro, parameter, _shown(value), span)
 

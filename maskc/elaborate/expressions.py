@@ -170,10 +170,10 @@ class Expander:
                     self._lets[key] = self.expr(let.value, let.scope)
                 except MaskcError as error:
                     self._lets[key] = error
-        found = self._lets[key]
-        if isinstance(found, MaskcError):
-            raise _seen_from(span, let.name, found)
-        return _used(found, let.value.span, span)
+        result = self._lets[key]
+        if isinstance(result, MaskcError):
+            raise _seen_from(span, let.name, result)
+        return _used(result, let.value.span, span)
 
     def _chain(self, operands: list[Expr], ops: tuple[str, ...], span: Span) -> Expr:
         pairs = zip(ops, operands, operands[1:], strict=False)
@@ -230,8 +230,8 @@ class Expander:
         rank, first = self.ranks.setdefault(source, (len(indices), span))
         if rank != len(indices):
             line, _ = first.source.position(first.start)
-            found, known = _subscripts(len(indices)), _subscripts(rank)
-            message = f"`{source.name}` has {found} here, {known} on line {line}"
+            result, known = _subscripts(len(indices)), _subscripts(rank)
+            message = f"`{source.name}` has {result} here, {known} on line {line}"
             help = "every use has the same number of subscripts; the batch may be left out of all"
             raise MaskTypeError("M211", message, span, help)
         return Load(source, tuple(indices), span=span)

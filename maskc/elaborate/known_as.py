@@ -55,10 +55,10 @@ _ARGUMENT = "512"
 
 def written_for(name: str, argument: str | None = None) -> str | None:
     """Return how the language writes ``name``, or None where nothing is known about it."""
-    found = _BY_NAME.get(_key(name))
-    if found is None:
+    result = _BY_NAME.get(_key(name))
+    if result is None:
         return None
-    program, more = found
+    program, more = result
     return f"write `{program.format(argument=argument or _ARGUMENT)}`{more}"
 
 

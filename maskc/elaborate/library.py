@@ -58,5 +58,5 @@ def _fill(scope: Scope, source: Source) -> None:
             message = "a library declares names, expected `let` or `def`"
             help = "name it: `let my_mask = ...`"
             report.add(MaskTypeError("M220", message, statement.span, help))
-    if found := [*errors, *report.errors]:
-        raise min(found, key=lambda error: error.span.start if error.span else 0)
+    if result := [*errors, *report.errors]:
+        raise min(result, key=lambda error: error.span.start if error.span else 0)

@@ -44,13 +44,13 @@ def matched(macro: Macro, node: ast.Call) -> list[ast.Expr]:
     positional = [part.value for part in node.arguments if part.name is None]
     named = {part.name.text: part.value for part in node.arguments if part.name is not None}
     matched: list[ast.Expr] = []
-    for place, parameter in enumerate(macro.parameters):
+    for index, parameter in enumerate(macro.parameters):
         name = parameter.name.text
-        if place < len(positional):
+        if index < len(positional):
             if name in named:
                 message = f"`{name}` is given twice"
                 raise MaskTypeError("M218", message, node.span, f"it is `{macro.signature}`")
-            matched.append(positional[place])
+            matched.append(positional[index])
         elif name in named:
             matched.append(named[name])
         elif parameter.default is not None:

@@ -69,7 +69,7 @@ def number(expr: Expr, owner: str, place: str) -> Expr:
 def connective(op: str, operands: Sequence[Expr], span: Span) -> Expr:
     """Return ``a & b & ...`` or ``a | b | ...``."""
     checked = tuple(
-        boolean(operand, f"`{op}`", _SIDES[place > 0]) for place, operand in enumerate(operands)
+        boolean(operand, f"`{op}`", _SIDES[index > 0]) for index, operand in enumerate(operands)
     )
     return And(checked, span=span) if op == "&" else Or(checked, span=span)
 

@@ -37,8 +37,8 @@ def rows_of(module: Module) -> Module:
     """Return a program over rows, the batch in front of its inputs."""
     loads = _loads(module)
     shapes = {
-        source.name: Shape(not _has_batch(found[0]), (False,) * len(_sizes(found)))
-        for source, found in loads.items()
+        source.name: Shape(not _has_batch(result[0]), (False,) * len(_sizes(result)))
+        for source, result in loads.items()
     }
     return module.map(lambda expr: to_rows(expr, Layout(shapes=shapes)))
 
@@ -85,14 +85,14 @@ def mods(module: Module, rows: Module, docs: Mapping[str, str]) -> str:
             "    Args:",
             "        q: queries ``[B, H, Q, D]``.",
             "        k: keys ``[B, Hkv, K, D]``.",
-            *(line for source, found in loads.items() for line in _doc(source, found, docs)),
+            *(line for source, result in loads.items() for line in _doc(source, result, docs)),
             *(f"        {parameter(name)}: not read." for name in unread),
             "",
             '    """',
             *(
                 line
-                for source, found in loads.items()
-                for line in _fitted(source, found, source.name in decides)
+                for source, result in loads.items()
+                for line in _fitted(source, result, source.name in decides)
             ),
             *(line for lines, _ in made for line in lines),
             f"    return {', '.join(name for _, name in made)}",
@@ -114,11 +114,11 @@ def plain(text: str) -> str:
 
 def _loads(module: Module) -> dict[Input, list[Load]]:
     """Return the reads of each input."""
-    found: dict[Input, list[Load]] = {source: [] for source in inputs(*module.roots)}
+    result: dict[Input, list[Load]] = {source: [] for source in inputs(*module.roots)}
     for term in walk(*module.roots):
         if isinstance(term, Load):
-            found[term.input].append(term)
-    return found
+            result[term.input].append(term)
+    return result
 
 
 def _has_batch(load: Load) -> bool:

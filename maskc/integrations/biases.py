@@ -60,7 +60,7 @@ def decomposed_rel_pos(
         shape = " x ".join(map(str, grid.values()))
         message = f"q has shape {list(q.shape)}, expected {start} + {shape} tokens"
         raise BindError("M430", message, help="[batch, heads, tokens, width]")
-    found: dict[str, Tensor] = {}
+    result: dict[str, Tensor] = {}
     stride = tokens
     for axis, size in grid.items():
         stride //= size
@@ -70,8 +70,8 @@ def decomposed_rel_pos(
         inside = q[:, :, start : start + tokens]
         bias = torch.einsum("bhqd,qkd->bhqk", inside, table[rows])
         behind = q.shape[2] - start - tokens
-        found[f"rel_{axis}"] = torch.nn.functional.pad(bias, (0, 0, start, behind))
-    return found
+        result[f"rel_{axis}"] = torch.nn.functional.pad(bias, (0, 0, start, behind))
+    return result
 
 
 def shaw_scores(q: Tensor, table: Tensor, scale: float | None = None) -> Tensor:

@@ -165,8 +165,8 @@ def dense(
     if not torch.compiler.is_compiling():
         sizes = [at.indices[which].numel() for which in ROW_INDICES if which.dim in expr.deps]
         check_pairs(prod(sizes), expr.span)
-    found = vectorize(expr, at, domain, given, counted)
-    return found.reshape((1,) * (4 - found.dim()) + found.shape)
+    result = vectorize(expr, at, domain, given, counted)
+    return result.reshape((1,) * (4 - result.dim()) + result.shape)
 
 
 def check_pairs(count: int, span: Span | None = None) -> None:

@@ -67,13 +67,13 @@ def run(plan: Plan, call: AttentionCall) -> Attended:
         names=_names(parts, long),
         biases=_biases(parts, folded.plan, call),
     )
-    found = [
+    result = [
         bands.attend(part, *qkv)
         for part, qkv in zip(parts, _cut(parts, folded.q, folded.k, call.v), strict=True)
     ]
     heads = len({part.heads for part in parts})
-    out = _laid_out([part.out for part in found], heads)
-    lse = _laid_out([x for _, x in found if x is not None], heads) if bands.needs_lse else None
+    out = _laid_out([part.out for part in result], heads)
+    lse = _laid_out([x for _, x in result if x is not None], heads) if bands.needs_lse else None
     return Attended(plan.epilogue(out, lse), lse)
 
 
@@ -158,12 +158,12 @@ class _Bands:
         """Attend the batches and heads of a part: ``q`` is ``[b, h, Q, D]``."""
         rows = q.split_with_sizes([len(band.window.rows) for band in part.bands], 2)
         runs = [band.window.keys for band in part.bands]
-        found = [
+        result = [
             self._band(band, *qkv)
             for band, *qkv in zip(part.bands, rows, _keys(k, runs), _keys(v, runs), strict=True)
         ]
-        lse = [x for _, x in found if x is not None]
-        return Attended(_joined([out for out, _ in found], 2), _joined(lse, 2) if lse else None)
+        lse = [x for _, x in result if x is not None]
+        return Attended(_joined([out for out, _ in result], 2), _joined(lse, 2) if lse else None)
 
     def _band(self, band: Band, q: Tensor, k: Tensor, v: Tensor) -> Attended:
         if not band.window.keys:

@@ -47,8 +47,8 @@ def masked_scores(plan: Plan, scores: Tensor) -> Tensor:
     if plan.changes_score:
         given = {Given.SCORE: scores if mask is None else scores.masked_fill(~mask, 0.0)}
         counted = counted_pairs(plan, plan.module.score, mask, given)
-        found = plan.dense(plan.module.score, given, counted)
-        scores = found.to(scores.dtype).expand_as(scores)
+        result = plan.dense(plan.module.score, given, counted)
+        scores = result.to(scores.dtype).expand_as(scores)
     return scores if mask is None else scores.masked_fill(~mask, -math.inf)
 
 

@@ -182,5 +182,5 @@ def _biased(plan: Plan, bias: Expr, q: Tensor | None) -> Tensor:
 
 def _merged(plan: Plan, bias: Expr, dtype: torch.dtype) -> Tensor:
     mask = plan.dense_mask()
-    found = plan.dense(bias, counted=dense.counted_pairs(plan, bias, mask)).to(dtype)
-    return found if mask is None else torch.where(mask, found, -math.inf)
+    result = plan.dense(bias, counted=dense.counted_pairs(plan, bias, mask)).to(dtype)
+    return result if mask is None else torch.where(mask, result, -math.inf)

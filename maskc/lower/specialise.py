@@ -90,12 +90,12 @@ def _is_causal(conjuncts: Iterable[Expr], call: Evaluation) -> bool:
 
 def _offset(arg: Expr, call: Evaluation) -> int | None:
     """Return n where a comparison is ``k <= q + n`` over rows, None where it is another."""
-    found = constraint(arg)
-    if found is None or found.kind is not Kind.GE:
+    result = constraint(arg)
+    if result is None or result.kind is not Kind.GE:
         return None
     rows = {Ix.Q_IDX: 0, Ix.KV_IDX: 0}
-    constant = found.form.constant
-    for term, factor in found.form.terms:
+    constant = result.form.constant
+    for term, factor in result.form.terms:
         if isinstance(term, Index) and term.which in rows:
             rows[term.which] += factor
         elif (value := call.number(term)).exact:

@@ -189,8 +189,8 @@ def _row_cost(tiles: TileMap) -> Array:
     """Return how many tiles of each block of queries are not empty, int64."""
     grid = tiles.grid
     rows = grid.groups * grid.blocks[0]
-    found = counts(tiles.full, rows).astype(np.int64) + counts(tiles.partial, rows)
-    total: Array = found.reshape(grid.groups, -1).sum(0)
+    result = counts(tiles.full, rows).astype(np.int64) + counts(tiles.partial, rows)
+    total: Array = result.reshape(grid.groups, -1).sum(0)
     return total
 
 

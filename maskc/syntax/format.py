@@ -41,14 +41,14 @@ def formatted(source: Source) -> str:
 def _commented(lines: list[str], ends: list[Token | None]) -> list[str]:
     """Return the lines with their comments; those of one column are aligned again."""
     columns = [None if end is None else end.column for end in ends]
-    found: list[str] = []
+    result: list[str] = []
     for column, run in groupby(range(len(lines)), key=columns.__getitem__):
         places = list(run)
         width = max(len(lines[place]) for place in places) + 2
         for place in places:
             end = "" if column is None else str(ends[place]).rstrip()
-            found.append(f"{lines[place]:<{width}}{end}".rstrip())
-    return found
+            result.append(f"{lines[place]:<{width}}{end}".rstrip())
+    return result
 
 
 def _lines(text: str) -> list[list[Token]]:

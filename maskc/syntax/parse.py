@@ -36,11 +36,11 @@ def parse(source: Source) -> tuple[ast.Tree, list[MaskcError]]:
 def _parse_statement(source: Source, tokens: Sequence[Token]) -> Tree[Token]:
     interactive = parser().parse_interactive(start="statement")
     previous: Token | None = None
-    for place, token in enumerate(tokens):
+    for index, token in enumerate(tokens):
         try:
             interactive.feed_token(token)
         except UnexpectedToken:
-            raise unexpected(source, token, previous, _accepts(tokens[:place])) from None
+            raise unexpected(source, token, previous, _accepts(tokens[:index])) from None
         previous = token
     try:
         return cast("Tree[Token]", interactive.feed_eof(previous))  # type: ignore[no-untyped-call]

@@ -47,12 +47,12 @@ def unexpected(
 
     """
     if token is not None:
-        span, found = span_of(source, token), f"`{token}`"
+        span, result = span_of(source, token), f"`{token}`"
     else:
         assert previous is not None, "a statement has a token"
         end = span_of(source, previous).end
-        span, found = Span(source, end, end), "the end of the statement"
-    message = f"expected {_expected(accepts)}, found {found}"
+        span, result = Span(source, end, end), "the end of the statement"
+    message = f"expected {_expected(accepts)}, found {result}"
     return MaskSyntaxError("M103", message, span, _remedy(token, previous, accepts))
 
 
@@ -69,7 +69,7 @@ def _expected(accepts: set[str]) -> str:
 
 
 def _remedy(token: Token | None, previous: Token | None, accepts: set[str]) -> str | None:
-    found = token and token.type
+    result = token and token.type
     if previous is not None and previous.type in DECLARATIONS:
         is_word = token is not None and token.isidentifier()
         return f"`{token}` is taken, choose another name" if is_word else FORMS[previous]
@@ -77,7 +77,7 @@ def _remedy(token: Token | None, previous: Token | None, accepts: set[str]) -> s
         return _no_operand(token, previous)
     if "PLUS" in accepts:
         return _no_operator(token, previous, accepts)
-    match found:
+    match result:
         case "COMPARE" | "COLON" | None if "EQUAL" in accepts and "LPAR" not in accepts:
             return "a declaration takes one `=`, as in `let n = 4`"
         case _ if "COLON" in accepts:
@@ -94,8 +94,8 @@ def _remedy(token: Token | None, previous: Token | None, accepts: set[str]) -> s
 
 def _no_operand(token: Token | None, previous: Token | None) -> str:
     """Return the remedy where an operand or an argument has to follow."""
-    found, before = token and token.type, previous and previous.type
-    match found, before:
+    result, before = token and token.type, previous and previous.type
+    match result, before:
         case ("_AND", "_AND") | ("_OR", "_OR"):
             return f"write one `{token}`"
         case ("EQUAL", "PLUS" | "MINUS" | "STAR" | "SLASH"):
@@ -118,8 +118,8 @@ def _no_operand(token: Token | None, previous: Token | None) -> str:
 
 def _no_operator(token: Token | None, previous: Token | None, accepts: set[str]) -> str:
     """Return the remedy where an operator has to follow, or the end."""
-    found = token and token.type
-    match found:
+    result = token and token.type
+    match result:
         case "EQUAL":
             return "compare with `==`; a name is given by `let NAME = ...`"
         case "LPAR":

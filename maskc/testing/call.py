@@ -87,12 +87,14 @@ class Call:
 
     def leaves(self) -> dict[str, Tensor]:
         """Return the tensors that want a gradient; those of a pair are ``x[q]`` and ``x[k]``."""
-        found = dict(self.qkv)
+        result = dict(self.qkv)
         for name, value in self.inputs.items():
             parts = _parts(value)
             labels = [f"{name}[{side}]" for side in "qk"] if len(parts) == 2 else [name]
-            found.update(zip(labels, parts, strict=False))
-        return {name: part for name, part in found.items() if getattr(part, "requires_grad", False)}
+            result.update(zip(labels, parts, strict=False))
+        return {
+            name: part for name, part in result.items() if getattr(part, "requires_grad", False)
+        }
 
     def bound(self) -> Bound:
         """Bind the program to the sizes and inputs of the call."""
@@ -102,10 +104,10 @@ class Call:
         """Return the output of a backend."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DenseScoresWarning)  # what is compared is small
-            found: Tensor = self.program(
+            result: Tensor = self.program(
                 **self.qkv, backend=backend, scale=self.scale, **self.inputs
             )
-        return found
+        return result
 
     def outcome(self, backend: str, gradients: bool) -> Outcome:
         """Return the output of a backend and, if asked for, its gradients; or why it has none."""
@@ -143,8 +145,10 @@ def slopes(out: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the gradients of the sum of the output times a fixed random tensor."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(out.shape, generator=generator).to(out)
-    found = torch.autograd.grad((out * weight).sum(), list(leaves.values()), materialize_grads=True)
-    return dict(zip(leaves, found, strict=True))
+    result = torch.autograd.grad(
+        (out * weight).sum(), list(leaves.values()), materialize_grads=True
+    )
+    return dict(zip(leaves, result, strict=True))
 
 
 def _name(tensor: Tensor) -> str:

@@ -39,9 +39,9 @@ def locate(call: Call, errors: Tensor, weights: Tensor, suspect: str | None) -> 
     batch, head, row, _ = largest_at(errors)
     expected = weights[batch, head, row].nan_to_num(0.0)
     place = Place(batch, head, row)
-    found = None if suspect is None else _weights(call, suspect, place)
-    if found is not None:
-        place = _most_wrong(place, found, expected)
+    result = None if suspect is None else _weights(call, suspect, place)
+    if result is not None:
+        place = _most_wrong(place, result, expected)
     if place.k is None and float(expected.max()) > 0:
         key = int(expected.argmax())
         place = replace(place, k=key, expected=float(expected[key]))
@@ -102,13 +102,13 @@ def _tokens(call: Call, place: Place) -> dict[str, tuple[Value | None, Value | N
     shapes, tensors = inputs.read(loads, call.inputs, request)
     domain = Domain(request.sizes, {**request.tensors, **tensors}, request.device)
     layout, at = _layout(request, shapes), _at(place, domain)
-    found: dict[str, tuple[Value | None, Value | None]] = {}
+    result: dict[str, tuple[Value | None, Value | None]] = {}
     for load in loads:
         held = vectorize(to_rows(load, layout), at, domain).item()
         value: Value = bool(held) if load.input.type is Type.BOOL else int(held)
-        q, k = found.get(load.input.name, (None, None))
-        found[load.input.name] = (q, value) if load.deps & Dim.K else (value, k)
-    return found
+        q, k = result.get(load.input.name, (None, None))
+        result[load.input.name] = (q, value) if load.deps & Dim.K else (value, k)
+    return result
 
 
 def _token_loads(call: Call, place: Place) -> list[Load]:

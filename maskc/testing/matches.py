@@ -65,9 +65,9 @@ def matches(
     )
     if not isinstance(other, torch.Tensor) and takes_score(other):
         return _score_difference(bound, other, shape)
-    found = bound.dense_mask()
-    wanted = other if isinstance(other, torch.Tensor) else dense_mask(other, shape, found.device)
-    return _first_difference(found.expand(shape), wanted.expand(shape), "mask")
+    result = bound.dense_mask()
+    wanted = other if isinstance(other, torch.Tensor) else dense_mask(other, shape, result.device)
+    return _first_difference(result.expand(shape), wanted.expand(shape), "mask")
 
 
 def dense_mask(
@@ -98,8 +98,8 @@ def _at_all_pairs(
         mapped = torch.vmap(mapped, in_dims=(*before, *(0 if n == dim else None for n in range(4))))
     rows = [torch.arange(size, device=device) for size in shape]
     with torch.no_grad(), TransformGetItemToIndex():
-        found: Tensor = mapped(*(() if scores is None else (scores,)), *rows)
-    return found
+        result: Tensor = mapped(*(() if scores is None else (scores,)), *rows)
+    return result
 
 
 def _score_difference(
@@ -110,10 +110,10 @@ def _score_difference(
     seeds = torch.Generator().manual_seed(0)
     scores = 3 * torch.randn(shape, generator=seeds).to(bound.dense_mask().device)
     wanted = dense_score(score_mod, scores)
-    found = scores if bound.score_mod is None else dense_score(bound.score_mod, scores)
+    result = scores if bound.score_mod is None else dense_score(bound.score_mod, scores)
     mask = bound.dense_mask().expand(shape)
-    found = torch.where(mask, found, -torch.inf)
-    return _first_difference(found, torch.where(mask, wanted, -torch.inf), "score")
+    result = torch.where(mask, result, -torch.inf)
+    return _first_difference(result, torch.where(mask, wanted, -torch.inf), "score")
 
 
 def _first_difference(found: Tensor, wanted: Tensor, what: str) -> str | None:

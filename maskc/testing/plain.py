@@ -39,11 +39,11 @@ def plain_sdpa(call: Call, truth: Outcome, gradients: bool) -> tuple[Outcome, Ou
     if len({tensor.dtype for tensor in call.qkv.values()}) > 1:
         return None
     rounded = mask_dtype(call.qkv["q"])
-    found = _outcome(call, rounded, gradients)
+    result = _outcome(call, rounded, gradients)
     if call.program.module.score == SCORE or rounded.itemsize >= SINGLE:
-        return found, truth
+        return result, truth
     # A bias in half precision is another attention; that it is rounded is not what is measured.
-    return found, _outcome(call.in_float64(), rounded, gradients)
+    return result, _outcome(call.in_float64(), rounded, gradients)
 
 
 def _outcome(call: Call, rounded: torch.dtype, gradients: bool) -> Outcome:

@@ -137,9 +137,9 @@ class Report:
     @property
     def remarks(self) -> list[str]:
         """What the columns mean, where the errors are, and what the backends refused."""
-        found = [] if self.plain is None else [LEGEND]
-        found += [f"{r.backend}: worst at {r.worst}" for r in self.results if r.worst is not None]
-        return [*found, *(f"{r.backend}: {r.refused}" for r in self.results if r.refused)]
+        result = [] if self.plain is None else [LEGEND]
+        result += [f"{r.backend}: worst at {r.worst}" for r in self.results if r.worst is not None]
+        return [*result, *(f"{r.backend}: {r.refused}" for r in self.results if r.refused)]
 
     def __str__(self) -> str:
         table = [self.header, *self.rows]

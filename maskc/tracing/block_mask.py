@@ -118,10 +118,10 @@ def create_block_mask(
         verify_mask(mask_mod, bound.mask_mod, sizes, place)
     if not separate_full_blocks:
         tables = joined(tables)
-    found = _with_mod(tables, mask_mod)
+    result = _with_mod(tables, mask_mod)
     if compute_dq_write_order:
-        _add_write_order(found, dq_kv_order)
-    return found
+        _add_write_order(result, dq_kv_order)
+    return result
 
 
 def _is_new(traced: Traced) -> bool:
@@ -144,11 +144,11 @@ def _tables(
     block_size: int | tuple[int, int],
     device: torch.device,
 ) -> BlockMask:
-    found = bound.block_mask
+    result = bound.block_mask
     blocks = (block_size, block_size) if isinstance(block_size, int) else block_size
-    if found is None:
+    if result is None:
         return all_full(sizes, blocks, device)
-    return expanded(found, sizes[:2])
+    return expanded(result, sizes[:2])
 
 
 def _with_mod(tables: BlockMask, mask_mod: Mod) -> BlockMask:

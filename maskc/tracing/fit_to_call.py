@@ -30,14 +30,14 @@ def narrowed(
     torch reads what there is; a program wants exactly as many, so that a mistake is seen.
     """
     sizes = {Ix.BATCH: batch_size, Ix.HEAD: num_heads}
-    found = dict(inputs)
+    result = dict(inputs)
     for term in walk(*module.roots):
         for dim, index in enumerate(term.indices if isinstance(term, Load) else ()):
             if isinstance(term, Load) and isinstance(index, Index) and index.which in sizes:
-                tensor = found[term.input.name]
+                tensor = result[term.input.name]
                 if tensor.shape[dim] > sizes[index.which]:
-                    found[term.input.name] = tensor.narrow(dim, 0, sizes[index.which])
-    return found
+                    result[term.input.name] = tensor.narrow(dim, 0, sizes[index.which])
+    return result
 
 
 def with_wrapped_subscripts(module: Module, inputs: Mapping[str, Tensor]) -> Module:

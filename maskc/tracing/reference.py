@@ -29,11 +29,11 @@ def callable_of(ref: str) -> Callable[..., Any]:
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        found: Any = import_module(module)
-        found = reduce(getattr, name.split("."), found)
+        result: Any = import_module(module)
+        result = reduce(getattr, name.split("."), result)
     except (ImportError, AttributeError) as error:
         raise TraceError("M812", f"`{ref}` cannot be loaded: {error}") from error
-    checked: Callable[..., Any] = found
+    checked: Callable[..., Any] = result
     return checked
 
 
@@ -44,7 +44,7 @@ def trace_reference(ref: str, sizes: dict[str, int]) -> Traced:
         TraceError: it cannot be loaded or traced.
 
     """
-    found = callable_of(ref)
-    if callable(found) and takes_score(found):
-        return trace(score_mod=found, sizes=sizes)
-    return trace(found, sizes=sizes)
+    result = callable_of(ref)
+    if callable(result) and takes_score(result):
+        return trace(score_mod=result, sizes=sizes)
+    return trace(result, sizes=sizes)

@@ -30,8 +30,8 @@ def verify_mask(
     seeds = torch.Generator().manual_seed(0)
     pairs = [torch.randint(0, size, (PAIRS,), generator=seeds).to(device) for size in sizes]
     with torch.no_grad(), TransformGetItemToIndex():
-        wanted, found = (torch.vmap(mod)(*pairs) for mod in (mask_mod, program_mod))
-    wrong = (wanted != found).nonzero()
+        wanted, result = (torch.vmap(mod)(*pairs) for mod in (mask_mod, program_mod))
+    wrong = (wanted != result).nonzero()
     if len(wrong):
         first = int(wrong[0])
         at = ", ".join(

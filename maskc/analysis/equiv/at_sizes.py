@@ -61,9 +61,9 @@ def compare_at(
     for at in islice(_drawn(sizes), MOST_POINTS):
         checked += 1
         furthest = max(furthest, at.q_idx, at.kv_idx)
-        found = difference(first, second, at, _env(first, second, at, sizes))
-        if found is not None:
-            return found
+        result = difference(first, second, at, _env(first, second, at, sizes))
+        if result is not None:
+            return result
     return Unknown(checked, furthest)
 
 
@@ -73,9 +73,9 @@ def _at_suspects(
     """Compare at the pairs where tensors of all pairs differ: they may round, the evaluator not."""
     suspects = list(_suspects(first, second, sizes))
     for at in suspects[:MOST_POINTS]:
-        found = difference(first, second, at, _env(first, second, at, sizes))
-        if found is not None:
-            return found
+        result = difference(first, second, at, _env(first, second, at, sizes))
+        if result is not None:
+            return result
     if len(suspects) > MOST_POINTS:
         return Unknown(MOST_POINTS, max(at.q_idx for at in suspects[:MOST_POINTS]))
     return Equal(sizes)

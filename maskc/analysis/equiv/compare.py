@@ -43,9 +43,9 @@ def compare_programs(
     for at, env in _calls(first, second):
         checked += 1
         furthest = max(furthest, at.q_idx, at.kv_idx)
-        found = difference(first, second, at, env)
-        if found is not None:
-            return found
+        result = difference(first, second, at, env)
+        if result is not None:
+            return result
         if checked == MOST_POINTS:
             break
     return Unknown(checked, furthest, proved is not None)
@@ -113,10 +113,10 @@ def _sizes(at: Point, turn: int) -> dict[Sz, int]:
 
 def _positions(first: Module, second: Module) -> list[int]:
     """Return the positions around the constants of the programs, from 0 on."""
-    found = {0, 1, 2, 3, 5}
+    result = {0, 1, 2, 3, 5}
     for term in walk(*first.roots, *second.roots):
         if isinstance(term, IntConst):
-            found |= {abs(term.value) + step for step in (-1, 0, 1)}
+            result |= {abs(term.value) + step for step in (-1, 0, 1)}
         if isinstance(term, Coord):
-            found |= {term.axis.start + term.axis.count + step for step in (-1, 0)}
-    return sorted(value for value in found if 0 <= value < MAX_INT)[:MOST_POSITIONS]
+            result |= {term.axis.start + term.axis.count + step for step in (-1, 0)}
+    return sorted(value for value in result if 0 <= value < MAX_INT)[:MOST_POSITIONS]

@@ -77,15 +77,15 @@ class Gather:
         table = self._table(name, array, dim, cell, most.bit_length())
         points = tuple(place.lo for at, place in enumerate(places) if at != dim)
         if most == 1:
-            found = table[(slice(None), 0, *points, first)]
-            return found[0], _turned(found[1])
+            result = table[(slice(None), 0, *points, first)]
+            return result[0], _turned(result[1])
         layer = torch.frexp(count.to(torch.float32)).exponent.to(torch.int64) - 1
         second = last + 1 - (1 << layer)
-        found = torch.minimum(
+        result = torch.minimum(
             table[(slice(None), layer, *points, first)],
             table[(slice(None), layer, *points, second)],
         )
-        return found[0], _turned(found[1])
+        return result[0], _turned(result[1])
 
     def _table(self, name: str, array: Tensor, dim: int, cell: int, layers: int) -> Tensor:
         """Return window minima ``[2, layer, ..., cell]`` of the input and of the turned input."""
@@ -112,12 +112,12 @@ class Gather:
             first, last = place.lo // cell, place.hi // cell
             count = 1 if place.exact else int(torch.as_tensor(last - first).max()) + 1
             ways.append([least(first + step, last) for step in range(count)])
-        found = None
+        result = None
         for way in product(*ways):
             read = _read(cells, way)
-            found = read if found is None else torch.minimum(found, read)
-        assert found is not None
-        return found[0], _turned(found[1])
+            result = read if result is None else torch.minimum(result, read)
+        assert result is not None
+        return result[0], _turned(result[1])
 
 
 def _read(cells: Tensor, way: Sequence[Operand]) -> Tensor:

@@ -39,8 +39,8 @@ class Excess:
 def counted(*roots: Expr) -> tuple[str, ...]:
     """Return the names of the int inputs whose values enter arithmetic."""
     computed = (term for term in walk(*roots) if _is_computed(term))
-    found = (load.input.name for term in computed for load in loaded(*children(term)))
-    return tuple(dict.fromkeys(found))
+    result = (load.input.name for term in computed for load in loaded(*children(term)))
+    return tuple(dict.fromkeys(result))
 
 
 def excess(

@@ -64,8 +64,8 @@ def key_ranges(mask: Expr, domain: Domain) -> KeyRanges | None:
     k_len, shape = domain.extent(Ix.KV_IDX), _shape((mask,), domain)
     if shape is None or not parts(mask):
         return None
-    found = _Derivation(domain, k_len).ranges(mask, wanted=True)
-    return None if found is None else finished(found, shape, k_len)
+    result = _Derivation(domain, k_len).ranges(mask, wanted=True)
+    return None if result is None else finished(result, shape, k_len)
 
 
 class OneRange(NamedTuple):
@@ -87,10 +87,10 @@ def one_range(operands: tuple[Expr, ...], domain: Domain) -> OneRange | None:
     if _shape(operands, domain) is None:
         return None
     derivation = _Derivation(domain, k_len)
-    found = {arg: derivation.ranges_beside(arg, operands, wanted=True) for arg in operands}
+    result = {arg: derivation.ranges_beside(arg, operands, wanted=True) for arg in operands}
     single = {
         arg: ranges or NOTHING
-        for arg, ranges in found.items()
+        for arg, ranges in result.items()
         if ranges is not None and len(ranges) <= 1
     }
     shape, joint = _shape(tuple(single), domain), intersected(list(single.values()), k_len)
@@ -182,14 +182,14 @@ class _Derivation:
                 return None if compared is None else self._bounded(compared)
 
     def _combined(self, args: tuple[Expr, ...], wanted: bool, all_must: bool) -> Ranges | None:
-        found = []
+        result = []
         for arg in args:
             beside = args if all_must else ()
             ranges = self.ranges_beside(arg, beside, wanted)
             if ranges is None:
                 return None
-            found.append(ranges)
-        return (intersected if all_must else joined)(found, self.k_len)
+            result.append(ranges)
+        return (intersected if all_must else joined)(result, self.k_len)
 
     def ranges_beside(self, arg: Expr, args: tuple[Expr, ...], wanted: bool) -> Ranges | None:
         """Return the keys at which ``arg`` is ``wanted``, as far as all of ``args`` are."""
@@ -273,11 +273,11 @@ class _Derivation:
                 return self._found(relation, key, _floor(query, factor))
             case Relation.EQUAL | Relation.UNEQUAL:
                 quotient = _floor(query, factor)
-                found = self._found(relation, key, quotient)
+                result = self._found(relation, key, quotient)
                 whole = self._by_row(quotient * factor == query)
-                if found is None or relation is Relation.EQUAL:
-                    return None if found is None else intersected([found, whole], self.k_len)
-                return joined([found, self._by_row(quotient * factor != query)], self.k_len)
+                if result is None or relation is Relation.EQUAL:
+                    return None if result is None else intersected([result, whole], self.k_len)
+                return joined([result, self._by_row(quotient * factor != query)], self.k_len)
 
     def _found(self, relation: Relation, key: Array, query: Array) -> Ranges | None:
         """Look up the keys that stand in a relation to each query row."""

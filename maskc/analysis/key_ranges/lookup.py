@@ -39,13 +39,13 @@ def looked_up(relation: Relation, keys: Array, queries: Array) -> Ranges | None:
     lead = k_lead if k_lead == q_lead else np.broadcast_shapes(k_lead, q_lead)
     k_rows = spread(keys, (*lead, keys.shape[-1])).reshape(-1, keys.shape[-1])
     q_rows = spread(queries, (*lead, queries.shape[-1])).reshape(-1, queries.shape[-1])
-    found: list[Ranges] = []
+    result: list[Ranges] = []
     for k_values, q_values in zip(k_rows, q_rows, strict=True):
         ranges = _of_group(relation, k_values, q_values)
         if ranges is None:
             return None
-        found.append(ranges)
-    return _stacked(found, (*lead, queries.shape[-1]))
+        result.append(ranges)
+    return _stacked(result, (*lead, queries.shape[-1]))
 
 
 def runs(values: Array) -> Runs:
@@ -59,11 +59,11 @@ def runs(values: Array) -> Runs:
 def _of_group(relation: Relation, keys: Array, queries: Array) -> Ranges | None:
     k_runs = runs(keys)
     q_runs = k_runs if _is_same(keys, queries) else runs(queries)
-    found = _SEARCHES[relation](k_runs, q_runs.values)
-    if found is None or len(q_runs.values) == len(queries):
-        return found
+    result = _SEARCHES[relation](k_runs, q_runs.values)
+    if result is None or len(q_runs.values) == len(queries):
+        return result
     lengths = np.diff(q_runs.begins)
-    return tuple(Range(*(np.repeat(end, lengths) for end in one)) for one in found)
+    return tuple(Range(*(np.repeat(end, lengths) for end in one)) for one in result)
 
 
 def _is_same(a: Array, b: Array) -> bool:
@@ -88,13 +88,13 @@ def _equal(keys: Runs, wanted: Array) -> Ranges | None:
     count = int((high - low).max())
     if count > MOST:
         return None
-    found = []
+    result = []
     for step in range(count):
         place = np.minimum(low + step, len(values) - 1)
         run = place if order is None else order[place]
         stop = np.where(low + step < high, begins[run + 1], 0)
-        found.append(Range(begins[run], stop))
-    return tuple(found)
+        result.append(Range(begins[run], stop))
+    return tuple(result)
 
 
 def _unequal(keys: Runs, wanted: Array) -> Ranges | None:
@@ -103,13 +103,13 @@ def _unequal(keys: Runs, wanted: Array) -> Ranges | None:
     if equal is None:
         return None
     end = np.full(len(wanted), keys.begins[-1])
-    found, past = [], np.zeros_like(end)
+    result, past = [], np.zeros_like(end)
     for first, stop in equal:
         missing = stop <= first
-        found.append(Range(past, np.where(missing, past, first)))
+        result.append(Range(past, np.where(missing, past, first)))
         past = np.where(missing, past, stop)
-    found.append(Range(past, end))
-    return tuple(found)
+    result.append(Range(past, end))
+    return tuple(result)
 
 
 def _at_least(keys: Runs, wanted: Array) -> Ranges | None:
@@ -133,11 +133,11 @@ def _by_stretch(keys: Runs, wanted: Array, ascending: Search, descending: Search
     cuts = np.flatnonzero(falls if rising else ~falls) + 1
     if len(cuts) >= MOST:
         return None
-    found = []
+    result = []
     for begin, end in zip([0, *cuts], [*cuts, len(values)], strict=True):
         first, stop = (ascending if rising else descending)(values[begin:end], wanted)
-        found.append(Range(begins[begin + first], begins[begin + stop]))
-    return tuple(found)
+        result.append(Range(begins[begin + first], begins[begin + stop]))
+    return tuple(result)
 
 
 def _ascending_from(values: Array, wanted: Array) -> tuple[Array, Array]:
@@ -175,6 +175,6 @@ def _stacked(groups: list[Ranges], shape: tuple[int, ...]) -> Ranges:
     count = max(map(len, groups))
     ends = np.zeros((count, 2, len(groups), shape[-1]), np.int64)
     for group, ranges in enumerate(groups):
-        for place, one in enumerate(ranges):
-            ends[place, 0, group], ends[place, 1, group] = one
+        for index, one in enumerate(ranges):
+            ends[index, 0, group], ends[index, 1, group] = one
     return tuple(Range(*(end.reshape(shape) for end in pair)) for pair in ends)

@@ -55,8 +55,8 @@ class KeyRanges:
     @property
     def has_keys(self) -> Array:
         """Which query rows have a key, bool ``[B | 1, H | 1, Q]``."""
-        found: Array = np.any(self.stop > self.first, axis=0)
-        return found
+        result: Array = np.any(self.stop > self.first, axis=0)
+        return result
 
     @property
     def counts(self) -> Array:
@@ -86,15 +86,15 @@ def everything(k_len: int) -> Ranges:
 
 def intersected(parts: Sequence[Ranges], k_len: int) -> Ranges | None:
     """Return the keys that lie in all of ``parts``, None if they take too many ranges."""
-    found, *others = parts or [everything(k_len)]
+    result, *others = parts or [everything(k_len)]
     for part in others:
-        pairs = [_overlap(one, other) for one in found for other in part]
+        pairs = [_overlap(one, other) for one in result for other in part]
         kept = pairs if len(pairs) == 1 else [pair for pair in pairs if not pair.is_empty()]
         few = _few(tuple(kept), k_len)
         if few is None:
             return None
-        found = few
-    return found
+        result = few
+    return result
 
 
 def joined(parts: Sequence[Ranges], k_len: int) -> Ranges | None:
@@ -113,29 +113,29 @@ def tidied(ranges: Ranges, k_len: int) -> list[Range]:
 
     One that a row does not have is ``[k_len, k_len)``; of several one that no row has is left out.
     """
-    found = [_cropped(one, k_len) for one in ranges]
-    _sort(found)
-    for place in range(1, len(found)):
-        _merge(found, place, k_len)
-    return found if len(found) == 1 else [one for one in found if not one.is_empty()]
+    result = [_cropped(one, k_len) for one in ranges]
+    _sort(result)
+    for place in range(1, len(result)):
+        _merge(result, place, k_len)
+    return result if len(result) == 1 else [one for one in result if not one.is_empty()]
 
 
 def finished(ranges: Ranges, shape: tuple[int, int, int], k_len: int) -> KeyRanges | None:
     """Return loose ranges as those of ``[B | 1, H | 1, Q]`` rows, None if they are too many."""
-    found = list(ranges) if len(ranges) == 1 else tidied(ranges, k_len)
-    if len(found) > MOST:
-        _sort(found)  # a merge leaves gaps: rows that use different ranges may share one
-        found = [one for one in found if not one.is_empty()]
-    if len(found) > MOST:
+    result = list(ranges) if len(ranges) == 1 else tidied(ranges, k_len)
+    if len(result) > MOST:
+        _sort(result)  # a merge leaves gaps: rows that use different ranges may share one
+        result = [one for one in result if not one.is_empty()]
+    if len(result) > MOST:
         return None
-    first = np.empty((len(found), *shape), np.int32)
+    first = np.empty((len(result), *shape), np.int32)
     stop = np.empty_like(first)
-    for place, one in enumerate(found):
-        np.minimum(np.maximum(one.first, 0), k_len, out=first[place])
-        np.minimum(np.maximum(one.stop, 0), k_len, out=stop[place])
-        missing = first[place] >= stop[place]
+    for index, one in enumerate(result):
+        np.minimum(np.maximum(one.first, 0), k_len, out=first[index])
+        np.minimum(np.maximum(one.stop, 0), k_len, out=stop[index])
+        missing = first[index] >= stop[index]
         if missing.any():
-            first[place][missing] = stop[place][missing] = 0
+            first[index][missing] = stop[index][missing] = 0
     return KeyRanges(first, stop, k_len)
 
 
@@ -160,8 +160,8 @@ def _earlier(stop: Array, other: Array) -> Array:
 def _few(ranges: Ranges, k_len: int) -> Ranges | None:
     if len(ranges) <= MOST:
         return ranges
-    found = tuple(tidied(ranges, k_len))
-    return found if len(found) <= MOST else None
+    result = tuple(tidied(ranges, k_len))
+    return result if len(result) <= MOST else None
 
 
 def _cropped(one: Range, k_len: int) -> Range:

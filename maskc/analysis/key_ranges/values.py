@@ -66,10 +66,10 @@ class Values:
         reaches = (self._reach(term) * abs(factor) for term, factor in form.terms)
         if sum(reaches) + abs(form.constant) > LARGEST:
             return None
-        found: Array = np.asarray(form.constant, np.int64)
+        result: Array = np.asarray(form.constant, np.int64)
         for x, factor in parts:
-            found = found + (x if factor == 1 else factor * x)
-        return found
+            result = result + (x if factor == 1 else factor * x)
+        return result
 
     def _of(self, expr: Expr) -> Array:
         match expr:
@@ -120,12 +120,12 @@ class Values:
         """Return ``left op right``; a divisor of 0 is taken as 1, as ``vectorize`` does."""
         if op in (ArithOp.FLOORDIV, ArithOp.MOD) and not right.all():
             right = np.where(right == 0, 1, right)
-        found: Array = op.value.tensor(left, right)
-        return found
+        result: Array = op.value.tensor(left, right)
+        return result
 
     def _compare(self, op: CompareOp, left: Expr, right: Expr) -> Array:
-        found: Array = op.value.tensor(self.of(left), self.of(right))
-        return found
+        result: Array = op.value.tensor(self.of(left), self.of(right))
+        return result
 
     def _load(self, expr: Load, indices: tuple[Expr, ...]) -> Array:
         array = self.domain.tensors[expr.input.name].numpy(force=True)
@@ -136,8 +136,8 @@ class Values:
             np.clip(self._ints(index), 0, size - 1)
             for index, size in zip(indices, array.shape, strict=True)
         ]
-        found: Array = array[tuple(places)]
-        return found
+        result: Array = array[tuple(places)]
+        return result
 
     def _view(self, array: Array, indices: tuple[Expr, ...]) -> Array | None:
         """Return an input that rows alone subscript, in order, without a copy."""
@@ -158,9 +158,9 @@ class Values:
         return array[tuple(kept)].reshape(shape)
 
     def _by_torch(self, expr: Expr) -> Array:
-        found = dense(expr, self.domain)
+        result = dense(expr, self.domain)
         side = 2 if Dim.K in expr.deps else 3
-        values: Array = found.squeeze(side).numpy(force=True)
+        values: Array = result.squeeze(side).numpy(force=True)
         return values
 
 

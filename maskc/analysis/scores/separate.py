@@ -138,8 +138,8 @@ def _product(
     if left is None or right is None or len(left) * len(right) > MOST_TERMS:
         return None
     terms = [_pair(one, other) for one in left for other in right]
-    found = tuple(term for term in terms if term is not None)
-    return found if len(found) == len(terms) else None
+    result = tuple(term for term in terms if term is not None)
+    return result if len(result) == len(terms) else None
 
 
 def _pair(one: Term, other: Term) -> Term | None:

@@ -25,13 +25,13 @@ def any_true(expr: Expr, domain: Domain) -> Point | None:
         return None
     extents = [domain.extent(ix) if ix.dim in expr.deps else 1 for ix in ROW_INDICES]
     batch, heads, q_len, k_len = extents
-    found = Found(Grid(batch, heads, (q_len, k_len), (BLOCK, BLOCK), domain.device))
+    result = Found(Grid(batch, heads, (q_len, k_len), (BLOCK, BLOCK), domain.device))
     cover = Cover(expr, domain)
-    for undecided in decide(cover, found, matrices(found.grid), widths(found.grid.blocks)):
-        refine(cover, found, witness(cover, found, undecided))
-        if found.full or found.partial:
+    for undecided in decide(cover, result, matrices(result.grid), widths(result.grid.blocks)):
+        refine(cover, result, witness(cover, result, undecided))
+        if result.full or result.partial:
             break
-    return _point(cover, found)
+    return _point(cover, result)
 
 
 def _point(cover: Cover, found: Found) -> Point | None:

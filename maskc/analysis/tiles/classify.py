@@ -62,11 +62,11 @@ def tile_map(
 def searched(mask: Expr, domain: Domain, grid: Grid) -> TileMap:
     """Classify every tile of any mask, without a look at the ranges of its rows."""
     cover = Cover(mask, domain)
-    found = Found(grid)
-    for undecided in decide(cover, found, matrices(found.grid), widths(found.grid.blocks)):
-        unproven = witness(cover, found, undecided)
-        refine(cover, found, unproven)
-    return found.finish()
+    result = Found(grid)
+    for undecided in decide(cover, result, matrices(result.grid), widths(result.grid.blocks)):
+        unproven = witness(cover, result, undecided)
+        refine(cover, result, unproven)
+    return result.finish()
 
 
 def widths(blocks: Pair) -> tuple[Pair, ...]:

@@ -78,9 +78,9 @@ def _shared(compared: Bound, domain: Domain, grid: Grid) -> _Shared | None:
         np.broadcast_to(ids, (grid.batch, grid.heads, length)).reshape(grid.groups, length)
         for ids, length in zip((queries, keys), grid.lengths, strict=True)
     )
-    found = [_of_group(q, k, grid) for q, k in zip(q_ids, k_ids, strict=True)]
-    tables = [shared for shared in found if shared is not None]
-    if len(tables) < len(found):
+    result = [_of_group(q, k, grid) for q, k in zip(q_ids, k_ids, strict=True)]
+    tables = [shared for shared in result if shared is not None]
+    if len(tables) < len(result):
         return None
     return _Shared(*(np.concatenate(parts) for parts in zip(*tables, strict=True)))
 
@@ -125,9 +125,9 @@ def _searched(mask: Expr, domain: Domain, grid: Grid, row: Array, column: Array)
     """Return what becomes of some blocks."""
     line = np.divmod(row, grid.blocks[0])
     group, q, k = (torch.from_numpy(part).to(grid.device) for part in (*line, column))
-    cover, found = Cover(mask, domain), Found(grid)
-    refine(cover, found, witness(cover, found, Tiles(group, q, k)))
-    return found.finish()
+    cover, result = Cover(mask, domain), Found(grid)
+    refine(cover, result, witness(cover, result, Tiles(group, q, k)))
+    return result.finish()
 
 
 def _united(grid: Grid, runs: Runs, row: Array, column: Array) -> Runs:

@@ -65,10 +65,10 @@ def bare(text: str) -> str:
     if not text.startswith("(") or not text.endswith(")"):
         return text
     depth = 0
-    for place, sign in enumerate(text):
+    for index, sign in enumerate(text):
         depth += (sign == "(") - (sign == ")")
         if depth == 0:
-            return text[1:-1] if place == len(text) - 1 else text
+            return text[1:-1] if index == len(text) - 1 else text
     return text
 
 

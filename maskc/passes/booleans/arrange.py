@@ -31,11 +31,11 @@ def _key(expr: Expr) -> tuple[int, int, str, int, str]:
     """Sort by cost; the two bounds of one form stand together, the lower first."""
     reads = sum(isinstance(term, Load) for term in walk(expr))
     picks = any(isinstance(term, TopK) for term in walk(expr))
-    found = constraint(expr)
-    if found is None:
+    result = constraint(expr)
+    if result is None:
         return picks, reads, "~", 0, f"{expr.weight:6}{expr_text(expr)}"
-    form = found.form.variable
+    form = result.form.variable
     upper = form.terms != () and form.terms[0][1] < 0
     direction = expr_text(to_expr(-form if upper else form))
-    side = (found.kind is not Kind.GE) * 2 + upper
+    side = (result.kind is not Kind.GE) * 2 + upper
     return picks, reads, f"{len(form.terms)}{direction}", side, expr_text(expr)

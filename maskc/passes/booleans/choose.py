@@ -25,7 +25,7 @@ def choose(expr: Expr) -> Expr | None:
     match expr:
         case Where():
             laws = (_same, _turned, _nested, _boolean)
-            return next((found for law in laws if (found := law(expr)) is not None), None)
+            return next((result for law in laws if (result := law(expr)) is not None), None)
         case _:
             return None
 

@@ -29,11 +29,11 @@ def constrain(expr: Expr) -> Expr | None:
             flip = True
         case _:
             return None
-    found = [constraint(arg) for arg in args]
-    places = [place for place, item in enumerate(found) if item is not None]
+    result = [constraint(arg) for arg in args]
+    places = [place for place, item in enumerate(result) if item is not None]
     if not 2 <= len(places) <= MOST:
         return None
-    given = [item.negated() if flip else item for item in found if item is not None]
+    given = [item.negated() if flip else item for item in result if item is not None]
     reduced = _reduced(given)
     if reduced is None:
         return TRUE if flip else FALSE
@@ -45,11 +45,11 @@ def constrain(expr: Expr) -> Expr | None:
 
 def _rebuilt(expr: And | Or, kept: dict[int, Constraint], places: set[int], flip: bool) -> Expr:
     operands: list[Expr] = []
-    for place, arg in enumerate(expr.args):
-        if place not in places:
+    for index, arg in enumerate(expr.args):
+        if index not in places:
             operands.append(arg)
-        elif place in kept:
-            item = kept[place].negated() if flip else kept[place]
+        elif index in kept:
+            item = kept[index].negated() if flip else kept[index]
             written = arg if item == constraint(arg) else shown(item)
             operands.append(arg if written is None else written)
     return joined(type(expr), operands)

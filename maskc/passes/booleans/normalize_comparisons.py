@@ -24,8 +24,8 @@ def normalize_comparisons(expr: Expr) -> Expr | None:
     """Return a comparison of ints in normal form."""
     if not isinstance(expr, Compare):
         return None
-    found = constraint(expr)
-    return _with_float(expr) if found is None else shown(found)
+    result = constraint(expr)
+    return _with_float(expr) if result is None else shown(result)
 
 
 def _with_float(expr: Compare) -> Expr | None:

@@ -18,11 +18,11 @@ def pair_bounds(expr: Expr) -> Expr:
 def _paired(expr: Expr) -> Expr | None:
     if not isinstance(expr, And):
         return None
-    found = [constraint(arg) for arg in expr.args]
-    forms = [item.form for item in found if item is not None and item.kind is Kind.GE]
+    result = [constraint(arg) for arg in expr.args]
+    forms = [item.form for item in result if item is not None and item.kind is Kind.GE]
     variables = {form.variable for form in forms if is_distance(form)}
     operands = []
-    for arg, item in zip(expr.args, found, strict=True):
+    for arg, item in zip(expr.args, result, strict=True):
         is_bound = item is not None and item.kind is Kind.GE and item.form.variable in variables
         if item is not None and is_bound and -item.form.variable in variables:
             operands.append(give_spans(banded(item.form), arg.span))

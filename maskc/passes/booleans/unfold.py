@@ -23,13 +23,13 @@ MAX_REST = 12
 @lru_cache(maxsize=4096)
 def unfold(expr: Expr) -> Expr | None:
     """Return a bound of an extreme as bounds of its arguments."""
-    found = constraint(expr)
-    if found is None:
+    result = constraint(expr)
+    if result is None:
         return None
-    if found.kind is not Kind.GE:
-        return _block(found)
-    for term, factor in found.form.terms:
-        rest = found.form.without(term)
+    if result.kind is not Kind.GE:
+        return _block(result)
+    for term, factor in result.form.terms:
+        rest = result.form.without(term)
         match term:
             case Call(Fn.ABS | Fn.MIN | Fn.MAX, args) if _is_small(term, rest):
                 return _extreme(term, factor, rest, args)

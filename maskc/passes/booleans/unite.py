@@ -59,13 +59,13 @@ def _operands(arg: Expr) -> tuple[Expr, ...]:
 
 def _range(args: list[Expr]) -> Range | None:
     """Return the range that all of ``args`` leave to one variable, None if they are not that."""
-    found: Range | None = None
+    result: Range | None = None
     for arg in args:
         item = _single(constraint(arg))
-        if item is None or (found is not None and item.variable != found.variable):
+        if item is None or (result is not None and item.variable != result.variable):
             return None
-        found = item if found is None else _both(found, item)
-    return found
+        result = item if result is None else _both(result, item)
+    return result
 
 
 def _single(found: Constraint | None) -> Range | None:

@@ -51,10 +51,10 @@ def collect_score(module: Module) -> Module | None:
     use = _Use()
     if not use.visit(score) or (use.count < 2 and not any(map(_mixes, use.factors))):
         return None
-    found = _collected(score)
-    if found is None or found == score:
+    result = _collected(score)
+    if result is None or result == score:
         return None
-    return Module(module.mask, give_spans(found, score.span), module.out)
+    return Module(module.mask, give_spans(result, score.span), module.out)
 
 
 @dataclass(slots=True)

@@ -70,9 +70,9 @@ def _narrowed(expr: Expr, facts: Facts) -> Expr:
     if low is not None and below == -low and abs(low) <= MAX_INT:
         return IntConst(low)
     for law in (drop_bounds, divide):
-        found = law(expr, facts.lowest)
-        if found is not None:
-            return found
+        result = law(expr, facts.lowest)
+        if result is not None:
+            return result
     return expr
 
 

@@ -44,15 +44,15 @@ class Facts:
         Where ``g >= 0``, ``f`` is at least the lowest value of ``f - n * g`` for any ``n > 0``.
         """
         rests = (form.plus(g, -n) for g in self.bounds for n in _multiples(form, g))
-        found = (low for low in map(lowest, (form, *rests)) if low is not None)
-        return max(found, default=None)
+        result = (low for low in map(lowest, (form, *rests)) if low is not None)
+        return max(result, default=None)
 
     def value(self, cond: Expr) -> BoolConst | None:
         """Return the value of a condition here, None if it is unknown."""
         if cond in self.values:
             return self.values[cond]
-        found = constraint(cond) if self.bounds else None
-        return None if found is None else self._decided(found)
+        result = constraint(cond) if self.bounds else None
+        return None if result is None else self._decided(result)
 
     def _decided(self, found: Constraint) -> BoolConst | None:
         low, below = self.lowest(found.form), self.lowest(-found.form)
@@ -93,15 +93,15 @@ def _values(cond: Expr, value: bool) -> Iterator[tuple[Expr, BoolConst]]:
 
 
 def _bounds(cond: Expr, value: bool) -> tuple[Linear, ...]:
-    found = constraint(cond)
-    if found is None:
+    result = constraint(cond)
+    if result is None:
         return ()
-    found = found if value else found.negated()
-    match found.kind:
+    result = result if value else result.negated()
+    match result.kind:
         case Kind.GE:
-            return (found.form,)
+            return (result.form,)
         case Kind.EQ:
-            return found.form, -found.form
+            return result.form, -result.form
         case Kind.NE:
             return ()
 

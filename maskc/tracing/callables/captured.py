@@ -41,12 +41,12 @@ class Captured:
     @staticmethod
     def of(*callables: Callable[..., Any]) -> Captured:
         """Return the tensors that callables hold."""
-        found: dict[int, tuple[str, Tensor]] = {}
+        result: dict[int, tuple[str, Tensor]] = {}
         seen: set[int] = set()
         for one in callables:
             for name, tensor in _tensors("mod", one, seen, 0):
-                found.setdefault(id(tensor), (name, tensor))
-        return Captured(found)
+                result.setdefault(id(tensor), (name, tensor))
+        return Captured(result)
 
     @property
     def device(self) -> torch.device:
@@ -127,7 +127,7 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         case functools.partial():
             yield name, value.func
             yield from value.keywords.items()
-            yield from ((f"{name}{place}", part) for place, part in enumerate(value.args))
+            yield from ((f"{name}{index}", part) for index, part in enumerate(value.args))
         case MethodType():
             yield name, value.__func__
             yield name, value.__self__
@@ -136,8 +136,8 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
                 yield key.replace(".", "_"), tensor
             yield from _of_object(value)
         case tuple() | list() if len(value) <= MOST_PARTS:
-            for place, part in enumerate(value):
-                yield f"{name}{place}" if isinstance(part, Tensor) else name, part
+            for index, part in enumerate(value):
+                yield f"{name}{index}" if isinstance(part, Tensor) else name, part
         case dict() if len(value) <= MOST_PARTS:
             yield from ((str(key), part) for key, part in value.items())
         case _:

@@ -38,8 +38,8 @@ def held_numbers(callable: Any, depth: int = 0) -> Iterator[Held]:
             yield from _of_closure(callable, depth)
             yield from _of_globals(callable)
         case tuple() | list():
-            for place, part in enumerate(callable):
-                yield from _inside(part, _item_setter(callable, place), depth)
+            for index, part in enumerate(callable):
+                yield from _inside(part, _item_setter(callable, index), depth)
 
 
 def _of_partial(whole: functools.partial[Any], depth: int) -> Iterator[Held]:
@@ -55,15 +55,15 @@ def _of_partial(whole: functools.partial[Any], depth: int) -> Iterator[Held]:
 
 
 def _of_closure(function: FunctionType, depth: int) -> Iterator[Held]:
-    for place, (name, cell) in enumerate(
+    for index, (name, cell) in enumerate(
         zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     ):
         if cell == CellType():
             continue
 
-        def put(new: Any, place: int = place) -> FunctionType:
+        def put(new: Any, index: int = index) -> FunctionType:
             cells = list(function.__closure__ or ())
-            cells[place] = CellType(new)
+            cells[index] = CellType(new)
             return _copy(function, function.__globals__, tuple(cells))
 
         yield from _named(name, cell.cell_contents, put, depth)

@@ -57,13 +57,13 @@ def span_of(frame: FrameType | None, instruction: int | None = None) -> Span | N
 
 def raised_at(error: BaseException) -> Span | None:
     """Return the expression of the user's code in which an error was raised."""
-    found = None
+    result = None
     step = error.__traceback__
     while step is not None:
         if is_user_code(step.tb_frame):
-            found = span_of(step.tb_frame, step.tb_lasti)
+            result = span_of(step.tb_frame, step.tb_lasti)
         step = step.tb_next
-    return found
+    return result
 
 
 def function_span(code: object) -> Span | None:

@@ -36,16 +36,16 @@ class LocalNames:
 @contextmanager
 def watched() -> Iterator[LocalNames]:
     """Collect the names of terms from the user's frames that return meanwhile."""
-    found = LocalNames()
+    result = LocalNames()
 
     def watch(frame: FrameType, event: str, returned: Any) -> None:
         if event == "return" and is_user_code(frame):
-            found.take(frame, returned)
+            result.take(frame, returned)
 
     before = sys.getprofile()
     sys.setprofile(watch)
     try:
-        yield found
+        yield result
     finally:
         sys.setprofile(before)
 

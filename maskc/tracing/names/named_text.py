@@ -69,7 +69,7 @@ def named_text(
     """Return the program of callables with the names that they have for its parts."""
     captured = Captured.of(*(mod for mod in (mask_mod, score_mod) if mod is not None))
     taken: dict[str, Any] = {}
-    found: list[Param] = []
+    result: list[Param] = []
     statements: list[str] = []
     lets: list[str] = []
     roots: list[Expr] = []
@@ -83,10 +83,10 @@ def named_text(
         taken |= {param.name: param for param in known}
         writer = _Writer(names, taken, _all_uses(known))
         statements.append(start + expr_text(writer.write(root)))
-        found, lets = found + known, lets + writer.lets
+        result, lets = result + known, lets + writer.lets
         roots.append(root)
     declared = [f"input {one.name}: {one.type.value}" for one in inputs(*roots)]
-    return "\n".join([*declared, *map(_declared, found), *lets, *statements])
+    return "\n".join([*declared, *map(_declared, result), *lets, *statements])
 
 
 def _retracer(sizes: Mapping[str, int], is_mask: bool) -> Callable[[Any], Expr]:

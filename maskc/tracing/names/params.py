@@ -65,14 +65,14 @@ def params(
         taken: names that are not free.
 
     """
-    names, found = dict(taken), []
+    names, result = dict(taken), []
     for held in held_numbers(mod):
         uses = _uses(held, root, retrace)
         if uses:
             name = free_name(held.name, names)
             names[name] = held
-            found.append(Param(name, held.value, {path: use(name) for path, use in uses.items()}))
-    return [param for param in found if not _is_shared(param, found)]
+            result.append(Param(name, held.value, {path: use(name) for path, use in uses.items()}))
+    return [param for param in result if not _is_shared(param, result)]
 
 
 def _is_shared(param: Param, others: list[Param]) -> bool:
@@ -90,15 +90,15 @@ def _uses(
         return {}
     if any(_without_constants(other) != _without_constants(root) for other in moved):
         return {}
-    found = {}
+    result = {}
     for places in zip(_constants(root), *map(_constants, moved), strict=True):
         (path, value), rest = places[0], [other for _, other in places[1:]]
         if any(other != value for other in rest):
             use = _use(held, value, rest)
             if use is None:
                 return {}
-            found[path] = use
-    return found
+            result[path] = use
+    return result
 
 
 def _use(held: Held, value: int | float, moved: list[int | float]) -> Callable[[str], Expr] | None:
@@ -129,8 +129,8 @@ def _constants(root: Expr, path: Path = ()) -> Iterator[tuple[Path, int | float]
     """Yield every number that is written in a term, with its place."""
     if isinstance(root, IntConst | FloatConst):
         yield path, root.value
-    for place, child in enumerate(children(root)):
-        yield from _constants(child, (*path, place))
+    for index, child in enumerate(children(root)):
+        yield from _constants(child, (*path, index))
 
 
 def _without_constants(root: Expr) -> Expr:

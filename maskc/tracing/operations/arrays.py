@@ -63,8 +63,8 @@ def moved(
     **kw: Any,
 ) -> list[tuple[tuple[Expr, ...], tuple[int, ...]]]:
     """Return what a view gives: the elements and the shape of each result."""
-    found = function(torch.arange(len(nodes)).view(tuple(shape)), *args, **kw)
-    parts = [found] if isinstance(found, Tensor) else found
+    result = function(torch.arange(len(nodes)).view(tuple(shape)), *args, **kw)
+    parts = [result] if isinstance(result, Tensor) else result
     return [
         (tuple(nodes[place] for place in part.flatten().tolist()), tuple(part.shape))
         for part in parts

@@ -76,12 +76,12 @@ def interpret(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> An
     """
     operation = Operation(func.overloadpacket.__name__, func, args, kwargs)
     try:
-        found = _translated(operation)
+        result = _translated(operation)
     except TraceError as error:
         if func._schema.is_mutable:
             raise
         return table_instead(error, operation.first.context, func, args, kwargs)
-    return remember(found, func, args, kwargs)
+    return remember(result, func, args, kwargs)
 
 
 def _translated(operation: Operation) -> Any:

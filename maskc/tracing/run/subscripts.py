@@ -66,11 +66,11 @@ class Subscripts(TorchFunctionMode):
     def _subscripted(self, source: Tensor, index: Any) -> Symbol:
         indices = index if isinstance(index, tuple) else (index,)
         try:
-            found = subscripted(self._context, source, indices)
+            result = subscripted(self._context, source, indices)
         except TraceError as error:
             return table_instead(error, self._context, _get, (source, indices), {})
-        remember(found, _get, (source, indices), {})
-        return found
+        remember(result, _get, (source, indices), {})
+        return result
 
 
 def _get(source: Tensor, indices: tuple[Any, ...]) -> Tensor:
@@ -103,10 +103,10 @@ def _full(indices: tuple[Any, ...], rank: int) -> list[Any]:
     if given > rank:
         raise refusal("M804", f"{given} subscripts of a tensor with {rank} dimensions")
     left = [slice(None)] * (rank - given)
-    found: list[Any] = []
+    result: list[Any] = []
     for part in indices if Ellipsis in _kinds(indices) else (*indices, Ellipsis):
-        found += left if part is Ellipsis else [part]
-    return found
+        result += left if part is Ellipsis else [part]
+    return result
 
 
 def _kinds(indices: tuple[Any, ...]) -> list[Any]:

@@ -108,10 +108,10 @@ def _constant(value: Any, dtype: torch.dtype) -> Expr:
 
 def subscripts_of(shape: tuple[int, ...]) -> list[tuple[Expr | None, ...]]:
     """Return the subscripts of all elements of a shape, in row-major order."""
-    found: list[tuple[Expr | None, ...]] = [()]
+    result: list[tuple[Expr | None, ...]] = [()]
     for size in shape:
-        found = [(*at, IntConst(index)) for at in found for index in range(size)]
-    return found
+        result = [(*at, IntConst(index)) for at in result for index in range(size)]
+    return result
 
 
 def check_few(count: int, what: str) -> None:
@@ -127,5 +127,5 @@ def symbols(value: Any) -> list[Symbol]:
     if isinstance(value, Symbol):
         return [value]
     if isinstance(value, tuple | list):
-        return [found for part in value for found in symbols(part)]
+        return [result for part in value for result in symbols(part)]
     return []

@@ -36,8 +36,8 @@ def remember(
     if isinstance(found, Symbol):
         found.step = Step(along, function, args, kwargs)
     elif isinstance(found, tuple | list):
-        for place, part in enumerate(found):
-            part.step = Step(along, _part(function, place), args, kwargs)
+        for index, part in enumerate(found):
+            part.step = Step(along, _part(function, index), args, kwargs)
     return found
 
 
@@ -68,9 +68,9 @@ def table_instead(
     empty = torch.empty((count, *first.shape), dtype=first.dtype, device="meta")
     name = getattr(getattr(function, "overloadpacket", function), "__name__", "table").strip("_")
     context.add_table(Table(f"{name}_{which.value}", empty, step, error))
-    found = row_symbol(context, Row(empty, (Index(which), *[None] * first.dim())))
-    found.step = step
-    return found
+    result = row_symbol(context, Row(empty, (Index(which), *[None] * first.dim())))
+    result.step = step
+    return result
 
 
 def values_of(table: Table, device: torch.device) -> Tensor:
@@ -87,29 +87,29 @@ def values_of(table: Table, device: torch.device) -> Tensor:
     rows = torch.arange(table.empty.shape[0], device=device)
     try:
         with TransformGetItemToIndex():
-            found: Tensor = torch.vmap(lambda row: _replayed(table.step, row, {}))(rows)
+            result: Tensor = torch.vmap(lambda row: _replayed(table.step, row, {}))(rows)
     except _TORCH_ERRORS as error:
         raise table.refusal from error
-    return found
+    return result
 
 
 def _first(step: Step, device: torch.device) -> Tensor | None:
     """Return a step's value at row 0, or None where it has none that is a tensor."""
     try:
-        found = _replayed(step, torch.zeros((), dtype=torch.int64, device=device), {})
+        result = _replayed(step, torch.zeros((), dtype=torch.int64, device=device), {})
     except _TORCH_ERRORS:
         return None
-    return found if isinstance(found, Tensor) else None
+    return result if isinstance(result, Tensor) else None
 
 
 def _along(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> frozenset[Ix] | None:
     """Return the indices that the arguments depend on; None where the score is among them."""
-    found: frozenset[Ix] = frozenset()
+    result: frozenset[Ix] = frozenset()
     for part in symbols((*args, *kwargs.values())):
         if part.step.along is None:
             return None
-        found |= part.step.along
-    return found
+        result |= part.step.along
+    return result
 
 
 def _part(function: Callable[..., Any], place: int) -> Callable[..., Any]:

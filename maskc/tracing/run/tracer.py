@@ -50,12 +50,12 @@ class Tracer:
         """
         with torch.no_grad(), Subscripts(self._context):
             try:
-                found = callable(*self._arguments())
+                result = callable(*self._arguments())
             except MaskcError:
                 raise
             except Exception as error:
                 raise _raised(error, callable) from error
-        return self._result(found, callable)
+        return self._result(result, callable)
 
     def tables(self) -> dict[str, Tensor]:
         """Return the values of the tables, by their names in the program."""
@@ -65,14 +65,14 @@ class Tracer:
         }
 
     def _arguments(self) -> list[Symbol]:
-        found = []
+        result = []
         for which in INDICES:
             index = symbol(self._context, (Index(which),), (), torch.int64)
             index.step = Step(frozenset({which}))
-            found.append(index)
+            result.append(index)
         if not self._is_mask:
-            found.insert(0, symbol(self._context, (SCORE,), (), torch.float32))
-        return found
+            result.insert(0, symbol(self._context, (SCORE,), (), torch.float32))
+        return result
 
     def _result(self, found: Any, callable: Callable[..., Any]) -> Expr:
         what = "mask_mod" if self._is_mask else "score_mod"
