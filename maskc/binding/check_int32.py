@@ -50,8 +50,8 @@ def check_ints(
         if (result := inexact(expr, sizes, ranges)) is not None:
             raise BindError(
                 "M433",
-                f"`{_written(result.term)}` decides as a float and may be {result.reach}, and floats "
-                f"of 32 bits hold all ints up to {EXACT_FLOAT} only",
+                f"`{_written(result.term)}` decides as a float and may be {result.reach}, and "
+                f"floats of 32 bits hold all ints up to {EXACT_FLOAT} only",
                 result.term.span,
                 "compare ints with ints: multiply the other side instead of dividing this one",
             )
