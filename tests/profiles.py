@@ -2,8 +2,8 @@
 
 ``HYPOTHESIS_PROFILE`` names one of these:
 
-- ``newcomer``, the default: the same draws on every machine.
-- ``all``: the same ones and more.
+- ``newcomer``, the default: the same draws on every machine, fewer than a test asks for.
+- ``all``: the same on every machine too, as many as it asks for.
 - ``explore``: random ones, and many. What fails is kept in ``.hypothesis`` until it passes, and
   belongs into the test as an ``@example``.
 """
@@ -20,7 +20,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.internal.conjecture import providers
 from hypothesis.strategies import SearchStrategy
 
-SCALES = {"newcomer": 0.4, "all": 3.0, "explore": 4.0}
+SCALES = {"newcomer": 0.4, "all": 1.0, "explore": 4.0}
 """The examples of each profile, as multiples of those that a test asks for."""
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "newcomer")

@@ -70,7 +70,6 @@ def check_kills(count: int, seed: int) -> None:
     draw = random.Random(seed)
     found = [killed(draw.uniform(0.0, 0.2)) for _ in range(count)]
     assert {*found} <= {SMALL_OLD, SMALL_NEW}
-    assert len({*found}) == 2, "the kills are spread over both"
 
 
 def test_a_kill_leaves_the_old_file_or_the_new_one() -> None:
