@@ -43,9 +43,8 @@ print("right")
 """
 
 
-@pytest.mark.parametrize(
-    "backend", ["sdpa", "auto", pytest.param("flex", marks=pytest.mark.compiled)]
-)
+# Not flex: while one thread compiles, `torch.compiler.is_compiling()` is true in all of them.
+@pytest.mark.parametrize("backend", ["sdpa", "auto"])
 def test_sixteen_threads_compile_bind_and_call(backend: str) -> None:
     for _ in range(2):
         found = subprocess.run(
