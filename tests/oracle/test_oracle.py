@@ -84,6 +84,7 @@ def test_a_planted_fault_is_found(
     assert explorer.hold(case, way)[1] == f"{way}: wrong"
 
 
+@pytest.mark.planted
 def test_a_wrong_file_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     emit = maskc.Program.emit
     monkeypatch.setattr(

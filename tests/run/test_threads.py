@@ -44,6 +44,7 @@ print("right")
 
 
 # Not flex: while one thread compiles, `torch.compiler.is_compiling()` is true in all of them.
+@pytest.mark.distributed
 @pytest.mark.parametrize("backend", ["sdpa", "auto"])
 def test_sixteen_threads_compile_bind_and_call(backend: str) -> None:
     for _ in range(2):
