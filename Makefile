@@ -27,7 +27,7 @@ demo: $(VENV)/run.installed  ## one program from a config file to attention, on 
 gallery: $(VENV)/run.installed  ## pictures of every mask and score, in examples/README.md
 	@$(BIN)/python examples/gallery.py $(ARGS)
 
-test: $(VENV)/dev.installed  ## what to run after each change: the same draws everywhere, under two minutes
+test: $(VENV)/dev.installed  ## what to run after each change: the same draws everywhere, about two minutes
 	@HYPOTHESIS_PROFILE=newcomer $(BIN)/python -m pytest -n $(JOBS) -m "$(QUICK)" $(ARGS)
 
 test-all: $(VENV)/dev.installed  ## every test, with more draws, compiled kernels and several processes

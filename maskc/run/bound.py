@@ -105,7 +105,7 @@ class Bound:
             v: values ``[B, Hkv, K, Dv]``.
             backend: a name of ``maskc.run.backends.BACKENDS``, or ``auto``.
             scale: factor of ``q @ k^T``, ``1 / sqrt(D)`` if None.
-            dropout_p: probability that a weight is dropped; sdpa only.
+            dropout_p: probability that a weight is dropped; on sdpa and banded.
             return_lse: return the natural log-sum-exp ``[B, H, Q]`` too.
             fold_bias: run on sdpa with the bias in extra columns of q and k, and no bias tensor.
             **inputs: inputs that were left to the call.
