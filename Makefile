@@ -14,9 +14,15 @@ MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 KERNELS := .venv-triton
-QUICK := not compiled and not distributed and not planted
+EMPTY :=
+SPACE := $(EMPTY) $(EMPTY)
+SLOW := compiled distributed packages planted processes
+QUICK := not $(subst $(SPACE), and not ,$(SLOW))
 CONSTRAINTS := .ci/constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c $(CONSTRAINTS)
+
+# Tests start many processes; without bytecode on disk each would compile all sources again.
+export PYTHONDONTWRITEBYTECODE :=
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 17

@@ -39,6 +39,7 @@ def digest() -> str:
     return found.hexdigest()
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(PROFILE == "explore", reason="these draws are random")
 def test_another_process_draws_the_same() -> None:
     code = "import profiles; profiles.load(); import test_profiles; print(test_profiles.digest())"

@@ -34,6 +34,7 @@ def test_check_loads_no_pass_and_no_binding() -> None:
     assert not {"passes", "analysis", "lower", "binding", "pipeline"} & floors
 
 
+@pytest.mark.processes
 def test_compiling_and_explaining_load_no_torch() -> None:
     text = "causal & same_doc & window(4); score = softcap(score + alibi, 20); out = out * 2"
     script = f"import maskc; program = maskc.compile_mask({text!r}); assert program.explain()"
@@ -42,6 +43,7 @@ def test_compiling_and_explaining_load_no_torch() -> None:
     assert {"torch", "maskc.run.bound"} <= modules_after(bound)
 
 
+@pytest.mark.processes
 def test_a_block_mask_loads_no_dynamo() -> None:
     made = "import maskc; assert maskc.compile_mask({!r}).bind(q_len=300).block_mask"
     for text in ("causal & window(5)", "causal; score = softcap(score, 3)"):

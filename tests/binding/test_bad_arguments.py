@@ -1,6 +1,7 @@
 """Arguments that no call can take end in an error of ours, with what to do."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,16 +17,15 @@ def qkv(**changed: Tensor) -> dict[str, Tensor]:
 
 
 X = torch.randn(1, 2, 4, 8)
-QUANTISED = torch.quantize_per_tensor(X, 0.1, 0, torch.qint8)
-BAD_TENSORS = {
-    "meta": X.to("meta"),
-    "sparse": X.to_sparse(),
-    "quantised": QUANTISED,
-    "nested": torch.nested.nested_tensor([torch.ones(2, 4, 8)], layout=torch.jagged),
-    "narrow": X[..., :0],
-    "float8": X.to(torch.float8_e4m3fn),
-    "ints": X.long(),
-    "double": X.double(),
+BAD_TENSORS: dict[str, Callable[[], Tensor]] = {
+    "meta": lambda: X.to("meta"),
+    "sparse": X.to_sparse,
+    "quantised": lambda: torch.quantize_per_tensor(X, 0.1, 0, torch.qint8),
+    "nested": lambda: torch.nested.nested_tensor([torch.ones(2, 4, 8)], layout=torch.jagged),
+    "narrow": lambda: X[..., :0],
+    "float8": lambda: X.to(torch.float8_e4m3fn),
+    "ints": X.long,
+    "double": X.double,
 }
 
 
@@ -34,7 +34,7 @@ BAD_TENSORS = {
 @pytest.mark.parametrize("backend", ["auto", "sdpa", "reference", "flex"])
 def test_tensors(name: str, kind: str, backend: str) -> None:
     with pytest.raises(maskc.MaskcError) as caught:
-        maskc.compile_mask("causal")(**qkv(**{name: BAD_TENSORS[kind]}), backend=backend)
+        maskc.compile_mask("causal")(**qkv(**{name: BAD_TENSORS[kind]()}), backend=backend)
     assert caught.value.help
 
 
@@ -61,7 +61,7 @@ def test_scales(scale: Any, backend: str) -> None:
 def test_inputs(kind: str) -> None:
     program = maskc.compile_mask("input t: float; t[0, 0, q, 0] < k")
     with pytest.raises(maskc.MaskcError):
-        program.bind(q_len=4, t=BAD_TENSORS[kind], device="cpu")
+        program.bind(q_len=4, t=BAD_TENSORS[kind](), device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,7 @@ print("fine")
 """
 
 
+@pytest.mark.processes
 def test_a_file_runs_where_maskc_is_not(tmp_path: Path) -> None:
     program, qkv, inputs = case("causal & same_doc & window(4); score = softcap(score, 9) + alibi")
     expected = program(*qkv, backend="reference", **inputs)

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-pytest.importorskip("monai", reason="MONAI is not installed: `pip install 'maskc[dev]'`")
-pytest.importorskip("einops", reason="MONAI's blocks need einops")
-
-from monai.networks.blocks import rel_pos_embedding
-from monai.networks.blocks.crossattention import CrossAttentionBlock
-from monai.networks.blocks.selfattention import SABlock
-
-from examples.monai.blocks import FusedCrossAttentionBlock, FusedSABlock
+pytestmark = pytest.mark.packages
 
 WIDTH, HEADS, BATCH = 48, 3, 2
 GRIDS = [(16, 32), (8, 8, 8)]
 KINDS = ["causal", "rel", "causal + rel", "key mask", "key mask + rel", "plain"]
-BLOCKS = {"self": (SABlock, FusedSABlock), "cross": (CrossAttentionBlock, FusedCrossAttentionBlock)}
+BLOCKS = ["self", "cross"]
+
+
+@cache
+def blocks() -> dict[str, tuple[type[nn.Module], type[nn.Module]]]:
+    """Return MONAI's block and the fused one of each kind; MONAI takes seconds to import."""
+    pytest.importorskip("monai", reason="MONAI is not installed: `pip install 'maskc[dev]'`")
+    pytest.importorskip("einops", reason="MONAI's blocks need einops")
+    from monai.networks.blocks.crossattention import CrossAttentionBlock
+    from monai.networks.blocks.selfattention import SABlock
+
+    from examples.monai.blocks import FusedCrossAttentionBlock, FusedSABlock
+
+    return {
+        "self": (SABlock, FusedSABlock),
+        "cross": (CrossAttentionBlock, FusedCrossAttentionBlock),
+    }
+
+
+def fused(block: str) -> type[nn.Module]:
+    return blocks()[block][1]
 
 
 def documented(
@@ -41,9 +55,11 @@ def pair(
     block: str, grid: tuple[int, ...], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[nn.Module, nn.Module]:
     """Return MONAI's block and the fused one, with the same random weights and tables."""
+    theirs, ours = (make(**options(grid, kind)) for make in blocks()[block])
     if len(grid) == 3:
+        from monai.networks.blocks import rel_pos_embedding
+
         monkeypatch.setattr(rel_pos_embedding, "add_decomposed_rel_pos", documented)
-    theirs, ours = (make(**options(grid, kind)) for make in BLOCKS[block])
     with torch.no_grad():
         for parameter in theirs.parameters():
             parameter.normal_(std=0.2)
@@ -100,7 +116,7 @@ def test_cross_attention_is_monais(
 
 def test_masked_keys_of_a_context_do_not_count() -> None:
     torch.manual_seed(0)
-    ours = FusedCrossAttentionBlock(WIDTH, HEADS)
+    ours = fused("cross")(WIDTH, HEADS)
     x, context = torch.randn(BATCH, 40, WIDTH), torch.randn(BATCH, 30, WIDTH)
     keep = torch.arange(30).expand(BATCH, 30) < 20
     torch.testing.assert_close(ours(x, context, keep), ours(x, context[:, :20]))
@@ -124,16 +140,16 @@ def test_without_a_mask_tensor_torch_may_take_its_flash_kernel(
     assert [(call["attn_mask"], call["is_causal"]) for call in calls] == [(None, causal)]
 
 
-@pytest.mark.parametrize("fused", [FusedSABlock, FusedCrossAttentionBlock])
-def test_weights_asked_of_the_fused_path_are_refused(fused: type[nn.Module]) -> None:
-    block = fused(WIDTH, HEADS, save_attn=True)
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_weights_asked_of_the_fused_path_are_refused(kind: str) -> None:
+    block = fused(kind)(WIDTH, HEADS, save_attn=True)
     with pytest.raises(ValueError, match="fused attention has no weights to save"):
         block(torch.randn(1, 8, WIDTH))
 
 
 def test_dropout_is_for_training_alone() -> None:
     torch.manual_seed(0)
-    block = FusedSABlock(WIDTH, HEADS, dropout_rate=0.5)
+    block = fused("self")(WIDTH, HEADS, dropout_rate=0.5)
     x = torch.randn(1, 8, WIDTH)
     assert not torch.equal(block(x), block(x))
     block.eval()

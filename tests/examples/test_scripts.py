@@ -53,6 +53,7 @@ def test_train_tells_when_a_step_compiles(monkeypatch: pytest.MonkeyPatch) -> No
         train_everywhere.main()
 
 
+@pytest.mark.packages
 def test_monai(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("monai", reason="MONAI is not installed: `pip install 'maskc[dev]'`")
     from examples.monai import blocks

@@ -72,6 +72,7 @@ def check_kills(count: int, seed: int) -> None:
     assert {*found} <= {SMALL_OLD, SMALL_NEW}
 
 
+@pytest.mark.processes
 def test_a_kill_leaves_the_old_file_or_the_new_one() -> None:
     check_kills(20, seed=0)
 
@@ -173,6 +174,7 @@ def test_a_pipe_without_a_reader_is_not_waited_for() -> None:
     assert stat.S_ISFIFO(os.stat("pipe").st_mode)
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="needs a name for the output")
 def test_a_pipe_with_a_reader_is_written_to() -> None:
     done = maskc("emit", "causal", "-o", "/dev/stdout")
@@ -180,6 +182,7 @@ def test_a_pipe_with_a_reader_is_written_to() -> None:
     assert done.stdout == maskc("emit", "causal").stdout + "wrote /dev/stdout\n"
 
 
+@pytest.mark.processes
 def test_lines_keep_their_ends_and_nothing_stays_nothing() -> None:
     files = {"crlf": b"causal&full\r\n", "fine": b"causal & full\r\n", "empty": b"", "end": b"full"}
     for name, data in files.items():

@@ -198,6 +198,7 @@ def test_the_log_sum_exp_is_that_of_the_bias() -> None:
     torch.testing.assert_close(out, truth, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.compiled
 def test_folding_is_traced_whole() -> None:
     case = Case(1, 2, 2, 12, 12)
     program = compile_mask("axis h = 3, w = 4; causal; score = score + relpos(h, w)")

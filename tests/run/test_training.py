@@ -90,7 +90,7 @@ def block_gradients(block, run, x, bound, autocast):
 @pytest.mark.parametrize(
     ("checkpointed", "autocast", "dtype"),
     [
-        (False, False, torch.float32),
+        pytest.param(False, False, torch.float32, marks=pytest.mark.compiled),
         pytest.param(True, False, torch.float32, marks=pytest.mark.compiled),
         pytest.param(False, True, torch.float32, marks=pytest.mark.compiled),
         pytest.param(True, False, torch.bfloat16, marks=pytest.mark.compiled),
