@@ -9,27 +9,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from maskc.config.search import KEYS, mask_files
 from maskc.config.search import programs as programs_of
 from maskc.errors import MaskcError
 from maskc.files.read import read_file
 from maskc.files.write import write_text
-from maskc.loading import read, read_source
+from maskc.loading import read
 from maskc.source import Source
 
 try:
     import click
 
     from maskc.commands import arguments
+    from maskc.commands.arguments import load_program
     from maskc.commands.plan import plan
+    from maskc.commands.show import show
     from maskc.view.terminal import console, report, say, warnings_reported, with_bar
 except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
-
-if TYPE_CHECKING:
-    from maskc.program import Program
 
 
 class Commands(click.Group):
@@ -104,7 +103,7 @@ def fmt(files: tuple[str, ...], only_check: bool) -> None:
 @arguments.define_option
 def explain(program: str, constants: tuple[tuple[str, Any], ...]) -> None:
     """Tell what a program becomes, where it runs, and why."""
-    say(_compile(program, constants).explain())
+    say(load_program(program, constants).explain())
 
 
 @main.command()
@@ -117,7 +116,7 @@ def equiv(first: str, second: str, constants: tuple[tuple[str, Any], ...]) -> No
     Prints the smallest counterexample found, or how far the search went. Exits with 0 only if
     equality is proved.
     """
-    comparison = _compile(first, constants).equivalent(_compile(second, constants))
+    comparison = load_program(first, constants).equivalent(load_program(second, constants))
     say(str(comparison))
     sys.exit(0 if comparison.equal else 1)
 
@@ -136,61 +135,6 @@ def list_library(names: tuple[str, ...]) -> None:
             raise click.UsageError(f"no name {name!r}{f', {hint}' if hint else ''}")
     with console() as terminal:
         print_library(terminal, names)
-
-
-@main.command()
-@arguments.program_argument
-@arguments.define_option
-@arguments.size_options(b=1, h=1, q=32)
-@click.option(
-    "--batch", metavar="N", type=click.IntRange(min=0), default=0, help="Which batch to show."
-)
-@click.option(
-    "--head", metavar="N", type=click.IntRange(min=0), default=0, help="Which head to show."
-)
-@click.option(
-    "--width", metavar="N", type=click.IntRange(min=1), default=32, help="The most squares a line."
-)
-@click.option(
-    "--block", metavar="N", type=click.IntRange(min=1), help="Side of a tile of the picture."
-)
-@click.option(
-    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write a picture."
-)
-@arguments.seed_option
-def show(
-    program: str,
-    constants: tuple[tuple[str, Any], ...],
-    batch: int,
-    head: int,
-    width: int,
-    block: int | None,
-    output: Path | None,
-    seed: int,
-    **sizes: Any,
-) -> None:
-    """Show a mask as text, or as a picture with -o.
-
-    Its inputs are drawn at random.
-    """
-    from maskc.view.by_point import by_point
-    from maskc.view.grid import grid
-
-    compiled = _compile(program, constants)
-    shape = arguments.call_sizes(**sizes)
-    if batch >= shape["batch_size"] or head >= shape["num_heads"]:
-        raise click.UsageError("--batch and --head count from 0 and stay below --b and --h")
-    mask = by_point(compiled, shape, batch, head)
-    if mask is None:
-        mask = _bound_mask(compiled, shape, seed, batch, head)
-    if output is None:
-        say(grid(mask, width))
-        return
-    from maskc.view.picture import picture
-
-    side = block or _block(max(mask.shape))
-    picture(mask, output, title=read_source(program).text, block=(side, side))
-    say(f"wrote {output}")
 
 
 @main.command()
@@ -259,7 +203,7 @@ def diff(
 
     arguments.check_device(device)
     names = testing.BACKENDS if backends is None else arguments.backends(backends, [*BACKENDS])
-    compiled = _compile(program, constants)
+    compiled = load_program(program, constants)
     shape = arguments.call_sizes(**sizes)
     arguments.check_scores(shape)
     offsets: dict[str, Any] = {"q_offset": q_offset, "kv_offset": kv_offset}
@@ -295,7 +239,7 @@ def emit(
     program: str, constants: tuple[tuple[str, Any], ...], target: str, output: Path | None
 ) -> None:
     """Write a program as Python that needs torch alone."""
-    source = _compile(program, constants).emit(target)
+    source = load_program(program, constants).emit(target)
     if output is None:
         say(source, nl=False)
         return
@@ -319,6 +263,7 @@ def trace(callable: str, plain: bool, **sizes: int | None) -> None:
     say(trace_reference(callable, known).text(names=not plain))
 
 
+main.add_command(show)
 main.add_command(plan)
 
 
@@ -385,28 +330,3 @@ def _fails(error: MaskcError) -> bool:
     """Print the error of one file of several."""
     report(error, gap=True)
     return False
-
-
-def _compile(ref: str, constants: tuple[tuple[str, Any], ...]) -> Program:
-    from maskc.program import load
-
-    return load(ref, **dict(constants))
-
-
-def _bound_mask(program: Program, shape: dict[str, Any], seed: int, batch: int, head: int) -> Any:
-    """Return the mask of one head as an array, its inputs drawn at random."""
-    import torch
-
-    from maskc.testing import random_inputs
-
-    drawn: dict[str, Any] = random_inputs(program, shape, torch.Generator().manual_seed(seed))
-    dense = program.bind(**shape, **drawn).dense_mask()
-    return dense[min(batch, dense.shape[0] - 1), min(head, dense.shape[1] - 1)].numpy(force=True)
-
-
-def _block(length: int) -> int:
-    """Return the side of a tile: that of a kernel, or smaller where few such tiles would fit."""
-    side = 128
-    while side > 1 and length < 8 * side:
-        side //= 2
-    return side

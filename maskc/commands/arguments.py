@@ -10,6 +10,8 @@ import click
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from maskc.program import Program
+
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 MOST_SCORES = 2**28
@@ -52,6 +54,13 @@ define_option = click.option(
 seed_option = click.option(
     "--seed", metavar="N", default=0, show_default=True, help="Of all random tensors."
 )
+
+
+def load_program(ref: str, constants: tuple[tuple[str, Any], ...]) -> Program:
+    """Compile what a command names as a program."""
+    from maskc.program import load
+
+    return load(ref, **dict(constants))
 
 
 def size_options(b: int, h: int, q: int) -> Callable[[Command], Command]:
