@@ -61,11 +61,13 @@ class _Walk:
     count: int = 0
 
     def tree(self, node: ast.Expr, frame: _Frame) -> Written:
-        """Return the tree of an expression."""
+        """Return the tree of an expression; a parameter stands for the argument itself."""
+        if isinstance(node, ast.Name) and node.text in frame.arguments:
+            return self.tree(*frame.arguments[node.text])
         self.count += 1
         expr = self.expander.anew(node, frame.scope)
         kind, parts = self._parts(node, frame) if expr.type is Type.BOOL else (Kind.LEAF, ())
-        return Written(kind, one_line(node.span), expr, parts)
+        return Written(kind, one_line(node.span), expr, parts, bool(frame.arguments))
 
     def _parts(self, node: ast.Expr, frame: _Frame) -> tuple[Kind, tuple[Written, ...]]:
         match node:
@@ -105,8 +107,6 @@ class _Walk:
                     return self._inside(overload(macros, node), node, frame)
                 case _:
                     return None
-        if node.text in frame.arguments:
-            return frame.arguments[node.text]
         match frame.scope.find(node.text):
             case LetName(_, value, scope):
                 return value, _Frame(scope)

@@ -44,6 +44,7 @@ class Written:
         text: it as it was written, on one line and without comments.
         expr: its meaning before simplification: definitions expanded, params as constants.
         parts: its operands; see ``Kind``.
+        has_parameters: whether it stands in a definition with parameters, which its text names.
 
     """
 
@@ -51,11 +52,17 @@ class Written:
     text: str
     expr: Expr
     parts: tuple[Written, ...] = ()
+    has_parameters: bool = False
 
     @property
     def meaning(self) -> str:
         """The text of what it expands to: ``abs(q - k) < 30`` for ``window(30)``."""
         return expr_text(self.expr)
+
+    @property
+    def label(self) -> str:
+        """What to call it: its text, or its meaning where the text has parameters in it."""
+        return self.meaning if self.has_parameters else self.text
 
     def walk(self) -> Iterator[Written]:
         """Yield it and all below it, parents first."""
