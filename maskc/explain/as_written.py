@@ -15,7 +15,7 @@ from maskc.elaborate.scope import LetName, Macro, Overloads, Scope
 from maskc.elaborate.type_rules import constant
 from maskc.explain.tree import Kind, Written, WrittenProgram
 from maskc.ir.types import Type
-from maskc.source import Span
+from maskc.source import Source, Span
 from maskc.syntax import ast
 from maskc.syntax.parse import parse
 
@@ -32,7 +32,7 @@ def as_written(program: Compiled) -> WrittenProgram:
     is_open = program.open_layer is not None
     constants = {**recipe.values, LAYER: 0} if is_open else recipe.values
     known = declare(tree, constants, recipe.libraries, Report(), assumed=is_open)
-    walk = _Walk(known.expander)
+    walk = _Walk(known.expander, recipe.source)
     parts: dict[str, list[Written]] = {"mask": [], "score": [], "out": []}
     for statement in tree.statements:
         if isinstance(statement, ast.Assignment):
@@ -58,6 +58,7 @@ class _Frame:
 @dataclass(slots=True)
 class _Walk:
     expander: Expander
+    source: Source
     count: int = 0
 
     def tree(self, node: ast.Expr, frame: _Frame) -> Written:
@@ -67,7 +68,8 @@ class _Walk:
         self.count += 1
         expr = self.expander.anew(node, frame.scope)
         kind, parts = self._parts(node, frame) if expr.type is Type.BOOL else (Kind.LEAF, ())
-        return Written(kind, one_line(node.span), expr, parts, bool(frame.arguments))
+        is_own = node.span.source == self.source
+        return Written(kind, one_line(node.span), expr, parts, bool(frame.arguments), is_own)
 
     def _parts(self, node: ast.Expr, frame: _Frame) -> tuple[Kind, tuple[Written, ...]]:
         match node:

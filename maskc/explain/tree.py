@@ -9,9 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
-from maskc.ir.nodes import Expr
+from maskc.ir.nodes import OUT, SCORE, Expr, Module
 from maskc.ir.text import expr_text
+from maskc.ir.types import Type
+from maskc.passes.booleans.choose import choose
+from maskc.passes.numbers.divide import divide
+from maskc.passes.numbers.drop_bounds import drop_bounds
+from maskc.passes.numbers.drop_conversions import drop_conversions
+from maskc.passes.numbers.fold_constants import fold_constants
+from maskc.passes.numbers.normalize_sums import normalize_sums
+from maskc.passes.support.driver import simplify
+
+NUMBERS = (fold_constants, drop_conversions, choose, normalize_sums, divide, drop_bounds)
+"""The laws of numbers, which leave comparisons as they were written."""
 
 
 class Kind(Enum):
@@ -45,6 +57,7 @@ class Written:
         expr: its meaning before simplification: definitions expanded, params as constants.
         parts: its operands; see ``Kind``.
         has_parameters: whether it stands in a definition with parameters, which its text names.
+        is_own: whether it stands in the program's own text, not in a library's.
 
     """
 
@@ -53,11 +66,17 @@ class Written:
     expr: Expr
     parts: tuple[Written, ...] = ()
     has_parameters: bool = False
+    is_own: bool = True
 
     @property
     def meaning(self) -> str:
         """The text of what it expands to: ``abs(q - k) < 30`` for ``window(30)``."""
-        return expr_text(self.expr)
+        return expr_text(self.plain)
+
+    @property
+    def plain(self) -> Expr:
+        """What it expands to, its numbers worked out: ``q.h`` for ``q.h // 1`` of a default."""
+        return worked_out(self.expr)
 
     @property
     def label(self) -> str:
@@ -69,6 +88,14 @@ class Written:
         yield self
         for part in self.parts:
             yield from part.walk()
+
+
+@lru_cache(maxsize=1024)
+def worked_out(expr: Expr) -> Expr:
+    """Return a boolean whose numbers are worked out and whose form is kept."""
+    if expr.type is not Type.BOOL:
+        return expr
+    return simplify(Module(expr, SCORE, OUT), NUMBERS, ()).module.mask
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,10 +58,27 @@ class Answer:
         return f"{self.label}: {told}" if told else self.label
 
     @property
+    def reason(self) -> str:
+        """Its label, with the numbers of the leaves below it that decide."""
+        leaves = [one for one in self._leaves() if one.numbers]
+        told = "; ".join(dict.fromkeys(one.numbers for one in leaves))
+        return f"{self.label}: {told}" if told else self.label
+
+    def _leaves(self) -> Iterator[Answer]:
+        """Yield the leaves that decide."""
+        if self.written.kind is Kind.LEAF:
+            yield self
+        for part in self.parts:
+            if part.decides:
+                yield from part._leaves()
+
+    @property
     def reasons(self) -> tuple[Answer, ...]:
-        """The innermost nodes that decide, each under the name that was written."""
+        """The innermost nodes of the program's own text that decide."""
         below = self.within
         if below.written.kind in (Kind.LEAF, Kind.XOR, Kind.CHOICE):
+            return (self,)
+        if self.written.kind is Kind.NAME and not below.written.is_own:
             return (self,)
         return tuple(each for part in below.parts if part.decides for each in part.reasons)
 
@@ -146,7 +163,7 @@ class Why:
     @property
     def reasons(self) -> tuple[str, ...]:
         """What decides, a line each."""
-        return () if self.mask is None else tuple(one.line for one in self.mask.reasons)
+        return () if self.mask is None else tuple(one.reason for one in self.mask.reasons)
 
     @property
     def title(self) -> str:

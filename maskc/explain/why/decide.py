@@ -18,7 +18,11 @@ def answer(node: Written, at: Point, env: Env, decides: bool = True) -> Answer:
     value = value_of(node, at, env)
     marks = [decides and mark for mark in _marks(node, value, at, env)]
     parts = tuple(answer(p, at, env, mark) for p, mark in zip(node.parts, marks, strict=True))
-    told = numbers(node.expr, at, env) if node.kind is Kind.LEAF else ""
+    told = (
+        numbers(node.plain if node.has_parameters else node.expr, at, env)
+        if node.kind is Kind.LEAF
+        else ""
+    )
     return Answer(node, value, decides, told, parts)
 
 
