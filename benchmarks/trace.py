@@ -1,6 +1,6 @@
 """Measure ``maskc.create_block_mask`` against torch's: the whole call, with the trace.
 
-    python benchmarks/trace.py [--quick]
+    python benchmarks/trace.py [--quick]   # four minutes, or one
 
 Three questions: at 8192 tokens, a call whose program is known against warm
 ``torch.compile(create_block_mask)``; at 512 tokens, a callable met for the first time against eager
@@ -148,6 +148,21 @@ def diffusion(length: int, n: int) -> Mod:
     return mod
 
 
+def bd3lm(length: int, n: int) -> Mod:
+    """Return BD3-LM's training mask, flags compared with numbers too (arXiv:2503.09573)."""
+    half, size = length // 2, 16 + n
+
+    def mod(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        flag_q, flag_k = q >= half, k >= half
+        block_q = torch.where(flag_q == 1, (q - half) // size, q // size)
+        block_k = torch.where(flag_k == 1, (k - half) // size, k // size)
+        diagonal = (block_q == block_k) & (flag_q == flag_k)
+        offset = (block_q > block_k) & (flag_k == 1) & (flag_q == 0)
+        return diagonal | offset | ((block_q >= block_k) & (flag_k == 1) & (flag_q == 1))
+
+    return mod
+
+
 CASES = [
     *(Case("structural", f.__name__, f) for f in (causal, window, prefix, chunked, streaming)),
     Case("structural", "natten", natten),
@@ -222,8 +237,9 @@ def main() -> None:
     for case in cases:
         results.append(warm(case, LENGTH, runs))
         show(results[-1])
-    results.append(warm(Case("long", "block diffusion", diffusion), LONG, 3))
-    show(results[-1])
+    for name, build in (("block diffusion", diffusion), ("BD3-LM", bd3lm)):
+        results.append(warm(Case("long", name, build), LONG, 3))
+        show(results[-1])
     for case in cases:
         results.append(cold(Case("cold", case.name, case.build), runs))
         show(results[-1])

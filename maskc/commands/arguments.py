@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from maskc.commands.project import project
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from maskc.program import Program
+    from maskc.source import Source
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
@@ -16,6 +21,9 @@ MOST_SCORES = 2**28
 """Of one comparison: 2 GiB in float64, and the reference holds a few such tensors."""
 
 Command = Callable[..., None]
+
+LIBRARY = "maskc.library"
+"""Where a command keeps what ``--library`` names."""
 
 
 class ConstantType(click.ParamType[tuple[str, bool | int | float]]):
@@ -40,7 +48,22 @@ class ConstantType(click.ParamType[tuple[str, bool | int | float]]):
         return name.strip(), number
 
 
-program_argument = click.argument("program", metavar="PROGRAM")
+library_option = click.option(
+    "--library",
+    metavar="FILE",
+    multiple=True,
+    expose_value=False,
+    callback=lambda ctx, _, paths: ctx.meta.__setitem__(LIBRARY, paths),
+    help="A .mask file of definitions to use; may be given several times.",
+)
+"""Every command that compiles has it; ``load_program`` reads it, so that none can forget."""
+
+
+def program_argument(command: Command) -> Command:
+    """Add the argument PROGRAM, and ``--library``."""
+    return click.argument("program", metavar="PROGRAM")(library_option(command))
+
+
 define_option = click.option(
     "-D",
     "constants",
@@ -52,6 +75,25 @@ define_option = click.option(
 seed_option = click.option(
     "--seed", metavar="N", default=0, show_default=True, help="Of all random tensors."
 )
+
+
+def load_program(ref: str, constants: tuple[tuple[str, Any], ...]) -> Program:
+    """Compile what a command names as a program, with the libraries that it names."""
+    from maskc.program import load
+
+    return load(ref, library=library_paths(), **dict(constants))
+
+
+def library_paths() -> tuple[str, ...]:
+    """Return the libraries of the project and of the command, which come later."""
+    return (*project().library, *click.get_current_context().meta.get(LIBRARY, ()))
+
+
+def libraries() -> tuple[Source, ...]:
+    """Return those libraries as they are written."""
+    from maskc.loading import read_libraries
+
+    return read_libraries(library_paths())
 
 
 def size_options(b: int, h: int, q: int) -> Callable[[Command], Command]:

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from itertools import accumulate, cycle
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from maskc.commands import arguments
+from maskc.commands.arguments import load_program
+from maskc.commands.inputs import Lengths, documents
+from maskc.commands.output import json_option, say_json
 from maskc.topics import describe_bytes
 from maskc.view.terminal import console, print_table, say
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from maskc.program import Program
     from maskc.scale.plan import Plan
 
 WIDTH = 40
 """Characters of the longest bar."""
-
-
-class Lengths(click.ParamType[tuple[int, ...]]):
-    """``3000,500,1200``."""
-
-    name = "lengths"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Return the lengths, each at least 1."""
-        try:
-            lengths = tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            lengths = ()
-        if not lengths or min(lengths) < 1:
-            self.fail(f"{value!r}, expected lengths of at least 1: 3000,500,1200", param, ctx)
-        return lengths
 
 
 @click.command()
@@ -64,7 +45,7 @@ class Lengths(click.ParamType[tuple[int, ...]]):
     show_default=True,
     help="Tokens of a block.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+@json_option
 def plan(
     program: str,
     constants: tuple[tuple[str, Any], ...],
@@ -79,10 +60,9 @@ def plan(
     Prints for each order how much busier than the mean its busiest rank is, which share of the
     keys a rank reads and the bytes of its tables, and draws the ranks of the most even order.
     """
-    from maskc.program import load
     from maskc.scale.order import ORDERS
 
-    compiled = load(program, **dict(constants))
+    compiled = load_program(program, constants)
     inputs = _inputs(compiled, tokens, lengths)
     plans = {
         name: compiled.plan(tokens, ranks, block_size=block, balance=name, **inputs)
@@ -90,7 +70,7 @@ def plan(
     }
     result = {name: _numbers(compiled, one, inputs) for name, one in plans.items()}
     if as_json:
-        say(json.dumps({"tokens": tokens, "ranks": ranks, "block_size": block, "orders": result}))
+        say_json({"tokens": tokens, "ranks": ranks, "block_size": block, "orders": result})
         return
     rows = [
         (
@@ -159,16 +139,3 @@ def _inputs(program: Program, tokens: int, lengths: tuple[int, ...] | None) -> d
             names = ", ".join(f"`{one.name}`" for one in declared)
             help = "plan in Python, where tensors can be given: `program.plan(...)`"
             raise click.UsageError(f"the mask reads {names}, and --lengths makes one input: {help}")
-
-
-def documents(lengths: Sequence[int], tokens: int) -> Tensor:
-    """Return the document of each token; the last one ends with the sequence."""
-    import torch
-
-    ends: list[int] = []
-    for end in accumulate(cycle(lengths)):
-        ends.append(min(end, tokens))
-        if end >= tokens:
-            break
-    starts = torch.tensor([0, *ends[:-1]])
-    return torch.repeat_interleave(torch.tensor(ends) - starts)

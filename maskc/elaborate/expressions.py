@@ -80,6 +80,11 @@ class Expander:
             raise too_big(node.span)
         return result
 
+    def anew(self, node: ast.Expr, scope: Scope) -> Expr:
+        """Return the typed node of a part of a program that was elaborated as a whole before."""
+        self._steps = 0
+        return self.expr(node, scope)
+
     def unknown(self, node: ast.Expr, scope: Scope) -> Iterator[MaskNameError]:
         """Yield an error for each name in ``node`` that is unknown in ``scope``."""
         match node:
@@ -310,17 +315,22 @@ class Expander:
 
     def _expand(self, macro: Macro, node: ast.Call, scope: Scope) -> Expr:
         """Give the macro's body its meaning, with the arguments for its parameters."""
-        inner = Scope(macro.name, macro.scope)
         parts = matched(macro, node)
-        for parameter, part in zip(macro.parameters, parts, strict=True):
-            home = macro.scope if part is parameter.default else scope
-            inner.names[parameter.name.text] = self._passed(part, home)
+        inner = self.inside(macro, parts, scope)
         self._check_domains(macro, parts, inner, node)
         with self._expanding(macro, node.span):
             try:
                 return _used(self.expr(macro.body, inner), macro.body.span, node.span)
             except MaskcError as error:
                 raise _seen_from(node.span, macro.signature, error) from None
+
+    def inside(self, macro: Macro, parts: list[ast.Expr], scope: Scope) -> Scope:
+        """Return the scope of the macro's body: its parameters are the arguments of a call."""
+        inner = Scope(macro.name, macro.scope)
+        for parameter, part in zip(macro.parameters, parts, strict=True):
+            home = macro.scope if part is parameter.default else scope
+            inner.names[parameter.name.text] = self._passed(part, home)
+        return inner
 
     def _check_domains(
         self, macro: Macro, parts: list[ast.Expr], inner: Scope, node: ast.Call

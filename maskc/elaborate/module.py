@@ -80,16 +80,29 @@ def elaborate(
         The module, and an error for every statement that has none.
 
     """
-    outer = scope_of(tuple(libraries))
     report = Report(tree.lost)
-    declarations = Declarations(Scope("program", outer), report, constants, placeholders)
-    declarations.expander.assumed = assumed
+    declarations = declare(tree, constants, libraries, report, placeholders, assumed)
     work = _Statements(declarations, report)
-    declarations.declare(tree.statements)
     for statement in tree.statements:
         report.run(work.run, statement)
     declarations.check_constants()
     return work.finish(), report.errors
+
+
+def declare(
+    tree: ast.Tree,
+    constants: Mapping[str, Constant],
+    libraries: Sequence[Source],
+    report: Report,
+    placeholders: bool = False,
+    assumed: bool = False,
+) -> Declarations:
+    """Return the names of a program, with their meanings; ``report`` takes the errors."""
+    scope = Scope("program", scope_of(tuple(libraries)))
+    declarations = Declarations(scope, report, constants, placeholders)
+    declarations.expander.assumed = assumed
+    declarations.declare(tree.statements)
+    return declarations
 
 
 class _Statements:

@@ -49,25 +49,28 @@ _EMPTY = {
 
 def explain(program: Compiled) -> str:
     """Return the explanation, a heading and its lines for each topic."""
+    return render(topics(program))
+
+
+def topics(program: Compiled) -> dict[str, list[str]]:
+    """Return the lines of each topic."""
     module = program.module
-    return render(
-        {
-            "written": _written(program),
-            "became": to_text(module).splitlines(),
-            "by": [f"{law:<{LAW_WIDTH}}{MEANINGS[law]}" for law in program.laws],
-            "hides": list(program.hidden),
-            "inputs": _inputs(program),
-            "params": _params(program),
-            "depends": _dependences(module),
-            "looks ahead": [looks_ahead(module.mask)],
-            "empty rows": _empty_rows(program),
-            "score": _score(module),
-            "flex": _flex(module),
-            "sdpa": _sdpa(module),
-            "reference": [f"dense scores, 4 bytes * {_size(Dim.ALL)}, 8 in float64; a few copies"],
-            "digest": [program.digest],
-        }
-    )
+    return {
+        "written": _written(program),
+        "became": to_text(module).splitlines(),
+        "by": [f"{law:<{LAW_WIDTH}}{MEANINGS[law]}" for law in program.laws],
+        "hides": list(program.hidden),
+        "inputs": _inputs(program),
+        "params": _params(program),
+        "depends": _dependences(module),
+        "looks ahead": [looks_ahead(module.mask)],
+        "empty rows": _empty_rows(program),
+        "score": _score(module),
+        "flex": _flex(module),
+        "sdpa": _sdpa(module),
+        "reference": [f"dense scores, 4 bytes * {_size(Dim.ALL)}, 8 in float64; a few copies"],
+        "digest": [program.digest],
+    }
 
 
 def _written(program: Compiled) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from maskc.blocks import traced
 from maskc.blocks.mask_blocks import TileCounts
 from maskc.compiled import Compiled
 from maskc.errors import BindError, LoweringError
+from maskc.explain.why.answer import Why, WhyRow
+from maskc.explain.why.ask import Question, place_of
 from maskc.ir.nodes import TRUE
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import dense
@@ -325,6 +327,63 @@ class Bound:
         tiles = None if state.mask.expr == TRUE else state.blocks
         plan = None if missing else self._plan(inputs)
         return explain_call(self.spec, tiles, missing, plan, call)
+
+    @overload
+    def why(self, q: int | None, k: int, **more: Any) -> Why: ...
+
+    @overload
+    def why(self, q: int | None = None, *, k: int, **more: Any) -> Why: ...
+
+    @overload
+    def why(self, q: int | None = None, *, kv_idx: int, **more: Any) -> Why: ...
+
+    @overload
+    def why(self, q: int | None = None, **more: Any) -> WhyRow: ...
+
+    def why(
+        self,
+        q: int | None = None,
+        k: int | None = None,
+        *,
+        batch: int = 0,
+        head: int = 0,
+        q_idx: int | None = None,
+        kv_idx: int | None = None,
+        qk: tuple[Tensor, Tensor] | None = None,
+        scale: float | None = None,
+        **inputs: Any,
+    ) -> Why | WhyRow:
+        """Tell why a query sees a key or does not, in the names that the program was written in.
+
+        Without a key: which keys the query sees, and what bounds them. Printing the answer tells
+        all; ``as_dict()`` is the same as plain data.
+
+        Args:
+            q: logical position of the query, as `q` in the program.
+            k: logical position of the key.
+            batch: which batch.
+            head: which query head of this call.
+            q_idx: the row of the query, in place of ``q``.
+            kv_idx: the row of the key, in place of ``k``.
+            qk: the tensors ``(q, k)`` of the call, for the scores and the weight of the key.
+            scale: as for the call.
+            **inputs: inputs that were left to the call.
+
+        Raises:
+            BindError: the call has no such query or key, or a tensor does not fit.
+
+        """
+        self._check_call_inputs(inputs)
+        if qk is not None:
+            check_qkv(self.spec, *qk)
+            backends.check_scale(scale)
+        place = {"q": q, "k": k, "q_idx": q_idx, "kv_idx": kv_idx, "batch": batch, "head": head}
+        at, names_key = place_of(self.spec, **place)
+        given = {**self._given, **as_tensors(inputs, self.spec.device)}
+        complete = all(name in inputs for name in self.call_inputs)
+        plan = self._plan(inputs) if complete else None
+        question = Question(self.program, self.spec, given, self._current.mask, plan)
+        return question.pair(at, qk, scale) if names_key else question.row(at)
 
     def at(
         self,

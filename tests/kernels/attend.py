@@ -201,5 +201,6 @@ def _derivative(score: Callable[..., Tensor], captured: tuple[Tensor, ...]) -> C
             _, joint = flex_ops.create_fw_bw_graph(score, example, buffers)
     for node in joint.graph.nodes:
         if "device" in node.kwargs:
-            node.update_kwarg("device", torch.device("cuda"))
+            node.update_kwarg("device", torch.device("cuda", 0))
+    joint.recompile()
     return joint

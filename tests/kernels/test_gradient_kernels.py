@@ -49,6 +49,9 @@ TABLES: dict[str, tuple[str, Tensor]] = {
     "by key": ("score = score * t[k]", torch.rand(S)),
     "by pair": ("score = score + t[q, k]", torch.randn(S, S)),
     "twice the same": ("score = score + t[k] * t[k]", torch.rand(S)),
+    "one for all": ("score = score + t[0] * (k - q)", torch.rand(1) / 10),
+    "one for all heads": ("score = score + t[head, clamp(q - k, 0, 15)]", torch.randn(1, 16)),
+    "an entry by number": ("score = score * t[1]", torch.rand(3)),
 }
 
 

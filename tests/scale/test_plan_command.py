@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from maskc import compile_mask
 from maskc.cli import main
-from maskc.commands.plan import documents
+from maskc.commands.inputs import documents
 
 SIZES = ("--tokens", "1024", "--ranks", "4", "--block", "32")
 

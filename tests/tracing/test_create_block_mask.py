@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -30,6 +31,49 @@ def test_tables_are_torch_s_for_any_batches_and_heads(
         found = maskc.create_block_mask(mod, *sizes, **arguments, fallback="error", verify=True)
         assert_same_tables(found, create_block_mask(mod, *sizes, **arguments))
         assert found.mask_mod is mod
+
+
+def block_diffusion(n: int, size: int) -> Mod:
+    """attention-gym's mask: flags compared with each other (arXiv:2503.09573)."""
+
+    def mod(b, h, q, k):
+        clean_q, clean_k = q >= n, k >= n
+        block_q = torch.where(clean_q, (q - n) // size, q // size)
+        block_k = torch.where(clean_k, (k - n) // size, k // size)
+        diagonal = (block_q == block_k) & (clean_q == clean_k)
+        offset = (block_q > block_k) & clean_k & ~clean_q
+        return diagonal | offset | (block_q >= block_k) & clean_k & clean_q
+
+    return mod
+
+
+def bd3lm(n: int, size: int) -> Mod:
+    """The same mask as BD3-LM writes it: flags compared with numbers."""
+
+    def mod(b, h, q, k):
+        flag_q, flag_k = q >= n, k >= n
+        block_q = torch.where(flag_q == 1, (q - n) // size, q // size)
+        block_k = torch.where(flag_k == 1, (k - n) // size, k // size)
+        diagonal = (block_q == block_k) & (flag_q == flag_k)
+        offset = (block_q > block_k) & (flag_k == 1) & (flag_q == 0)
+        return diagonal | offset | (block_q >= block_k) & (flag_k == 1) & (flag_q == 1)
+
+    return mod
+
+
+@pytest.mark.parametrize("build", [block_diffusion, bd3lm])
+def test_block_diffusion_of_16384_tokens(build: Callable[[int, int], Mod]) -> None:
+    """torch's compiled ``create_block_mask`` fails here; blocks of four tiles leave no partial."""
+    tiles, tile = 128, 128
+    length = tiles * tile
+    mod = build(length // 2, 4 * tile)
+    found = maskc.create_block_mask(
+        mod, None, None, length, length, "cpu", tile, fallback="error", verify=True
+    )
+    a_token_a_tile = create_block_mask(build(tiles // 2, 4), None, None, tiles, tiles, "cpu", 1)
+    assert not found.kv_num_blocks.any()
+    assert torch.equal(found.to_dense(), a_token_a_tile.to_dense())
+    assert torch.equal(found.full_kv_num_blocks, a_token_a_tile.full_kv_num_blocks)
 
 
 def test_it_runs_in_flex_attention() -> None:

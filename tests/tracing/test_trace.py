@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -128,15 +129,36 @@ def test_bind_takes_another_tensor_for_a_captured_one() -> None:
     assert torch.equal(found, torch.eye(24, dtype=torch.bool))
 
 
-def test_a_program_of_a_trace_is_emitted_as_a_callable(tmp_path) -> None:
-    traced = maskc.trace(window(5, doc := documents(24)))
-    scope: dict[str, object] = {}
+def test_an_emitted_trace_is_a_callable_that_says_the_same() -> None:
+    mask = window(5, documents(24))
+    traced = maskc.trace(mask, cap := softcap(20.0, floats(2)))
+    scope: dict[str, Any] = {}
     exec(compile(traced.program.emit("flex"), "emitted", "exec"), scope)
-    again = maskc.trace(traced.bind(q_len=24).mask_mod.function)
-    found, wanted = (one.bind(q_len=24).dense_mask() for one in (again, traced))
+    q, k = torch.zeros(2, 1, 2, 24, 8)
+    mask_mod, score_mod, _ = scope["mods"](q, k, **traced.inputs)
+    shape = {"q_len": 24, "num_heads": 2}
+    assert matches(maskc.trace(mask).program, mask_mod, **shape, table=documents(24)) is None
+    by_score = maskc.trace(score_mod=cap)
+    assert matches(by_score.program, score_mod, **shape, **by_score.inputs) is None
+    again = maskc.trace(mask_mod, score_mod)
+    found, wanted = (one.bind(**shape).dense_mask() for one in (again, traced))
     assert torch.equal(found, wanted)
-    assert traced.inputs["table"] is doc
-    assert any(callable(value) for value in scope.values())
+
+
+@pytest.mark.parametrize("scaling", [{}, {"beta": 2.0}, {"beta": 0.3, "threshold": 40}])
+def test_softplus(scaling: dict[str, float]) -> None:
+    def mod(score, b, h, q, k):
+        return torch.nn.functional.softplus(8 * score + q, **scaling)
+
+    program = maskc.trace(score_mod=mod).program
+    assert "softplus" in program.text
+    assert matches(program, mod, q_len=30) is None
+
+
+def test_softplus_that_is_not_smooth_is_refused() -> None:
+    mod = lambda s, b, h, q, k: torch.nn.functional.softplus(s, threshold=2)  # noqa: E731
+    with pytest.raises(maskc.TraceError, match="leave the threshold at 20"):
+        maskc.trace(score_mod=mod)
 
 
 def test_a_score_keeps_its_gradient() -> None:

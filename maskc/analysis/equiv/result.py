@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from maskc.ir.evaluate import Point
 from maskc.ir.scalars import Number
@@ -20,6 +20,10 @@ class Comparison:
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a comparison has three results; ask for `.equal`: True, False or None")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data: ``equal`` is true, false or null, ``text`` what it prints."""
+        return {"equal": self.equal, "text": str(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,20 @@ class Different(Comparison):
     first: Number
     second: Number
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            **Comparison.as_dict(self),
+            "what": self.what,
+            "at": {"q": self.at.q_idx, "k": self.at.kv_idx, **_place(self.at)},
+            "sizes": {size.value: count for size, count in self.sizes.items()},
+            "inputs": dict(self.read),
+            "first": self.first,
+            "second": self.second,
+        }
+
     def __str__(self) -> str:
-        at = {"q": self.at.q_idx, "k": self.at.kv_idx, "head": self.at.head, "batch": self.at.batch}
+        at = {"q": self.at.q_idx, "k": self.at.kv_idx, **_place(self.at)}
         parts = {
             "at": at,
             "sizes": {size.value: count for size, count in self.sizes.items()},
@@ -105,6 +121,10 @@ class Unknown(Comparison):
 
 
 _GIVEN_TO = {"mask": (), "score": (Given.SCORE,), "out": (Given.OUT, Given.LSE)}
+
+
+def _place(at: Point) -> dict[str, int]:
+    return {"head": at.head, "batch": at.batch}
 
 
 def _told(value: Number) -> str:

@@ -43,6 +43,8 @@ from maskc.tracing.operations.terms import (
 Builder = Callable[..., Expr]
 
 ZERO, ONE = FloatConst(0.0), FloatConst(1.0)
+LINEAR = IntConst(20)
+"""Where torch's softplus takes x for log(1 + exp(x))."""
 
 
 def _arith(op: ArithOp) -> Builder:
@@ -180,16 +182,24 @@ def _where(kind: Type, cond: Expr, then: Expr, other: Expr) -> Expr:
     return Where(cond, _widened(number(then), number(other), kind), number(other))
 
 
+def _softplus(kind: Type, arg: Expr, beta: Expr = ONE, threshold: Expr = LINEAR) -> Expr:
+    """Return log(1 + exp(beta * x)) / beta, and beside torch's threshold x, which it equals there.
+
+    log(1 + exp(x)) - x is less than float32 tells apart of x from 16 on.
+    """
+    least = number(threshold)
+    if not (isinstance(least, IntConst | FloatConst) and least.value >= LINEAR.value):
+        help = f"leave the threshold at {LINEAR.value}"
+        raise refusal("M807", "`softplus` with a low threshold has no translation", help)
+    scale = number(beta)
+    if isinstance(scale, IntConst | FloatConst) and scale.value == 1:
+        return Call(Fn.SOFTPLUS, (number(arg),))
+    return Arith(ArithOp.DIV, Call(Fn.SOFTPLUS, (Arith(ArithOp.MUL, scale, number(arg)),)), scale)
+
+
 def _log_sigmoid(term: Expr) -> Expr:
-    """Return log(sigmoid(x)) = min(x, 0) - log(1 + exp(-abs(x))), which does not overflow."""
-    size = Call(Fn.NEG, (Call(Fn.ABS, (term,)),))
-    return Arith(ArithOp.SUB, Call(Fn.MIN, (term, ZERO)), Call(Fn.LOG1P, (Call(Fn.EXP, (size,)),)))
-
-
-def _softplus(kind: Type, arg: Expr, *scaling: Expr) -> Expr:
-    if scaling:
-        raise refusal("M807", "`softplus` with beta or a threshold has no translation")
-    return Call(Fn.NEG, (_log_sigmoid(Call(Fn.NEG, (number(arg),))),))
+    """Return log(sigmoid(x)) = -softplus(-x), which does not overflow."""
+    return Call(Fn.NEG, (Call(Fn.SOFTPLUS, (Call(Fn.NEG, (term,)),)),))
 
 
 def _formula(build: Callable[[Expr], Expr]) -> Builder:
