@@ -67,7 +67,8 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Attend from the tokens of ``x`` [B, S, width], the first of them at ``offset``."""
         q, k, v = (self._heads(to(x)) for to in (self.to_q, self.to_k, self.to_v))
-        q, k = rotated(q, offset), rotated(k, offset)
+        at = torch.arange(offset, offset + x.shape[1], device=x.device)
+        q, k = rotated(q, at), rotated(k, at)
         if cache is not None:
             k, v = cache.extend(k, v, offset)
         out = bound(q, k, v, backend=self.backend)
@@ -87,11 +88,9 @@ class Layer(nn.Module):
         self.up = nn.Linear(config.width, 4 * config.width, bias=False)
         self.down = nn.Linear(4 * config.width, config.width, bias=False)
 
-    def forward(
-        self, x: Tensor, bound: maskc.Bound, offset: int = 0, cache: Cache | None = None
-    ) -> Tensor:
-        """Return ``[B, S, width]``."""
-        x = x + self.attention(F.rms_norm(x, x.shape[-1:]), bound, offset, cache)
+    def forward(self, x: Tensor, *call: Any) -> Tensor:
+        """Return ``[B, S, width]``; ``call`` is what the attention takes beside the tokens."""
+        x = x + self.attention(F.rms_norm(x, x.shape[-1:]), *call)
         return x + self.down(F.gelu(self.up(F.rms_norm(x, x.shape[-1:]))))
 
 
@@ -170,11 +169,11 @@ class Decoder(nn.Module):
         return torch.cat(logits, dim=1)
 
 
-def rotated(x: Tensor, offset: int) -> Tensor:
-    """Return ``[B, heads, S, D]`` with rotary positions from ``offset`` (arXiv:2104.09864)."""
+def rotated(x: Tensor, at: Tensor) -> Tensor:
+    """Return ``[B, heads, S, D]``, rotated by the positions ``at`` [S] (arXiv:2104.09864)."""
     half = x.shape[-1] // 2
     speed = 10000.0 ** -(torch.arange(half, device=x.device) / half)
-    angle = (torch.arange(x.shape[2], device=x.device) + offset)[:, None] * speed
+    angle = at[:, None] * speed
     left, right = x.float().chunk(2, dim=-1)
     turned = (left * angle.cos() - right * angle.sin(), left * angle.sin() + right * angle.cos())
     return torch.cat(turned, dim=-1).to(x.dtype)

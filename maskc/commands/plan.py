@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +17,6 @@ from maskc.view.terminal import console, print_table, say
 if TYPE_CHECKING:
     from maskc.program import Program
     from maskc.scale.plan import Plan
-
-WIDTH = 40
-"""Characters of the longest bar."""
 
 
 @click.command()
@@ -86,19 +83,7 @@ def plan(
         print_table(terminal, f"{tokens} tokens over {ranks} ranks", header, rows)
     best = min(plans, key=lambda name: plans[name].imbalance)
     say(f"tiles a rank, {best}:")
-    for line in bars(plans[best].rank_cost.tolist(), plans[best].kv_needed):
-        say(line)
-
-
-def bars(tiles: Sequence[int], kv_needed: Sequence[float]) -> list[str]:
-    """Return a line for each rank: its tiles as a bar and as a number, and its share of keys."""
-    most = max(*tiles, 1)
-    digits, width = len(str(len(tiles) - 1)), len(str(most))
-    return [
-        f"  {rank:>{digits}} {'█' * round(WIDTH * cost / most):<{WIDTH}} {cost:>{width}} tiles, "
-        f"{share:.0%} of the keys"
-        for rank, (cost, share) in enumerate(zip(tiles, kv_needed, strict=True))
-    ]
+    say(indent(str(plans[best]), "  "))
 
 
 def _numbers(program: Program, plan: Plan, inputs: dict[str, Any]) -> dict[str, Any]:

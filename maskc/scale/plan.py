@@ -22,11 +22,12 @@ from maskc.blocks.key_ranges import with_key_ranges
 from maskc.blocks.mask_blocks import tiles_of
 from maskc.compiled import Compiled
 from maskc.errors import BindError, did_you_mean
+from maskc.scale.bars import bars
 from maskc.scale.order import ORDERS, Order
 from maskc.scale.whole import of_whole_sequence
 
 if TYPE_CHECKING:
-    from maskc.scale.load_balancer import PlanLoadBalancer
+    from maskc.scale.context_parallel import PlanLoadBalancer
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +82,13 @@ class Plan:
             device: where the tensors are that torch shards.
 
         """
-        from maskc.scale.load_balancer import PlanLoadBalancer
+        from maskc.scale.context_parallel import PlanLoadBalancer
 
         return PlanLoadBalancer(self.positions.to(device))
+
+    def __str__(self) -> str:
+        """Return a line for each rank: a bar of its tiles, and its share of the keys."""
+        return "\n".join(bars(self.rank_cost.tolist(), self.kv_needed))
 
     def __repr__(self) -> str:
         shares = f"{min(self.kv_needed):.0%} to {max(self.kv_needed):.0%} of the keys"

@@ -54,7 +54,7 @@ def rank_work(rank: int, ranks: int, store: Path, balance: str) -> None:
 
 def train_step(rank: int, ranks: int, balance: str) -> list[Tensor]:
     """Shard q, k and v by torch, gather keys and values by torch, and put results together."""
-    from maskc.scale.load_balancer import context_parallel_shard, context_parallel_unshard
+    from maskc.scale.context_parallel import context_parallel_shard, context_parallel_unshard
 
     mesh, plan = init_device_mesh("cpu", (ranks,)), plan_of(ranks, balance)
     balancer = plan.torch_load_balancer()
