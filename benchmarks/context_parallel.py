@@ -1,12 +1,14 @@
 """Measure plans of context parallelism: how even they are, how fast, and what a rank holds.
 
-    python benchmarks/context_parallel.py [--tokens 65536] [--long 1048576] [--runs 7]
+    python benchmarks/context_parallel.py [--tokens 65536] [--long 1048576] [--timed 16384] [--runs 7]
 
 - ``busiest over mean``: tiles of the busiest rank over the mean, by order. ``headtail`` is torch's
   default; ``ptrr`` is its order by row costs, which needs the whole block mask first.
 - ``plan``: milliseconds of ``program.plan`` at the long length over 64 ranks, wall clock and time
   of the process, medians of runs in turns over the masks; the first run is left out.
 - ``tables``: MiB of the compact tables and positions of the busiest of 8 ranks.
+- ``measured``: the compiled forward pass of each of 4 ranks, one after the other, in turns over the
+  orders: the busiest over the mean in seconds, beside what the tiles predict.
 
 Writes ``benchmarks/results/context_parallel.json``.
 """
@@ -18,14 +20,15 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from maskc import compile_mask
+from maskc import Bound, compile_mask
 from maskc.scale.memory import table_bytes
 from maskc.scale.order import ORDERS
 from maskc.scale.plan import Plan
@@ -115,6 +118,49 @@ def tables(text: str, tokens: int, inputs: dict[str, Tensor]) -> float:
     return table_bytes(program.shard(plan, busiest, compact=True, **inputs)) / 2**20
 
 
+def measured(tokens: int, runs: int) -> list[dict[str, object]]:
+    """Return predicted and measured imbalance of the compiled forward pass, by mask and order."""
+    q, k, v = torch.randn(3, 1, 1, tokens, 64)
+    rows = []
+    for name in ("causal", "lognormal documents"):
+        text, docs = CASES[name]
+        inputs = {} if docs is None else {"doc": docs(tokens)}
+        plans = {order: planned(CASES[name], tokens, 4, order) for order in ORDERS}
+        calls = {
+            (order, rank): forward_of(compile_mask(text).shard(plan, rank, **inputs), plan, q, k, v)
+            for order, plan in plans.items()
+            for rank in range(4)
+        }
+        seconds = in_turns(calls, runs)
+        for order, plan in plans.items():
+            of_ranks = [seconds[order, rank] for rank in range(4)]
+            busiest = max(of_ranks) * 4 / sum(of_ranks)
+            rows.append(
+                {"mask": name, "order": order, "predicted": plan.imbalance, "measured": busiest}
+            )
+    return rows
+
+
+def forward_of(bound: Bound, plan: Plan, q: Tensor, k: Tensor, v: Tensor) -> Callable[[], object]:
+    """Return the call of one rank, whose kernel is compiled."""
+    every = plan.positions.flatten().long()
+    rows = every[: q.shape[2] // plan.ranks]
+    own = q[:, :, rows], k[:, :, every], v[:, :, every]
+    bound(*own, backend="flex")
+    return lambda: bound(*own, backend="flex")
+
+
+def in_turns(calls: Mapping[Any, Callable[[], object]], runs: int) -> dict[Any, float]:
+    """Return the median seconds of each call; all calls take turns."""
+    taken: dict[Any, list[float]] = {name: [] for name in calls}
+    for _ in range(runs):
+        for name, call in calls.items():
+            begun = time.perf_counter()
+            call()
+            taken[name].append(time.perf_counter() - begun)
+    return {name: median(one) for name, one in taken.items()}
+
+
 def show(rows: list[dict[str, object]]) -> None:
     """Print rows as a table."""
     print("  ".join(f"{name:>22}" for name in rows[0]))
@@ -130,6 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=int, default=65536)
     parser.add_argument("--long", type=int, default=2**20)
+    parser.add_argument("--timed", type=int, default=16384)
     parser.add_argument("--runs", type=int, default=7)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -139,11 +186,14 @@ def main() -> None:
     fast = speed(options.long, options.runs)
     print(f"plan over 64 ranks and tables of one of 8, {options.long} tokens")
     show(fast)
+    timed = measured(options.timed, options.runs)
+    print(f"busiest of 4 ranks over mean, compiled forward, {options.timed} tokens")
+    show(timed)
     machine = {"torch": torch.__version__, "cpu": platform.processor(), "cores": os.cpu_count()}
     load = os.getloadavg()[0]
     print(f"torch {torch.__version__}, {os.cpu_count()} cores, load {load:.1f}")
     RESULTS.mkdir(exist_ok=True)
-    found = {**machine, "load": load, "evenness": even, "speed": fast}
+    found = {**machine, "load": load, "evenness": even, "speed": fast, "measured": timed}
     (RESULTS / "context_parallel.json").write_text(json.dumps(found, indent=1) + "\n")
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from profiles import examples, find_fault
 from strategies import modules
+from table_walk import backward, forward
 from torch import Tensor
 
 from maskc import BindError, Bound, LoweringError, Program, compile_mask
@@ -126,7 +127,7 @@ def listed(counts: Tensor, indices: Tensor) -> Tensor:
 
 
 @settings(max_examples=examples(25))
-@given(sharded(), st.sampled_from(["sdpa", "reference"]))
+@given(sharded(), st.sampled_from(["sdpa", "banded", "reference"]))
 def test_ranks_together_are_one_process(one: Sharded, backend: str) -> None:
     assert_union(one, backend)
 
@@ -190,3 +191,31 @@ def trained(attend: Any, *qkv: Tensor) -> list[Tensor]:
     weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
     grads = torch.autograd.grad((out * weight).sum(), leaves, materialize_grads=True)
     return [out.detach(), *grads]
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_a_walk_over_the_tables_of_all_ranks_trains_as_one_process(compact: bool) -> None:
+    """The walk reads the tables by rows of keys, too, which nothing on a CPU does."""
+    length, ranks = 96, 4
+    doc = torch.repeat_interleave(torch.arange(4), torch.tensor([5, 50, 12, 29]))
+    program = compile_mask("causal & same_doc & window(40) & k < 91")
+    plan = program.plan(length, ranks, block_size=8, doc=doc)
+    every = plan.positions.flatten().long()
+    random = torch.Generator().manual_seed(0)
+    q, k, v, grad = torch.randn(4, 1, 2, length, 8, dtype=torch.float64, generator=random)
+    k, v = (x[:, :, every].requires_grad_() for x in (k, v))
+    grad_k, grad_v = torch.zeros_like(k), torch.zeros_like(v)
+    for rank, rows in enumerate(plan.positions.long()):
+        bound = program.shard(plan, rank, num_heads=2, compact=compact, doc=doc)
+        tables, true = bound.block_mask.as_tuple()[2:10], bound.dense_mask()[0]
+        own, onto = q[:, :, rows], grad[:, :, rows]
+        (bound(own, k, v, backend="reference") * onto).sum().backward()
+        with torch.no_grad():
+            size = own.shape[-1] ** -0.5
+            call = own * size, k, v, true.expand(1, 2, -1, -1), tables, (8, 8)
+            out, total = forward(*call)
+            torch.testing.assert_close(out, bound(own, k, v, backend="reference"))
+            more = backward(*call[:3], out, total, onto, *call[3:])
+            grad_k, grad_v = grad_k + more[0], grad_v + more[1]
+    torch.testing.assert_close(grad_k, k.grad)
+    torch.testing.assert_close(grad_v, v.grad)
