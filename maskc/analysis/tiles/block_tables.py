@@ -15,6 +15,7 @@ from maskc.analysis.tiles.compact import compact_indices
 from maskc.analysis.tiles.grid import Grid, Pair
 from maskc.analysis.tiles.indices import counts, indices
 from maskc.analysis.tiles.runs import Runs, split, stacked, transposed
+from maskc.analysis.tiles.strays import without_strays
 from maskc.analysis.tiles.tile_map import TileMap
 
 
@@ -41,11 +42,14 @@ def block_tables(tile_map: TileMap, compact: bool = False, backward: bool = True
     Args:
         tile_map: the tiles of the mask.
         compact: let rows of indices overlap in memory, each only as far from the next as the
-            longest row needs; rows that share a sequence of columns are stored as that one.
+            longest row needs; rows that share a sequence of columns are stored as that one. In a
+            large table a few full tiles that keep others from sharing are called partial.
         backward: whether to write those by key.
 
     """
     grid = tile_map.grid
+    if compact:
+        tile_map = without_strays(tile_map)
     runs = stacked(tile_map.partial, tile_map.full, grid.groups * grid.blocks[0])
     tables = _tables(grid, runs, grid.blocks, compact)
     if backward:

@@ -78,13 +78,27 @@ def _step(group: Array, row: Array, first: Array) -> int:
 
 
 def _nested(runs: Runs, count: Array, shape: Shape) -> Layout | None:
-    """Let rows share the sequence of columns by how many rows hold them, most first.
-
-    They can where of any two rows one holds the other: each is then the head of the sequence.
-    """
-    groups, rows, columns = shape[0] * shape[1], *shape[2:]
+    """Let rows share the sequence of columns by how many rows hold them, most first."""
+    rows, columns = shape[2:]
     if rows <= DECODE_ROWS or not len(runs):
         return None
+    sequence = shared_sequence(runs, count, (rows, columns))
+    return None if sequence is None else Layout(sequence, columns, 0)
+
+
+def shared_sequence(runs: Runs, count: Array, blocks: tuple[int, int]) -> Array | None:
+    """Return for each group a sequence of columns whose heads are the group's rows, or None.
+
+    There is one where of any two rows one holds the other.
+
+    Args:
+        runs: of columns in rows, numbered through all groups.
+        count: how many columns each row has.
+        blocks: how many rows and columns a group has.
+
+    """
+    rows, columns = blocks
+    groups = len(count) // rows
     first, stop = (runs.row // rows * (columns + 1) + end for end in (runs.first, runs.stop))
     size = groups * (columns + 1)
     held = np.cumsum(np.bincount(first, minlength=size) - np.bincount(stop, minlength=size))
@@ -96,7 +110,7 @@ def _nested(runs: Runs, count: Array, shape: Shape) -> Layout | None:
     last = np.maximum.reduceat(rank.reshape(-1), ends)[::2]
     if not bool((last < count[runs.row]).all()):
         return None
-    return Layout(sequence.astype(np.int32), columns, 0)
+    return sequence.astype(np.int32)
 
 
 def _narrow(runs: Runs, count: Array, shape: Shape) -> Layout:
