@@ -44,8 +44,8 @@ def test_quotients_bound_the_key(op: str, step: int) -> None:
     texts = [f"q // {step} {op} k // {step}", f"(k - 5) // {step} {op} (q - 7) // {step}"]
     for text in texts:
         mask = compile_mask(text).bind(q_len=9, kv_len=11).mask_mod
-        q, k = torch.arange(9)[:, None], torch.arange(11)
-        assert torch.equal(matrix(mask, 9, 11), eval(text))
+        rows = {"q": torch.arange(9)[:, None], "k": torch.arange(11)}
+        assert torch.equal(matrix(mask, 9, 11), eval(text, rows))
         assert "kv_idx //" not in mask.source
         assert "kv_idx - 5) //" not in mask.source
 

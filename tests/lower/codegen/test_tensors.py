@@ -425,3 +425,16 @@ def test_divisions_by_powers_of_two_are_of_bits(divisor: int) -> None:
     assert torch.equal(*torch.broadcast_tensors(found, (q - 9) // divisor == (k - 5) % divisor - 2))
     divides = "//" in mod.source or "%" in mod.source
     assert divides == (divisor in (3, 6))
+
+
+@pytest.mark.parametrize("op", ["==", "!="])
+@pytest.mark.parametrize("difference", ["q - k", "3 * k - q // 2 + 7", "k - 5 - 2 * q"])
+@pytest.mark.parametrize("step", [1, 2, 4, 64])
+def test_phases_of_powers_of_two_are_compared_by_bits(op: str, difference: str, step: int) -> None:
+    text = f"({difference}) % {step} {op} 0"
+    mask_mod = compile_mask(f"{text} & q_len > 0").bind(q_len=9, kv_len=70).mask_mod
+    q, k = torch.arange(9)[:, None], torch.arange(70)
+    zero = q.new_zeros(())
+    assert torch.equal(mask_mod(zero, zero, q, k).expand(9, 70), eval(text))
+    if difference == "q - k" and step > 2:
+        assert "bitwise_xor(q_idx, kv_idx)" in mask_mod.source
