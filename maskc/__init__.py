@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from maskc.run.bound import Bound
     from maskc.tracing import Traced, create_block_mask, trace
 
+    __version__: str
+
 __all__ = [
     "BindError",
     "Bound",
@@ -59,6 +61,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)
@@ -67,3 +71,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("maskc")

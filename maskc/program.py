@@ -435,6 +435,14 @@ class Program(Compiled):
         text = Source(to_text(module), "<composed>")
         return from_recipe(Recipe(text, empty_rows=self.empty_rows))
 
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        from maskc.explain.notebook import program_html
+
+        return program_html(self)
+
     def __repr__(self) -> str:
         return f"<maskc program {self.digest[:8]}: {'; '.join(self.text.splitlines())}>"
 

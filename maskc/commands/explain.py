@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -22,6 +23,11 @@ def explain(program: str, constants: tuple[tuple[str, Any], ...], as_json: bool)
     if not as_json:
         say(compiled.explain())
         return
+    from maskc.explain.laws import changes
     from maskc.explain.program import topics
+    from maskc.passes.meanings import MEANINGS
 
-    say_json(topics(compiled))
+    laws = [
+        {**asdict(change), "law_in_general": MEANINGS[change.law]} for change in changes(compiled)
+    ]
+    say_json({**topics(compiled), "changes": laws})

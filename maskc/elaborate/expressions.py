@@ -118,7 +118,7 @@ class Expander:
             case ast.Binary(op, left, right):
                 return typing.binary(op, self.expr(left, scope), self.expr(right, scope), span)
             case ast.Connective(op, operands):
-                parts = [self.expr(operand, scope) for operand in operands]
+                parts = [part for each in operands for part in self._operand(op, each, scope)]
                 return typing.connective(op, parts, span)
             case ast.Chain(operands, ops):
                 return self._chain([self.expr(part, scope) for part in operands], ops, span)
@@ -179,6 +179,14 @@ class Expander:
         if isinstance(result, MaskcError):
             raise _seen_from(span, let.name, result)
         return _used(result, let.value.span, span)
+
+    def _operand(self, op: str, node: ast.Expr, scope: Scope) -> tuple[Expr, ...]:
+        """Return an operand; the links of a chain are operands of the `&` that it stands in."""
+        match self.expr(node, scope):
+            case And(links) if op == "&" and isinstance(node, ast.Chain):
+                return links
+            case operand:
+                return (operand,)
 
     def _chain(self, operands: list[Expr], ops: tuple[str, ...], span: Span) -> Expr:
         pairs = zip(ops, operands, operands[1:], strict=False)

@@ -5,6 +5,7 @@ Costs are formulas in the sizes of a call; ``Bound.explain`` has the numbers of 
 
 from __future__ import annotations
 
+from maskc.analysis.distance import max_distance
 from maskc.analysis.key_ranges.bound import compares_ids
 from maskc.analysis.scores.score_class import (
     Additive,
@@ -16,19 +17,33 @@ from maskc.analysis.scores.score_class import (
 )
 from maskc.analysis.scores.separate import separate
 from maskc.compiled import Compiled
+from maskc.elaborate.module import DeclaredInput
 from maskc.elaborate.open_layer import LAYER
+from maskc.explain.laws import told
 from maskc.explain.visibility import empty_rows, looks_ahead
-from maskc.ir.nodes import OUT, SCORE, TRUE, Compare, Expr, Index, Module, reads
+from maskc.ir.nodes import (
+    FALSE,
+    OUT,
+    SCORE,
+    TRUE,
+    Compare,
+    Expr,
+    Index,
+    Load,
+    Module,
+    reads,
+    walk,
+)
 from maskc.ir.operators import CompareOp
 from maskc.ir.text import expr_text, to_text
 from maskc.ir.types import Dim, Given, Ix
-from maskc.passes.meanings import MEANINGS
 from maskc.topics import render
-
-LAW_WIDTH = 2 + max(map(len, MEANINGS))
 
 MOST_LINES = 24
 """Of what was written; a longer program is shown up to there."""
+
+MOST_READS = 4
+"""Places where an input is read that are told."""
 
 CAUSAL = Compare(CompareOp.LE, Index(Ix.K), Index(Ix.Q))
 
@@ -57,18 +72,20 @@ def topics(program: Compiled) -> dict[str, list[str]]:
     module = program.module
     return {
         "written": _written(program),
+        "laws": told(program),
         "became": to_text(module).splitlines(),
-        "by": [f"{law:<{LAW_WIDTH}}{MEANINGS[law]}" for law in program.laws],
         "hides": list(program.hidden),
-        "inputs": _inputs(program),
+        "reads": _inputs(program),
         "params": _params(program),
         "depends": _dependences(module),
+        "reaches": _reach(module),
         "looks ahead": [looks_ahead(module.mask)],
         "empty rows": _empty_rows(program),
         "score": _score(module),
         "flex": _flex(module),
         "sdpa": _sdpa(module),
-        "reference": [f"dense scores, 4 bytes * {_size(Dim.ALL)}, 8 in float64; a few copies"],
+        "banded": ["SDPA over bands of query rows, each against the keys that its mask needs"],
+        "reference": [f"scores of all pairs, 4 bytes * {_size(Dim.ALL)}, a few times"],
         "digest": [program.digest],
     }
 
@@ -81,9 +98,34 @@ def _written(program: Compiled) -> list[str]:
 
 def _inputs(program: Compiled) -> list[str]:
     return [
-        f"{declared.name}: {declared.type}" + (f" - {declared.doc}" if declared.doc else "")
+        f"{_reads(program.module, declared)}: {declared.type}"
+        + (f" - {declared.doc}" if declared.doc else "")
         for declared in program.inputs
     ]
+
+
+def _reads(module: Module, declared: DeclaredInput) -> str:
+    """Return how an input is read: ``doc[q], doc[k]``."""
+    read = [
+        expr_text(term)
+        for term in walk(*module.roots)
+        if isinstance(term, Load) and term.input.name == declared.name
+    ]
+    shown = ", ".join(read[:MOST_READS]) + (", ..." if len(read) > MOST_READS else "")
+    return shown or f"{declared.name}, which nothing reads now"
+
+
+def _reach(module: Module) -> list[str]:
+    """Return how far the furthest key of a query is, where something bounds it."""
+    behind, ahead = max_distance(module.mask)
+    if module.mask == FALSE or (behind is None and ahead is None):
+        return []
+    ends = {"behind": behind, "ahead of": ahead}
+    return [f"{_count(count)} {side} its query" for side, count in ends.items()]
+
+
+def _count(keys: int | None) -> str:
+    return "any number of keys" if keys is None else f"at most {keys} keys" if keys else "no key"
 
 
 def _params(program: Compiled) -> list[str]:
@@ -106,12 +148,13 @@ def _dims(expr: Expr) -> str:
 
 def _empty_rows(program: Compiled) -> list[str]:
     answer = empty_rows(program.module.mask)
-    return [answer] if answer == "never" else [answer, _EMPTY[program.empty_rows]]
+    is_never = answer == "never" or answer.startswith("never:")
+    return [answer] if is_never else [answer, _EMPTY[program.empty_rows]]
 
 
 def _score(module: Module) -> list[str]:
     if not reads(module.score, Given.SCORE):
-        return ["replaced: the result does not depend on q and k"]
+        return ["replaced: the tensors q and k do not matter"]
     match classify(module.score):
         case Identity():
             return ["unchanged"]
@@ -122,7 +165,7 @@ def _score(module: Module) -> list[str]:
         case General(_, overflows):
             lines = ["a nonlinear function of the score"]
             if overflows:
-                lines.append("it can overflow: masked scores never reach it, so no gradient is NaN")
+                lines.append("it can overflow; masked scores never reach it, so no gradient is NaN")
             return lines
 
 
@@ -161,17 +204,19 @@ def _flex(module: Module) -> list[str]:
         pairs = "".join(f"{_SIZES[d]} * " for d in (Dim.BATCH, Dim.HEAD) if d & module.mask.deps)
         lines.append(f"block tables, 16 bytes * {pairs}(q_len / 128) * (kv_len / 128)")
     if compares_ids(module.mask):
-        lines.append("where equal ids stand side by side, they become a range of keys when bound")
+        lines.append(
+            "where tokens of one id stand side by side, a query sees one range of keys: faster"
+        )
     if reads(module.out, Given.LSE):
-        lines.append("the epilogue reads lse, which runs eagerly on CPU")
-    lines.append("on CPU forward only: a gradient is refused there")
+        lines.append("the epilogue reads lse: on CPU torch then computes all scores, uncompiled")
+    lines.append("on CPU it has no backward pass")
     return lines
 
 
 def _sdpa(module: Module) -> list[str]:
     lines = [_sdpa_mask(module), *_folding(_left(module))]
     if reads(module.out, Given.LSE):
-        lines.append("the epilogue reads lse, which is computed from dense scores as well")
+        lines.append("the epilogue reads lse, for which the scores of all pairs are computed again")
     return lines
 
 

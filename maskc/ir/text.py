@@ -125,10 +125,10 @@ def _text(expr: Expr) -> tuple[str, int]:
             return f"{_at(left, _SUM)} {op.symbol} {_at(right, _SUM)}", _COMPARE
         case Not(arg):
             return f"!{_at(arg, _NOT if isinstance(arg, Not) else _ATOM)}", _NOT
-        case And((Compare(), *_) as args) if _is_chain(args):
-            return _chain(args), _COMPARE
         case And(args):
-            return " & ".join(_at(arg, _NOT) for arg in args), _AND
+            chains = _chains(args)
+            level = _COMPARE if len(chains) == 1 else _AND
+            return " & ".join(map(_conjunct, chains)), level
         case Or(args):
             return " | ".join(_at(arg, _XOR) for arg in args), _OR
         case Where(cond, then, other):
@@ -141,17 +141,27 @@ def _text(expr: Expr) -> tuple[str, int]:
             assert_never(expr)
 
 
-def _is_chain(args: tuple[Expr, ...]) -> bool:
-    """Tell whether the operands are the links of a chained comparison, as in ``0 <= x < n``."""
-    links = [arg for arg in args if isinstance(arg, Compare) and arg.op in _CHAINED]
-    joined = all(one.right == two.left for one, two in pairwise(links))
-    return joined and len(links) == len(args)
+def _chains(args: tuple[Expr, ...]) -> list[tuple[Expr, ...]]:
+    """Return operands of `&`, those together that are the links of a chain: ``0 <= x < n``."""
+    chains = [args[:1]]
+    for one, two in pairwise(args):
+        match one, two:
+            case Compare(first, _, middle), Compare(second, same, _) if (
+                first in _CHAINED and second in _CHAINED and middle == same
+            ):
+                chains[-1] = (*chains[-1], two)
+            case _:
+                chains.append((two,))
+    return chains
 
 
-def _chain(args: tuple[Expr, ...]) -> str:
-    links = [arg for arg in args if isinstance(arg, Compare)]
-    rest = (f"{link.op.symbol} {_at(link.right, _SUM)}" for link in links)
-    return " ".join([_at(links[0].left, _SUM), *rest])
+def _conjunct(links: tuple[Expr, ...]) -> str:
+    """Return one operand, or a chain; a chain that is an operand of its own stays in brackets."""
+    compared = [link for link in links if isinstance(link, Compare)]
+    if len(compared) < 2:
+        return _at(links[0], _NOT) if not isinstance(links[0], And) else f"({_text(links[0])[0]})"
+    rest = (f"{link.op.symbol} {_at(link.right, _SUM)}" for link in compared)
+    return " ".join([_at(compared[0].left, _SUM), *rest])
 
 
 def _at(expr: Expr, level: int) -> str:

@@ -31,6 +31,7 @@ from maskc.lower.codegen.mods import MaskMod, ScoreMod, score_mod
 from maskc.lower.plan import Plan
 from maskc.run import backends
 from maskc.run.explain import explain_call, stand_ins
+from maskc.run.notebook import binding_html, input_lines, sizes_line
 from maskc.run.state import State, bind_state, rebound
 
 
@@ -442,6 +443,14 @@ class Bound:
             raise BindError("M432", message, help="a microbatch has at least one batch")
         roots = self.program.module.roots
         return Bound(self.program, *sliced(roots, self.spec, self._given, start, stop))
+
+    def __repr__(self) -> str:
+        inputs = "".join(f", {line}" for line in input_lines(self._given))
+        text = "; ".join(self.program.text.splitlines())
+        return f"<maskc binding, {sizes_line(self.spec)}{inputs}: {text}>"
+
+    def _repr_html_(self) -> str:
+        return binding_html(self.program, self.spec, self._given, self._current.blocks)
 
     def __reduce__(self) -> tuple[object, ...]:
         # What a data loader's worker has built comes along, so that it is not built again.

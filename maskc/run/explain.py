@@ -6,11 +6,14 @@ import torch
 
 from maskc.binding.call import CallSpec
 from maskc.blocks.mask_blocks import MaskBlocks
+from maskc.ir.nodes import Expr, Index, rewrite
+from maskc.ir.rows import K_POSITION, KV_ROW, Q_POSITION, Q_ROW
 from maskc.ir.text import expr_text
-from maskc.ir.types import Sz
+from maskc.ir.types import Ix, Sz
 from maskc.lower import flex, sdpa
 from maskc.lower.attention_call import AttentionCall, Blocks
 from maskc.lower.plan import Plan
+from maskc.run.advice import advice
 from maskc.run.backends import AUTO, BACKENDS, choose
 from maskc.topics import render
 
@@ -56,6 +59,7 @@ def explain_call(
         choice = choose(plan, call)
         topics[AUTO] = [f"{choice.backend}: {choice.reason}"]
         topics["takes long"] = _slow(choice.backend, plan, call)
+    topics["advice"] = [] if tiles is None else advice(spec, tiles)
     return render(topics)
 
 
@@ -74,7 +78,14 @@ def _left(plan: Plan) -> list[str]:
     """Return what sizes, offsets and tensors leave of the mask, if that is less than all."""
     if plan.written is None or plan.module.mask == plan.written:
         return []
-    return [f"this call leaves `{expr_text(plan.module.mask)}` of the mask"]
+    return [f"in this call the mask is `{expr_text(_in_positions(plan))}`"]
+
+
+def _in_positions(plan: Plan) -> Expr:
+    """Return the mask in the names of the program where each position is that of its row."""
+    moved = {Q_POSITION.name, K_POSITION.name} & plan.domain.tensors.keys()
+    names: dict[Expr, Expr] = {} if moved else {Q_ROW: Index(Ix.Q), KV_ROW: Index(Ix.K)}
+    return rewrite(plan.module.mask, names.get)
 
 
 def _slow(backend: str, plan: Plan, call: AttentionCall) -> list[str]:
@@ -93,4 +104,7 @@ def _tiles(tiles: MaskBlocks) -> list[str]:
         f"{counts.full} full, {counts.partial} partial, {counts.empty} empty, of {high} x {wide}; "
         f"{100 * tiles.tile_map.sparsity:.3g} % are skipped"
     ]
-    return lines + [f"{count} decided by {step}" for step, count in counts.decided.items() if count]
+    keys = tiles.key_ranges
+    if keys is not None:
+        lines.append(f"the mask allows {100 * keys.counts.mean() / keys.k_len:.3g} % of all pairs")
+    return lines

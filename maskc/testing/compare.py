@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,11 +60,33 @@ def diff(
 
     """
     names = [backends] if isinstance(backends, str) else list(backends)
-    _check(names, inputs)
+    *_, report = reports(program, q, k, v, names, gradients=gradients, scale=scale, inputs=inputs)
+    return report
+
+
+def reports(
+    program: Program,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    backends: Sequence[str],
+    *,
+    gradients: bool = True,
+    scale: float | None = None,
+    inputs: Mapping[str, Any],
+) -> Iterator[Report]:
+    """Yield the report of ``diff`` as it grows: without a result first, then with one more each.
+
+    The arguments are those of ``diff``.
+    """
+    _check(backends, inputs)
     call = Call(program, {"q": q, "k": k, "v": v}, inputs, scale).detached()
     compared = _compared(call, gradients)
-    results = tuple(compared.result(backend, gradients) for backend in names)
-    return Report(_title(call), program.text, results, compared.plain, call.coarsest)
+    report = Report(_title(call), program.text, (), compared.plain, call.coarsest)
+    yield report
+    for backend in backends:
+        report = replace(report, results=(*report.results, compared.result(backend, gradients)))
+        yield report
 
 
 def assert_equivalent(

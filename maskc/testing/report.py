@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from math import inf
+from typing import Any
 
 from maskc.testing.place import Place
 
@@ -43,6 +45,17 @@ class Result:
     gradients: Mapping[str, float] = field(default_factory=dict)
     gradients_at: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     refused: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "backend": self.backend,
+            "max_error": self.max_error,
+            "mean_error": self.mean_error,
+            "gradients": dict(self.gradients),
+            "worst": None if self.worst is None else str(self.worst),
+            "refused": self.refused,
+        }
 
     @property
     def errors(self) -> dict[str, float]:
@@ -140,6 +153,24 @@ class Report:
         result = [] if self.plain is None else [LEGEND]
         result += [f"{r.backend}: worst at {r.worst}" for r in self.results if r.worst is not None]
         return [*result, *(f"{r.backend}: {r.refused}" for r in self.results if r.refused)]
+
+    def as_dict(self, atol: float | None = None) -> dict[str, Any]:
+        """Return it as plain data, with what is over the limit of ``atol``."""
+        every = [*([] if self.plain is None else [self.plain]), *self.results]
+        return {
+            "title": self.title,
+            "program": self.program,
+            "results": [result.as_dict() for result in every],
+            "misses": self.misses(atol),
+        }
+
+    def _repr_html_(self) -> str:
+        cells = [[escape(cell) for cell in row] for row in self.rows]
+        head = "".join(f"<th>{escape(name)}</th>" for name in self.header)
+        body = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in cells)
+        remarks = "".join(f"<div>{escape(remark)}</div>" for remark in self.remarks)
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f"<pre>{escape(self.program)}</pre><div>{escape(self.title)}</div>{table}{remarks}"
 
     def __str__(self) -> str:
         table = [self.header, *self.rows]

@@ -1,5 +1,6 @@
 """What a program and a binding tell about themselves, whole, as a person reads it."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +19,6 @@ from maskc.ir.nodes import Expr
 from maskc.passes.meanings import MEANINGS
 from maskc.passes.support.driver import PASSES, WHOLE, simplify
 from maskc.topics import describe_bytes
-
-pytest.importorskip("z3")
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "explain"
 PROGRAMS = {
@@ -66,7 +65,7 @@ def test_calls(golden: Callable[[Path, str], None]) -> None:
 
 def test_a_call_is_told_what_it_leaves_of_the_mask() -> None:
     explained = bound("causal & window(4096)").explain()
-    assert "here         this call leaves `kv_idx <= q_idx` of the mask" in explained
+    assert "here         in this call the mask is `k <= q`" in explained
     assert "sdpa         attn_mask=None, is_causal=True; no memory" in explained
     assert "here" not in bound("causal & window(64)").explain()
 
@@ -88,6 +87,32 @@ def test_a_call_is_told_of_the_tensors_at_hand() -> None:
     assert "a float attn_mask, 30.52 MiB" in late.explain(q, k, k, slopes=torch.ones(4))
     with pytest.raises(maskc.BindError, match="q has shape"):
         late.explain(q[:, :, :5], k, k)
+
+
+def test_advice_is_told_where_there_is_some() -> None:
+    small = bound("window(16)").explain().splitlines()[-1]
+    assert small == (
+        "advice       22 of the 22 tiles that are computed are partial: "
+        "block_size=32 leaves 28% of the work"
+    )
+    counts = bound("window(16)", block_size=32).tiles
+    assert counts.full + counts.partial == 94  # of 32 x 32, where 22 of 128 x 128 are 352 of them
+    assert "advice" not in bound("window(16)", block_size=32).explain()
+    assert "advice" not in bound("causal").explain()
+    doc = torch.arange(1000) % 7
+    told = bound("causal & same_doc", doc=doc).explain().splitlines()[-1]
+    assert told.startswith("advice       the ids of `doc` are not side by side: sort the tokens")
+    order = doc.argsort(stable=True)
+    moved = {"q_positions": order, "kv_positions": order}
+    before, after = (bound("same_doc", doc=doc, **more).tiles for more in ({}, moved))
+    assert (before.empty, after.empty > 30) == (0, True)
+    assert "side by side: sort" not in bound("same_doc", doc=doc, **moved).explain()
+
+
+def test_the_answer_needs_nothing_else_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [maskc.compile_mask(text).explain() for text in PROGRAMS.values()]
+    monkeypatch.setitem(sys.modules, "z3", None)
+    assert [maskc.compile_mask(text).explain() for text in PROGRAMS.values()] == found
 
 
 def test_a_call_is_told_when_flex_has_no_kernel_for_it() -> None:

@@ -37,8 +37,13 @@ def compare_programs(
     if first == second:
         return Equal()
     proved = _proved(first, second, timeout_ms)
-    if proved:
-        return Equal()
+    return Equal() if proved else compare_at_points(first, second, proved is not None)
+
+
+def compare_at_points(
+    first: Module, second: Module, tried_proof: bool = False
+) -> Different | Unknown:
+    """Compare two programs at small and critical positions, without a proof."""
     checked = furthest = 0
     for at, env in _calls(first, second):
         checked += 1
@@ -48,7 +53,7 @@ def compare_programs(
             return result
         if checked == MOST_POINTS:
             break
-    return Unknown(checked, furthest, proved is not None)
+    return Unknown(checked, furthest, tried_proof)
 
 
 def _proved(first: Module, second: Module, timeout_ms: int) -> bool | None:

@@ -61,6 +61,9 @@ PASSES: tuple[Pass, ...] = (
 
 WholeLaw = Callable[[Module], Module | None]
 
+Watch = Callable[[str, Expr, Expr], None]
+"""Is told of each use of a law: its name, a term, and what became of it."""
+
 WHOLE: tuple[WholeLaw, ...] = (mask_infinities, assume_mask, collect_score)
 """The laws of whole programs, tried when no pass applies at any term."""
 
@@ -86,7 +89,10 @@ class Simplified:
 
 
 def simplify(
-    module: Module, passes: tuple[Pass, ...] = PASSES, laws: tuple[WholeLaw, ...] = WHOLE
+    module: Module,
+    passes: tuple[Pass, ...] = PASSES,
+    laws: tuple[WholeLaw, ...] = WHOLE,
+    watch: Watch | None = None,
 ) -> Simplified:
     """Return the module in normal form: same value at every point, same types, same spans.
 
@@ -94,20 +100,21 @@ def simplify(
         module: the module.
         passes: the laws of terms.
         laws: the laws of whole programs.
+        watch: is told of each use of a law.
 
     """
-    work = _Work(passes, laws)
+    work = _Work(passes, laws, watch=watch)
     return Simplified(work.normal(module).map(pair_bounds), tuple(work.laws))
 
 
-def simplify_at_every_pair(module: Module) -> Simplified:
+def simplify_at_every_pair(module: Module, watch: Watch | None = None) -> Simplified:
     """Return the module in normal form, where a masked score counts too.
 
     The masks that the score hides are found first: where a condition is always false, what it
     chooses is dropped, and with it the score that a row without keys attends with.
     """
-    early = _Work(EARLY, (mask_infinities,))
-    work = _Work(PASSES, AT_EVERY_PAIR, early.laws)
+    early = _Work(EARLY, (mask_infinities,), watch=watch)
+    work = _Work(PASSES, AT_EVERY_PAIR, early.laws, watch)
     return Simplified(work.normal(early.normal(module)).map(pair_bounds), tuple(work.laws))
 
 
@@ -116,6 +123,7 @@ class _Work:
     passes: tuple[Pass, ...]
     whole_laws: tuple[WholeLaw, ...]
     laws: dict[str, None] = field(default_factory=dict)
+    watch: Watch | None = None
     _memo: dict[Expr, Expr] = field(default_factory=dict)
     _steps: int = 0
 
@@ -126,17 +134,21 @@ class _Work:
             current = replaced.map(self.visit)
         return current
 
-    def use(self, law: str) -> None:
-        """Note that a law was used."""
+    def use(self, law: str, *changes: tuple[Expr, Expr]) -> None:
+        """Note that a law was used, and what it changed."""
         self.laws[law] = None
         self._steps += 1
+        if self.watch is not None:
+            for before, after in changes:
+                self.watch(law, before, after)
 
     def whole(self, module: Module) -> Module | None:
         """Return what the first law of whole programs that applies makes of ``module``."""
         for law in self.whole_laws:
             replaced = law(module)
             if replaced is not None:
-                self.use(law.__name__)
+                changes = zip(module.roots, replaced.roots, strict=True)
+                self.use(law.__name__, *(pair for pair in changes if pair[0] != pair[1]))
                 return replaced
         return None
 
@@ -167,6 +179,6 @@ class _Work:
                 continue
             if replaced.weight > MAX_GROWTH * term.weight + MAX_GROWTH:
                 continue
-            self.use(rule.__name__)
+            self.use(rule.__name__, (term, replaced))
             return replaced
         return None
