@@ -70,7 +70,7 @@ class Javascript:
     inputs: tuple[Input, ...]
 
 
-def to_javascript(roots: Sequence[Expr], knobs: Mapping[Span, int]) -> Javascript:
+def to_javascript(roots: Sequence[Expr], knobs: Mapping[Span | None, int]) -> Javascript:
     """Return expressions as functions.
 
     Args:
@@ -89,7 +89,7 @@ def to_javascript(roots: Sequence[Expr], knobs: Mapping[Span, int]) -> Javascrip
 @dataclass(slots=True)
 class _Writer:
     inputs: Mapping[Input, int]
-    knobs: Mapping[Span, int]
+    knobs: Mapping[Span | None, int]
     selections: Iterator[int] = field(default_factory=lambda: iter(range(2**31)))
 
     def function(self, expr: Expr) -> str:

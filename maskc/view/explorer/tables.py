@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from maskc.errors import BindError
 from maskc.view.explorer.javascript import EXACT
 
-_KINDS = {
+_KINDS: dict[str, np.dtype[Any]] = {
     "Uint8Array": np.dtype("<u1"),
     "Int16Array": np.dtype("<i2"),
     "Int32Array": np.dtype("<i4"),
