@@ -66,23 +66,23 @@ def read_file(path: Path) -> TextFile:
     return TextFile(written.replace("\r\n", "\n").replace("\r", "\n"), written)
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     """Return what a file holds.
 
     Raises:
-        LoadError: it is no regular file of at most ``LARGEST`` bytes.
+        LoadError: it is no regular file of at most ``largest`` bytes.
 
     """
     try:
-        data = _read(path)
+        data = _read(path, largest)
     except LoadError:
         raise
     except FileNotFoundError:
         raise LoadError("M601", f"there is no file `{path}`", help=_near(path)) from None
     except (OSError, ValueError) as error:
         raise LoadError("M601", f"cannot read `{path}`: {reason(error)}") from None
-    if len(data) > LARGEST:
-        raise _too_large(path, f"more than {LARGEST}")
+    if len(data) > largest:
+        raise _too_large(path, f"more than {largest}", largest)
     return data
 
 
@@ -92,31 +92,32 @@ def reason(error: OSError | ValueError) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, largest: int) -> bytes:
     # Opening a pipe waits for a writer, unless it is opened without blocking.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
-        _check_kind(path, os.fstat(descriptor))
+        found = os.fstat(descriptor)
+        _check_kind(path, found, largest)
         with open(descriptor, "rb", closefd=False) as file:
             # What a system makes up, as in /proc, has no size: read no more than is allowed.
-            return file.read(LARGEST + 1)
+            return file.read(1 + (found.st_size or min(largest, LARGEST)))
     finally:
         os.close(descriptor)
 
 
-def _check_kind(path: Path, found: os.stat_result) -> None:
+def _check_kind(path: Path, found: os.stat_result, largest: int) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise LoadError("M601", f"cannot read `{path}`: is a directory")
     if not stat.S_ISREG(found.st_mode):
         kind = "pipe" if stat.S_ISFIFO(found.st_mode) else "device"
         message = f"cannot read `{path}`: is a {kind}, expected a file"
         raise LoadError("M601", message, help="save the text in a file")
-    if found.st_size > LARGEST:
-        raise _too_large(path, str(found.st_size))
+    if found.st_size > largest:
+        raise _too_large(path, str(found.st_size), largest)
 
 
-def _too_large(path: Path, size: str) -> LoadError:
-    message = f"`{path}` has {size} bytes, at most {LARGEST} are read"
+def _too_large(path: Path, size: str, largest: int) -> LoadError:
+    message = f"`{path}` has {size} bytes, at most {largest} are read"
     return LoadError("M601", message, help="put large tables in an `input`")
 
 

@@ -97,6 +97,10 @@ class Function:
             of a few small numbers.
         tame_from: the function and its slope are finite at every finite argument from here on.
         z3: its meaning on mathematical ints, given the module z3 and terms; None if it has none.
+        javascript: the meaning in the page of the explorer, as text with ``{0}``, ``{1}`` or
+            ``{args}``, over the functions of ``view/explorer/evaluate.js``; ints are numbers
+            there. Of a rounding it is the part before it becomes an int. Without one, no page
+            evaluates the function.
 
     """
 
@@ -115,6 +119,7 @@ class Function:
     rounds: bool = True
     tame_from: float = NOWHERE
     z3: Callable[..., Any] | None = None
+    javascript: str | None = None
 
     @property
     def arity(self) -> tuple[int, int | None]:
@@ -159,7 +164,13 @@ class Fn(Named):
     """Functions of numbers; ``NEG`` is written ``-x``."""
 
     NEG = _exact(
-        "-", "the negative of x", operator.neg, number="(-{0})", shape=Falls(), z3=lambda z3, x: -x
+        "-",
+        "the negative of x",
+        operator.neg,
+        number="(-{0})",
+        javascript="(-{0})",
+        shape=Falls(),
+        z3=lambda z3, x: -x,
     )
     ABS = _exact(
         "abs",
@@ -167,6 +178,7 @@ class Fn(Named):
         abs,
         tensor="torch.abs({0})",
         number="abs({args})",
+        javascript="Math.abs({0})",
         shape=Even(),
         z3=lambda z3, x: z3.If(x < 0, -x, x),
     )
@@ -176,6 +188,7 @@ class Fn(Named):
         scalars.propagating(min),
         parameters="a, b, ...",
         number="min({args})",
+        javascript="least({args})",
         shape=Rises(),
         z3=lambda z3, first, *rest: _z3_extreme(z3, operator.lt, first, *rest),
     )
@@ -185,6 +198,7 @@ class Fn(Named):
         scalars.propagating(max),
         parameters="a, b, ...",
         number="max({args})",
+        javascript="greatest({args})",
         shape=Rises(),
         z3=lambda z3, first, *rest: _z3_extreme(z3, operator.gt, first, *rest),
     )
@@ -194,6 +208,7 @@ class Fn(Named):
         scalars.propagating(scalars.clamp),
         parameters="x, least, most",
         number="min(max({0}, {1}), {2})",
+        javascript="clamped({0}, {1}, {2})",
         shape=Rises(),
         z3=lambda z3, x, least, most: _z3_clamp(z3, x, least, most),
     )
@@ -202,6 +217,7 @@ class Fn(Named):
         "x where it is above 0, else 0",
         scalars.relu,
         tensor="torch.relu({0})",
+        javascript="relu({0})",
         shape=Rises(),
         z3=lambda z3, x: z3.If(x > 0, x, 0),
     )
@@ -210,17 +226,24 @@ class Fn(Named):
         "-1, 0 or 1",
         scalars.sign,
         tensor="torch.sign({0})",
+        javascript="sign({0})",
         shape=Rises(),
         z3=lambda z3, x: z3.If(x > 0, 1, z3.If(x < 0, -1, 0)),
     )
     EXP = Function(
-        "exp", "e to the power of x", scalars.exp, tensor="torch.exp({0})", shape=Rises()
+        "exp",
+        "e to the power of x",
+        scalars.exp,
+        tensor="torch.exp({0})",
+        javascript="Math.exp({0})",
+        shape=Rises(),
     )
     EXP2 = Function(
         "exp2",
         "2 to the power of x",
         scalars.ieee(lambda x: 2.0**x),
         tensor="torch.exp2({0})",
+        javascript="(2 ** {0})",
         shape=Rises(),
     )
     EXPM1 = Function(
@@ -228,6 +251,7 @@ class Fn(Named):
         "exp(x) - 1, exact near 0",
         scalars.ieee(math.expm1),
         tensor="torch.expm1({0})",
+        javascript="Math.expm1({0})",
         shape=Rises(),
     )
     LOG = Function(
@@ -235,6 +259,7 @@ class Fn(Named):
         "the natural logarithm of x",
         scalars.ieee(math.log, {0.0: -math.inf}),
         tensor="torch.log({0})",
+        javascript="Math.log({0})",
         shape=Rises(),
         tame_from=1.0,
     )
@@ -243,6 +268,7 @@ class Fn(Named):
         "the logarithm of x to base 2",
         scalars.ieee(math.log2, {0.0: -math.inf}),
         tensor="torch.log2({0})",
+        javascript="Math.log2({0})",
         shape=Rises(),
         tame_from=1.0,
     )
@@ -251,6 +277,7 @@ class Fn(Named):
         "log(1 + x), exact near 0",
         scalars.ieee(math.log1p, {-1.0: -math.inf}),
         tensor="torch.log1p({0})",
+        javascript="Math.log1p({0})",
         shape=Rises(),
         tame_from=0.0,
     )
@@ -259,6 +286,7 @@ class Fn(Named):
         "the square root of x",
         scalars.sqrt,
         tensor="torch.sqrt({0})",
+        javascript="Math.sqrt({0})",
         shape=Rises(),
         tame_from=1.0,
     )
@@ -267,6 +295,7 @@ class Fn(Named):
         "1 / sqrt(x)",
         lambda x: scalars.divide(1.0, scalars.sqrt(x)),
         tensor="torch.rsqrt({0})",
+        javascript="(1 / Math.sqrt({0}))",
         shape=Falls(),
         tame_from=1.0,
     )
@@ -275,6 +304,7 @@ class Fn(Named):
         "the hyperbolic tangent of x",
         math.tanh,
         tensor="torch.tanh({0})",
+        javascript="Math.tanh({0})",
         shape=Rises(),
         tame_from=EVERYWHERE,
     )
@@ -283,6 +313,7 @@ class Fn(Named):
         "1 / (1 + exp(-x))",
         scalars.sigmoid,
         tensor="torch.sigmoid({0})",
+        javascript="(1 / (1 + Math.exp(-{0})))",
         shape=Rises(),
         tame_from=EVERYWHERE,
     )
@@ -291,6 +322,7 @@ class Fn(Named):
         "log(1 + exp(x)), exact for large x; -softplus(-x) is log(sigmoid(x))",
         lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x))),
         tensor="torch.nn.functional.softplus({0})",
+        javascript="softplus({0})",
         shape=Rises(),
         tame_from=EVERYWHERE,
     )
@@ -299,6 +331,7 @@ class Fn(Named):
         "the error function, 2 / sqrt(pi) times the integral of exp(-t * t) from 0 to x",
         math.erf,
         tensor="torch.erf({0})",
+        javascript="erf({0})",
         shape=Rises(),
         tame_from=EVERYWHERE,
     )
@@ -307,6 +340,7 @@ class Fn(Named):
         "the sine of x, in radians",
         scalars.ieee(math.sin),
         tensor="torch.sin({0})",
+        javascript="Math.sin({0})",
         shape=Within(-1, 1),
         tame_from=EVERYWHERE,
     )
@@ -315,31 +349,46 @@ class Fn(Named):
         "the cosine of x, in radians",
         scalars.ieee(math.cos),
         tensor="torch.cos({0})",
+        javascript="Math.cos({0})",
         shape=Within(-1, 1),
         tame_from=EVERYWHERE,
     )
     TAN = Function(
-        "tan", "the tangent of x, in radians", scalars.ieee(math.tan), tensor="torch.tan({0})"
+        "tan",
+        "the tangent of x, in radians",
+        scalars.ieee(math.tan),
+        tensor="torch.tan({0})",
+        javascript="Math.tan({0})",
     )
     ATAN = Function(
         "atan",
         "the angle whose tangent is x, in radians",
         math.atan,
         tensor="torch.atan({0})",
+        javascript="Math.atan({0})",
         shape=Rises(),
         tame_from=EVERYWHERE,
     )
     FLOOR = _rounding(
-        "floor", "the largest int up to x", scalars.rounded(math.floor), tensor="torch.floor({0})"
+        "floor",
+        "the largest int up to x",
+        scalars.rounded(math.floor),
+        tensor="torch.floor({0})",
+        javascript="Math.floor({0})",
     )
     CEIL = _rounding(
-        "ceil", "the least int from x on", scalars.rounded(math.ceil), tensor="torch.ceil({0})"
+        "ceil",
+        "the least int from x on",
+        scalars.rounded(math.ceil),
+        tensor="torch.ceil({0})",
+        javascript="Math.ceil({0})",
     )
     ROUND = _rounding(
         "round",
         "the nearest int, of two the even one",
         scalars.rounded(round),
         tensor="torch.round({0})",
+        javascript="roundedToEven({0})",
     )
     FLOAT = Function(
         "float",
@@ -347,6 +396,7 @@ class Fn(Named):
         float,
         takes=Takes.ANYTHING,
         number="float({args})",
+        javascript="Number({0})",
         shape=Rises(),
         tame_from=EVERYWHERE,
     )
@@ -356,6 +406,7 @@ class Fn(Named):
         scalars.rounded(int),
         takes=Takes.ANYTHING,
         tensor="{0}",
+        javascript="Math.trunc({0})",
     )
     BOOL = Function(
         "bool",
@@ -364,6 +415,7 @@ class Fn(Named):
         takes=Takes.ANYTHING,
         gives=Gives.BOOL,
         number="bool({args})",
+        javascript="({0} != 0)",
         z3=lambda z3, x: x != 0,
     )
     BITAND = _of_bits(
@@ -372,6 +424,7 @@ class Fn(Named):
         operator.and_,
         parameters="a, b",
         tensor="torch.bitwise_and({0}, {1})",
+        javascript="(int32({0}) & int32({1}))",
         reach=scalars.bits,
     )
     BITOR = _of_bits(
@@ -380,6 +433,7 @@ class Fn(Named):
         operator.or_,
         parameters="a, b",
         tensor="torch.bitwise_or({0}, {1})",
+        javascript="(int32({0}) | int32({1}))",
         reach=scalars.bits,
     )
     BITXOR = _of_bits(
@@ -388,6 +442,7 @@ class Fn(Named):
         operator.xor,
         parameters="a, b",
         tensor="torch.bitwise_xor({0}, {1})",
+        javascript="(int32({0}) ^ int32({1}))",
         reach=scalars.bits,
     )
     SHL = _of_bits(
@@ -396,6 +451,7 @@ class Fn(Named):
         operator.lshift,
         parameters="a, n",
         tensor="torch.bitwise_left_shift({0}, {1})",
+        javascript="({0} * 2 ** {1})",
         limits=(None, (0, 31)),
         shape=Monotone(),
         reach=lambda a, n: a << min(n, 31),
@@ -406,6 +462,7 @@ class Fn(Named):
         operator.rshift,
         parameters="a, n",
         tensor="torch.bitwise_right_shift({0}, {1})",
+        javascript="Math.floor({0} / 2 ** {1})",
         limits=(None, (0, 31)),
         shape=Monotone(),
         reach=lambda a, n: a,
@@ -422,6 +479,8 @@ class Operator:
         tensor: the same on tensors, where it is that of Python's operator.
         z3: its meaning on mathematical ints, given the module z3 and two terms; None if it has none
             or one of its own.
+        javascript: the meaning in the page of the explorer, as text with ``{0}`` and ``{1}``.
+        javascript_ints: that of two ints whose result is one, where it is another.
 
     """
 
@@ -429,22 +488,47 @@ class Operator:
     scalar: Callable[[Any, Any], Number]
     tensor: Callable[[Any, Any], Any]
     z3: Callable[[Any, Any, Any], Any] | None = None
+    _: KW_ONLY
+    javascript: str | None = None
+    javascript_ints: str | None = None
 
 
 class ArithOp(Named):
     """Arithmetic on two numbers; ``//`` and ``%`` floor."""
 
-    ADD = Operator("+", operator.add, operator.add, lambda z3, a, b: a + b)
-    SUB = Operator("-", operator.sub, operator.sub, lambda z3, a, b: a - b)
-    MUL = Operator("*", operator.mul, operator.mul, lambda z3, a, b: a * b)
-    DIV = Operator("/", scalars.divide, operator.truediv)
+    ADD = Operator(
+        "+", operator.add, operator.add, lambda z3, a, b: a + b, javascript="({0} + {1})"
+    )
+    SUB = Operator(
+        "-", operator.sub, operator.sub, lambda z3, a, b: a - b, javascript="({0} - {1})"
+    )
+    MUL = Operator(
+        "*", operator.mul, operator.mul, lambda z3, a, b: a * b, javascript="({0} * {1})"
+    )
+    DIV = Operator("/", scalars.divide, operator.truediv, javascript="({0} / {1})")
     FLOORDIV = Operator(
-        "//", scalars.floor_divide, operator.floordiv, lambda z3, a, b: _z3_floored(z3, a, b)
+        "//",
+        scalars.floor_divide,
+        operator.floordiv,
+        lambda z3, a, b: _z3_floored(z3, a, b),
+        javascript="floorDivided({0}, {1})",
+        javascript_ints="floorDividedInts({0}, {1})",
     )
     MOD = Operator(
-        "%", scalars.modulo, operator.mod, lambda z3, a, b: a - b * _z3_floored(z3, a, b)
+        "%",
+        scalars.modulo,
+        operator.mod,
+        lambda z3, a, b: a - b * _z3_floored(z3, a, b),
+        javascript="remainder({0}, {1})",
+        javascript_ints="remainderOfInts({0}, {1})",
     )
-    POW = Operator("**", scalars.power, operator.pow)
+    POW = Operator(
+        "**",
+        scalars.power,
+        operator.pow,
+        javascript="power({0}, {1})",
+        javascript_ints="powerOfInts({0}, {1})",
+    )
 
     @property
     def symbol(self) -> str:
@@ -455,10 +539,16 @@ class ArithOp(Named):
 class CompareOp(Named):
     """Comparisons; ``a > b`` is kept as ``b < a``."""
 
-    LT = Operator("<", operator.lt, operator.lt, lambda z3, a, b: a < b)
-    LE = Operator("<=", operator.le, operator.le, lambda z3, a, b: a <= b)
-    EQ = Operator("==", operator.eq, operator.eq, lambda z3, a, b: a == b)
-    NE = Operator("!=", operator.ne, operator.ne, lambda z3, a, b: a != b)
+    LT = Operator("<", operator.lt, operator.lt, lambda z3, a, b: a < b, javascript="({0} < {1})")
+    LE = Operator(
+        "<=", operator.le, operator.le, lambda z3, a, b: a <= b, javascript="({0} <= {1})"
+    )
+    EQ = Operator(
+        "==", operator.eq, operator.eq, lambda z3, a, b: a == b, javascript="({0} === {1})"
+    )
+    NE = Operator(
+        "!=", operator.ne, operator.ne, lambda z3, a, b: a != b, javascript="({0} !== {1})"
+    )
 
     @property
     def symbol(self) -> str:

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from maskc.errors import LoweringError
+from maskc.ir.domain import ROW_INDICES as ROW_INDICES
+from maskc.ir.domain import Domain as Domain
 from maskc.ir.nodes import (
     And,
     Arith,
@@ -38,7 +40,7 @@ from maskc.ir.nodes import (
     Where,
 )
 from maskc.ir.operators import ArithOp, Fn, Gives
-from maskc.ir.types import Given, Ix, Sz, Type
+from maskc.ir.types import Given, Ix, Type
 from maskc.limits import MAX_ROUNDED
 from maskc.source import Span
 
@@ -47,31 +49,6 @@ Operand = Any
 
 MOST_PAIRS = 2**36
 """A mask of more elements takes more than 64 GiB, and its scores four times that."""
-
-ROW_INDICES = (Ix.BATCH, Ix.HEAD, Ix.Q_IDX, Ix.KV_IDX)
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """The tensors and sizes that a row program runs over."""
-
-    sizes: Mapping[Sz, int]
-    tensors: Mapping[str, Tensor]
-    device: torch.device
-
-    def extent(self, which: Ix) -> int:
-        """Return how many rows an index of the row program has."""
-        match which:
-            case Ix.BATCH:
-                return self.sizes[Sz.BATCH_SIZE]
-            case Ix.HEAD:
-                return self.sizes[Sz.NUM_HEADS]
-            case Ix.Q_IDX:
-                return self.sizes[Sz.Q_LEN]
-            case Ix.KV_IDX:
-                return self.sizes[Sz.KV_LEN]
-            case _:
-                raise AssertionError(f"`{which.value}` is no row index")
 
 
 class Window(NamedTuple):

@@ -13,35 +13,24 @@ from math import prod
 import torch
 from torch import Generator, Tensor
 
+from maskc.analysis.input_uses import COUNTS, IDS, TRUE_SHARE, is_per_token, is_position
 from maskc.errors import MaskcError
 from maskc.ir.nodes import (
-    Compare,
-    Coord,
     Expr,
     Index,
     Input,
     Load,
     Module,
-    children,
     inputs,
     walk,
 )
 from maskc.ir.rows import K_POSITION, Q_POSITION, Layout, Position, Shape, to_rows
-from maskc.ir.types import Dim, Ix, Sz, Type
+from maskc.ir.types import Sz, Type
 from maskc.ir.vectorize import Domain, everywhere, vectorize
 from maskc.program import Program
 
-IDS = 4
-"""How many different ids an input of ids holds."""
-
-TRUE_SHARE = 0.8
-"""How many entries of a boolean input are true."""
-
 MOST = 2**24
 """Entries of one input; a subscript that needs more is not one to draw for."""
-
-COUNTS = {Ix.BATCH: Sz.BATCH_SIZE, Ix.HEAD: Sz.NUM_HEADS, Ix.KV_HEAD: Sz.NUM_KV_HEADS}
-"""Indices whose dimension has exactly as many entries as there are."""
 
 
 def random_inputs(
@@ -75,7 +64,7 @@ def random_inputs(
         loads = [t for t in walk(*module.roots) if isinstance(t, Load) and t.input == source]
         subscripts = [load.indices for load in loads]
         shape = [_extent(indices, domain) for indices in zip(*subscripts, strict=True)]
-        if _is_per_token(loads) and source.type is not Type.FLOAT and counts[Sz.BATCH_SIZE] > 1:
+        if is_per_token(loads) and source.type is not Type.FLOAT and counts[Sz.BATCH_SIZE] > 1:
             shape.insert(0, counts[Sz.BATCH_SIZE])
         if prod(shape) > MOST:
             message = f"input `{source.name}` would take {prod(shape)} random entries"
@@ -149,10 +138,10 @@ def _draw(
             return torch.randn(shape, generator=generator)
         case Type.BOOL:
             return torch.rand(shape, generator=generator) < TRUE_SHARE
-        case Type.INT if _is_position(source, module):
+        case Type.INT if is_position(source, module):
             most = max(_end(Sz.Q_LEN, Q_POSITION, domain), _end(Sz.KV_LEN, K_POSITION, domain))
             return torch.randint(1, most + 1, shape, generator=generator)
-        case Type.INT if _is_per_token(loads):
+        case Type.INT if is_per_token(loads):
             ends = torch.rand((*shape[:-1], 1, IDS - 1), generator=generator) * shape[-1]
             return (torch.arange(shape[-1])[:, None] >= ends).sum(dim=-1)
         case Type.INT:
@@ -162,39 +151,3 @@ def _draw(
 def _end(length: Sz, offset: Input, domain: Domain) -> int:
     """Return the position behind the last row."""
     return domain.sizes[length] + int(domain.tensors[offset.name])
-
-
-def _is_per_token(loads: list[Load]) -> bool:
-    """Tell whether an input has one entry a token, as document ids have."""
-    tokens = [[Index(which)] for which in (Ix.Q, Ix.K, Ix.Q_IDX, Ix.KV_IDX)]
-    return all(list(load.indices) in tokens for load in loads)
-
-
-def _is_position(source: Input, module: Module) -> bool:
-    """Tell whether an input is compared with a position."""
-    return any(
-        _holds(side, source) and _holds_position(other)
-        for term in walk(*module.roots)
-        if isinstance(term, Compare)
-        for side, other in ((term.left, term.right), (term.right, term.left))
-    )
-
-
-def _holds(expr: Expr, source: Input) -> bool:
-    """Tell whether ``expr`` reads ``source`` outside any subscript."""
-    if isinstance(expr, Load):
-        return expr.input == source
-    return any(_holds(kid, source) for kid in children(expr))
-
-
-def _holds_position(expr: Expr) -> bool:
-    """Tell whether ``expr`` holds a position or a coordinate outside any subscript."""
-    match expr:
-        case Index(which):
-            return bool(which.dim & (Dim.Q | Dim.K))
-        case Coord():
-            return True
-        case Load():
-            return False
-        case _:
-            return any(_holds_position(kid) for kid in children(expr))

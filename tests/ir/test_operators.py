@@ -15,21 +15,34 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from javascript import engine
 
-from maskc import BindError, MaskTypeError, Program, compile_mask
+from maskc import BindError, LoweringError, MaskTypeError, Program, compile_mask
 from maskc.analysis.equiv.result import Equal
 from maskc.analysis.intervals import floats, integers
 from maskc.analysis.intervals.domain import Bounds
 from maskc.analysis.scores.hidden_inf import hidden_inf
 from maskc.elaborate import scope
 from maskc.ir.evaluate import Env, Point, evaluate
-from maskc.ir.nodes import Call, Expr, FloatConst, Index, Input, IntConst, Load, Size
+from maskc.ir.nodes import (
+    Call,
+    Compare,
+    Expr,
+    FloatConst,
+    Index,
+    Input,
+    IntConst,
+    Load,
+    Size,
+    literal,
+)
 from maskc.ir.operators import ArithOp, CompareOp, Fn, Function, Gives, Takes
 from maskc.ir.smooth import is_steep
 from maskc.ir.types import Ix, Sz, Type
 from maskc.ir.vectorize import function
 from maskc.lower.codegen.tensors import Kind, generate
 from maskc.passes.support.ranges import range_of
+from maskc.view.explorer.javascript import to_javascript
 from maskc.view.library import functions
 
 ROOT = Path(__file__).parents[2]
@@ -133,6 +146,40 @@ def test_generated_code_means_what_numbers_do(fn: Fn, kind: Type) -> None:
         zero = torch.zeros((), dtype=torch.int64)
         found = mod(torch.zeros(()), zero, zero, zero, zero).item()
         assert same(found, float(fn.value.scalar(*args))), args
+
+
+def test_javascript_means_what_numbers_do() -> None:
+    """Of every function that has one, to the last bits of a float."""
+    cases = [
+        (fn, args, Call(fn, tuple(map(literal, args))))
+        for fn in Fn
+        if fn.value.javascript is not None
+        for kind in kinds(fn)
+        for args in arguments(fn, kind)
+    ]
+    texts = to_javascript([call for _, _, call in cases], {}).functions
+    with engine() as node:
+        found = node.run(f"return [{', '.join(texts)}].map((value) => value())")
+    for (fn, args, _), mine in zip(cases, found, strict=True):
+        expected = float(fn.value.scalar(*args))
+        is_nan = math.isnan(expected) and math.isnan(mine)
+        assert is_nan or math.isclose(mine, expected, rel_tol=1e-13), (fn, args)
+
+
+def test_comparisons_in_javascript_mean_what_numbers_do() -> None:
+    values = [*FLOATS, math.nan, *INTS]
+    cases = [
+        Compare(op, literal(a), literal(b)) for op in CompareOp for a in values for b in values
+    ]
+    texts = to_javascript(cases, {}).functions
+    with engine() as node:
+        found = node.run(f"return [{', '.join(texts)}].map((value) => value())")
+    assert found == [evaluate(case, Point(), Env({})) for case in cases]
+
+
+def test_javascript_refuses_what_it_has_no_meaning_for() -> None:
+    with pytest.raises(LoweringError, match=r"M608.*`popcount` has no meaning in JavaScript"):
+        to_javascript([Call(POPCOUNT, (IntConst(3),))], {})
 
 
 @pytest.mark.parametrize("fn", WRITTEN)

@@ -34,12 +34,12 @@ from maskc.analysis.key_ranges.ranges import (
     without,
 )
 from maskc.analysis.key_ranges.values import LARGEST, Values
+from maskc.ir.domain import ROW_INDICES, Domain
 from maskc.ir.linear import Linear
 from maskc.ir.nodes import And, BoolConst, Call, Compare, Expr, IntConst, Not, Or, Where
 from maskc.ir.operators import CompareOp, Fn
 from maskc.ir.rows import KV_ROW
 from maskc.ir.types import Dim, Ix, Type
-from maskc.ir.vectorize import ROW_INDICES, Domain
 from maskc.passes.booleans.unfold import unfold
 
 MOST_ROWS = 2**25

@@ -7,13 +7,13 @@ where it stalls while cores are shared. What has no meaning here is left to ``ve
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
 import numpy as np
 
 from maskc.analysis.key_ranges.ranges import Array
+from maskc.ir.domain import ArrayDomain, Domain
 from maskc.ir.linear import Linear
 from maskc.ir.nodes import (
     And,
@@ -30,9 +30,9 @@ from maskc.ir.nodes import (
     Size,
     Where,
 )
-from maskc.ir.operators import ArithOp, CompareOp, Fn
+from maskc.ir.operators import ArithOp, CompareOp
+from maskc.ir.points import FUNCTIONS, Points, as_array, everywhere
 from maskc.ir.types import Dim, Ix, Type
-from maskc.ir.vectorize import Domain, dense
 
 LARGEST = 2**62
 """A sum that may leave this is not computed."""
@@ -95,10 +95,10 @@ class Values:
                 return np.where(self.of(cond), self.of(then), self.of(other))
             case Arith(op, left, right) if expr.type is Type.INT and op is not ArithOp.POW:
                 return self._arithmetic(op, self._ints(left), self._ints(right))
-            case Call(fn, args) if expr.type is Type.INT and fn in _FUNCTIONS:
-                return _FUNCTIONS[fn](*map(self._ints, args))
+            case Call(fn, args) if expr.type is Type.INT and fn in FUNCTIONS:
+                return FUNCTIONS[fn](*map(self._ints, args))
             case _:
-                return self._by_torch(expr)
+                return self._otherwise(expr)
 
     def _ints(self, expr: Expr) -> Array:
         """Return values of 64 bits, so that no sum of narrow inputs leaves their type."""
@@ -128,7 +128,7 @@ class Values:
         return result
 
     def _load(self, expr: Load, indices: tuple[Expr, ...]) -> Array:
-        array = self.domain.tensors[expr.input.name].numpy(force=True)
+        array = as_array(self.domain.tensors[expr.input.name])
         view = self._view(array, indices)
         if view is not None:
             return view
@@ -157,17 +157,16 @@ class Values:
                     return None
         return array[tuple(kept)].reshape(shape)
 
-    def _by_torch(self, expr: Expr) -> Array:
-        result = dense(expr, self.domain)
+    def _otherwise(self, expr: Expr) -> Array:
+        """Return the values by an interpreter that knows every term: in numpy only where it must.
+
+        A kernel compares floats of 32 bits, and torch here does too.
+        """
         side = 2 if Dim.K in expr.deps else 3
-        values: Array = result.squeeze(side).numpy(force=True)
+        if isinstance(self.domain, ArrayDomain):
+            found = Points(self.domain, everywhere(self.domain)).of(expr)
+            return found.reshape((1,) * (4 - found.ndim) + found.shape).squeeze(side)
+        from maskc.ir.vectorize import dense
+
+        values: Array = dense(expr, self.domain).squeeze(side).numpy(force=True)
         return values
-
-
-_FUNCTIONS: Mapping[Fn, Callable[..., Array]] = {
-    Fn.NEG: operator.neg,
-    Fn.ABS: np.abs,
-    Fn.MIN: lambda *args: reduce(np.minimum, args),
-    Fn.MAX: lambda *args: reduce(np.maximum, args),
-    Fn.CLAMP: lambda x, low, high: np.minimum(np.maximum(x, low), high),
-}
