@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import fill
 
 import torch
+from maskc.view.tiles import Tile
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pieces import SECTIONS, Piece
@@ -21,7 +22,6 @@ import maskc
 from maskc.elaborate.unsupported import reasons
 from maskc.view.library import entries
 from maskc.view.picture import COLOURS, INK, PAPER, picture
-from maskc.view.tiles import Tile
 
 HERE = Path(__file__).parent
 IMAGES = HERE / "images"

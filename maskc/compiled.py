@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count
+from weakref import WeakValueDictionary
 
 from maskc.elaborate.module import Constant, DeclaredInput
 from maskc.elaborate.open_layer import LAYER
@@ -63,6 +65,7 @@ class Compiled:
         open_layer: the location of a ``param layer`` without a value, None if there is none; such
             a program stands for all layers of a model, and ``Program.for_layer`` gives the one to
             bind.
+        number: of this object, by which a trace finds it in ``BY_NUMBER``.
 
     """
 
@@ -74,6 +77,7 @@ class Compiled:
     laws: tuple[str, ...]
     hidden: tuple[str, ...]
     open_layer: Span | None
+    number: int = field(default_factory=count().__next__)
 
     @property
     def empty_rows(self) -> str:
@@ -126,6 +130,9 @@ class Compiled:
     def __hash__(self) -> int:
         return hash(self.meaning)
 
+
+BY_NUMBER: WeakValueDictionary[int, Compiled] = WeakValueDictionary()
+"""The programs that live."""
 
 # A program is a value: `dataclasses.asdict` of a config that holds one must not take it apart.
 del Compiled.__dataclass_fields__

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from maskc import compose
-from maskc.compiled import Compiled, Recipe, keyed
+from maskc.compiled import BY_NUMBER, Compiled, Recipe, keyed
 from maskc.elaborate.module import Constant
 from maskc.elaborate.open_layer import LAYER
 from maskc.errors import MaskNameError, MaskSyntaxError
@@ -115,6 +115,7 @@ class Program(Compiled):
         """Return compiled data with the methods of a program."""
         program = cls.__new__(cls)
         vars(program).update(vars(compiled))
+        BY_NUMBER[program.number] = program
         return program
 
     def with_constants(self, **constants: Constant) -> Program:

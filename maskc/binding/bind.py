@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from maskc.binding.call import CallSpec
@@ -18,6 +17,7 @@ from maskc.binding.check_int32 import check_values
 from maskc.binding.check_reads import Danger, check_reads, open_dangers, possible_dangers
 from maskc.binding.inputs import read
 from maskc.binding.signature import CallSignature, RowProgram, Shapes, row_program
+from maskc.in_trace import in_trace
 from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Input, IntConst, Load, Or
 from maskc.ir.rows import BATCH, HEAD, Q_ROW
 from maskc.ir.types import Type
@@ -102,7 +102,7 @@ def bind_score(
 
     """
     shapes, tensors = read(signature.roots, given, spec)
-    lookup = traced if torch.compiler.is_compiling() else row_program
+    lookup = traced if in_trace() else row_program
     program = lookup(signature.number, shapes)
     domain = Domain(spec.sizes, {**mask.domain.tensors, **spec.tensors, **tensors}, spec.device)
     _check_values(program, domain)
@@ -132,7 +132,7 @@ def attending_all(mask: BoundMask, empty: Tensor) -> BoundMask:
 
 def _check_values(program: RowProgram, domain: Domain) -> None:
     """Refuse ints that may leave 32 bits; a trace has no values to look at."""
-    if program.counted and not torch.compiler.is_compiling():
+    if program.counted and not in_trace():
         check_values(program.exprs, domain.sizes, domain.tensors, program.counted)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from operator import index
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from maskc.errors import BindError
+from maskc.in_trace import in_trace
 from maskc.ir.rows import HEAD_OFFSET, K_POSITION, Q_POSITION, Position
 from maskc.ir.types import Sz
 from maskc.limits import MAX_INT
@@ -171,7 +173,7 @@ def find_device(device: Any) -> torch.device:
 
 def _check_present(device: torch.device) -> None:
     """Refuse a device that this process has not; within a trace it is that of a tensor."""
-    if device.type == "cpu" or torch.compiler.is_compiling():
+    if device.type == "cpu" or in_trace():
         return
     try:
         torch.empty(0, device=device)
@@ -192,12 +194,14 @@ def device_of(device: Any, inputs: Mapping[str, Any]) -> torch.device:
 
 
 def _is_bool(value: Any) -> bool:
-    return isinstance(value, bool) or getattr(value, "dtype", None) is torch.bool
+    if isinstance(value, bool):
+        return True
+    return isinstance(value, torch.Tensor) and value.dtype is torch.bool
 
 
 def _size(name: str, value: Any) -> int:
     try:
-        number = None if _is_bool(value) else int(value.__index__())
+        number = None if _is_bool(value) else _whole(name, value)
     except (AttributeError, TypeError, RuntimeError):
         number = None
     of = SIZES_OF[name]
@@ -206,10 +210,18 @@ def _size(name: str, value: Any) -> int:
     if number < 1:
         help = f"skip the call where there is nothing to attend; else it is `{of}`"
         raise BindError("M403", f"`{name}` is at least 1, found {value!r}", help=help)
-    if number > MAX_INT:
+    if not in_trace() and number > MAX_INT:
         help = "index arithmetic has 32 bits: split the call"
         raise BindError("M403", f"`{name}` is at most {MAX_INT}, found {value!r}", help=help)
     return number
+
+
+def _whole(name: str, value: Any) -> int:
+    """Return a size as an int; lengths and batches that a trace leaves open stay symbols."""
+    if in_trace() and name not in ("num_heads", "num_kv_heads"):
+        result: int = value
+        return result
+    return index(value)
 
 
 def _blocks(block_size: Any) -> tuple[int, int] | None:
@@ -248,7 +260,7 @@ class _Rows:
             raise BindError("M406", message, help="positions are absolute: leave the offset out")
         result = self.tensors[name] = self._ints(f"{side}_positions", table)
         self._fit(f"{side}_positions", result, [(length,), (self.batch, length)])
-        lowest = int(torch.min(result))
+        lowest = 0 if in_trace() else int(torch.min(result))
         if lowest < 0:
             message = f"`{side}_positions` holds {lowest}, expected positions from 0"
             help = "positions count from 0, in any order: shift them"
@@ -275,7 +287,7 @@ class _Rows:
             self.numbers[name] = lowest = value
         else:
             self._fit(argument, result, [()] if scalar else [(), (self.batch,)])
-            lowest = int(result.min())
+            lowest = 0 if in_trace() else int(result.min())
         if lowest < 0:
             message = f"`{argument}` is at least 0, found {lowest}"
             raise BindError("M407", message, help="positions and heads count from 0")
@@ -284,6 +296,8 @@ class _Rows:
 
     def _ints(self, name: str, value: Any) -> Tensor:
         try:
+            if in_trace() and not isinstance(value, torch.Tensor):
+                return torch.full((), value, dtype=torch.int64, device=self.device)
             if type(value) is int:
                 return torch.tensor(value, dtype=torch.int64, device=self.device)
             result = torch.as_tensor(value)

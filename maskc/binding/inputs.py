@@ -14,6 +14,7 @@ from maskc.binding.check_reads import Sides
 from maskc.binding.plain import check_plain
 from maskc.binding.signature import Shapes
 from maskc.errors import BindError, did_you_mean
+from maskc.in_trace import in_trace
 from maskc.ir.nodes import Expr, Index, Input, Load, Same, walk
 from maskc.ir.rows import side_name
 from maskc.ir.text import expr_text
@@ -83,7 +84,7 @@ def missing(roots: Iterable[Expr], given: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _first_loads(roots: Iterable[Expr]) -> tuple[Load, ...]:
     keys = tuple(map(Same, roots))
-    if torch.compiler.is_compiling():
+    if in_trace():
         return _loads(keys)  # dynamo warns of a cache, and follows it all the same
     return _kept_loads(keys)
 
@@ -159,7 +160,7 @@ def _tensor(load: Load, value: Any, spec: CallSpec) -> Tensor:
 
 def _check_exact(load: Load, found: Tensor) -> None:
     """Refuse ints for an input of floats that floats of 32 bits do not hold; a trace cannot."""
-    if found.dtype in _NARROW or torch.compiler.is_compiling() or not found.numel():
+    if found.dtype in _NARROW or in_trace() or not found.numel():
         return
     low, high = found.aminmax()
     if max(-int(low), int(high)) > EXACT_FLOAT:

@@ -27,9 +27,9 @@ from maskc.binding.check_reads import (
 )
 from maskc.errors import LoweringError
 from maskc.ir.nodes import And, Expr, Same, TopK, inputs, walk
-from maskc.ir.rows import Layout, Position, Shape, to_rows
+from maskc.ir.rows import Layout, Position, Shape, side_name, to_rows
 from maskc.ir.types import Sz
-from maskc.lower.constant_in_trace import constant_in_trace
+from maskc.lower.constant_in_trace import ByNumber, constant_in_trace
 from maskc.lower.plan import Facts, facts
 
 Shapes = tuple[tuple[str, Sides], ...]
@@ -123,7 +123,7 @@ def call_signature(
 
 @lru_cache(maxsize=1024)
 def _signature(key: RowsKey, sizes: tuple[tuple[Sz, int], ...], mask: Same | None) -> CallSignature:
-    reached = None if mask is None else _without_tensors(mask.expr)
+    reached = None if mask is None else without_tensors(mask.expr)
     made = CallSignature(next(_numbers), key, dict(sizes), reached)
     _signatures[made.number] = made
     return made
@@ -158,7 +158,7 @@ def _rows(key: RowsKey, shapes: Shapes) -> RowProgram:
         BindError: a shape does not fit the batch or the heads of the call.
 
     """
-    layouts = {name: _layout(sides) for name, sides in shapes}
+    layouts = {name: layout_of(sides) for name, sides in shapes}
     roots = tuple(root.expr for root in key.roots)
     check_counts(roots, dict(shapes), dict(key.counts), key.head_offset)
     layout = Layout(key.q, key.k, key.head_offset, key.group, layouts)
@@ -169,9 +169,7 @@ def _rows(key: RowsKey, shapes: Shapes) -> RowProgram:
     return RowProgram(exprs, dangers, _counted(*exprs), selects, known)
 
 
-_programs: dict[int, RowProgram] = {}
-"""By location. A trace guards the entry it reads alone: others that come compile nothing again."""
-
+_programs = ByNumber[RowProgram]()
 _locations: dict[tuple[int, Shapes], int] = {}
 
 
@@ -184,16 +182,17 @@ def traced_row_program() -> Callable[[int, Shapes], RowProgram]:
 
     def locate(number: int, shapes: Shapes) -> int:
         program = row_program(number, shapes)
-        _refuse_open(program, _signatures[number])
-        location = _locations.setdefault((number, shapes), len(_locations))
-        _programs[location] = program
+        refuse_open(program, _signatures[number])
+        location = _locations.get((number, shapes))
+        if location is None:
+            location = _locations.setdefault((number, shapes), _programs.add(program))
         return location
 
     constant = constant_in_trace(locate)
 
     def traced(number: int, shapes: Shapes) -> RowProgram:
         location = constant(index(number), tuple((name, _fixed(sides)) for name, sides in shapes))
-        return _programs[location]
+        return _programs.get(location)
 
     return traced
 
@@ -203,23 +202,40 @@ def _fixed(sides: Sides) -> Sides:
     return tuple((batched, tuple(map(index, shape))) for batched, shape in sides)
 
 
-def _refuse_open(program: RowProgram, signature: CallSignature) -> None:
-    """Refuse what shapes alone do not tell, for a trace has no tensors to look into."""
-    if program.selects or any(program.dangers):
+def refuse_open(program: RowProgram, signature: CallSignature, by_values: bool = True) -> None:
+    """Refuse what shapes alone do not tell, for a trace has no tensors to look into.
+
+    Args:
+        program: of the signature.
+        signature: of the call.
+        by_values: whether also to refuse subscripts that read an input or an offset.
+
+    Raises:
+        LoweringError: only tensors tell that no subscript leaves its input.
+
+    """
+    dangers = [one for some in program.dangers for one in some if by_values or one.by_sizes]
+    if program.selects or dangers:
         raise LoweringError(
             "M508",
-            "within torch.compile, the score reads what only the tensors tell to be safe",
+            "within torch.compile, the program reads what only the tensors tell to be safe",
             signature.roots[0].span,
             "give these inputs to `bind`, outside of the compiled function",
         )
 
 
-def _layout(sides: Sides) -> Shape | tuple[Shape, Shape]:
+def tensor_names(name: str, sides: Sides) -> tuple[str, ...]:
+    """Return the names of the tensors of an input, of a pair two."""
+    return (name,) if len(sides) == 1 else tuple(side_name(name, side) for side in "qk")
+
+
+def layout_of(sides: Sides) -> Shape | tuple[Shape, Shape]:
+    """Return how the tensors of an input, one or a pair, are laid out."""
     shapes = [Shape(batched, tuple(size == 1 for size in shape)) for batched, shape in sides]
     return shapes[0] if len(shapes) == 1 else (shapes[0], shapes[1])
 
 
-def _without_tensors(mask: Expr) -> Expr | None:
+def without_tensors(mask: Expr) -> Expr | None:
     """Return the part of a mask that no tensor decides, None if there is none."""
     parts = mask.args if isinstance(mask, And) else (mask,)
     kept = tuple(part for part in parts if not inputs(part) and not _selects(part))

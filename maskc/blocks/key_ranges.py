@@ -20,6 +20,7 @@ from maskc.analysis.key_ranges.bound import compares_ids, is_of_ids
 from maskc.analysis.key_ranges.derive import one_range
 from maskc.analysis.key_ranges.ranges import Array, KeyRanges
 from maskc.binding.bind import BoundMask
+from maskc.in_trace import in_trace
 from maskc.ir.nodes import And, Compare, Expr, Input, Load, children, with_children
 from maskc.ir.operators import CompareOp
 from maskc.ir.rows import BATCH, HEAD, KV_ROW, Q_ROW
@@ -37,7 +38,7 @@ class RangedMask(NamedTuple):
 
 def with_key_ranges(mask: BoundMask) -> RangedMask:
     """Return a mask whose comparisons of ids are ranges of keys, as far as the ids allow."""
-    if torch.compiler.is_compiling() or not compares_ids(mask.expr):
+    if in_trace() or not compares_ids(mask.expr):
         return RangedMask(mask, None)
     ranges = _Ranges(mask.domain)
     expr = ranges.visit(mask.expr)

@@ -7,8 +7,8 @@ reads a tensor, an offset or a position is never kept: its tensor may change in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cache, cached_property, lru_cache
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -67,7 +67,6 @@ class MaskBlocks:
         self._bands: dict[bool, Parts] = {}
         self._band_texts: dict[bool, str] = {}
         self._is_structural = not inputs(mask.expr)
-        self._refuse_trace = _trace_refusal()
         if built is not None:
             self.__dict__["block_mask"] = built
 
@@ -131,7 +130,7 @@ class MaskBlocks:
         """
         text = self._band_texts.get(long)
         if text is None:
-            self._refuse_trace()
+            _refuse_trace()
         return from_text(text or "")
 
     def has_lasting_bands(self, long: bool) -> bool:
@@ -164,18 +163,16 @@ class MaskBlocks:
         return empty_rows(self.mask.expr, self.mask.domain, self.tile_map)
 
 
-@cache
-def _trace_refusal() -> Callable[[], None]:
-    """Return what refuses a trace without bands: dynamo runs it, so its error comes through."""
+def _refuse() -> None:
+    raise LoweringError(
+        "M517",
+        "a trace needs the bands of a mask before it starts, and they are not made",
+        help="call `bound.bands()` before, outside of what is compiled, or use sdpa",
+    )
 
-    def refuse() -> None:
-        raise LoweringError(
-            "M517",
-            "a trace needs the bands of a mask before it starts, and they are not made",
-            help="call `bound.bands()` before, outside of what is compiled, or use sdpa",
-        )
 
-    return constant_in_trace(refuse)
+_refuse_trace = constant_in_trace(_refuse)
+"""Dynamo runs it, so its error comes through."""
 
 
 def tiles_of(ranged: RangedMask, block: tuple[int, int] | None) -> TileMap:

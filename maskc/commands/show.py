@@ -17,7 +17,7 @@ from maskc.commands.call_inputs import (
     read_inputs,
     with_documents,
 )
-from maskc.commands.plan import Lengths
+from maskc.commands.inputs import Lengths
 from maskc.view.scene import Scene, block_for
 from maskc.view.terminal import say
 

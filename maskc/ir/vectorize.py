@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from maskc.errors import LoweringError
+from maskc.in_trace import in_trace
 from maskc.ir.domain import ROW_INDICES as ROW_INDICES
 from maskc.ir.domain import Domain as Domain
 from maskc.ir.nodes import (
@@ -65,38 +66,49 @@ class Window(NamedTuple):
         return (self.batch,), (self.heads,), (self.rows,), self.keys
 
 
-def whole(domain: Domain) -> Window:
-    """Return the whole attention matrix."""
-    batch, heads, rows, keys = (range(domain.extent(which)) for which in ROW_INDICES)
-    return Window(batch, heads, rows, (keys,))
+class Run(NamedTuple):
+    """Rows side by side; as a ``range``, but in a trace its ends may be symbols."""
+
+    start: int
+    stop: int
+
+
+Runs = tuple[tuple[Run, ...], ...]
+"""Those of each row index, in the order of ``ROW_INDICES``."""
 
 
 @dataclass(frozen=True, slots=True)
 class At:
     """The points to evaluate at: an index tensor for each row index, of shapes that broadcast.
 
-    Points of a window lie along the dimensions of the attention matrix: then an input subscripted
-    by rows alone is viewed instead of gathered.
+    Points of runs lie along the dimensions of the attention matrix: then an input subscripted by
+    rows alone is viewed instead of gathered.
     """
 
     indices: Mapping[Ix, Tensor]
-    window: Window | None = None
+    runs: Runs | None = None
 
 
 def within(window: Window, device: torch.device) -> At:
     """Return all points of a window, ``[B, H, Q, K]``."""
-    indices: dict[Ix, Tensor] = {}
-    for dim, (which, runs) in enumerate(zip(ROW_INDICES, window.runs, strict=True)):
-        shape = [1, 1, 1, 1]
-        shape[dim] = -1
-        rows = [torch.arange(run.start, run.stop, device=device) for run in runs]
-        indices[which] = (rows[0] if len(rows) == 1 else torch.cat(rows)).view(shape)
-    return At(indices, window)
+    return _along(
+        tuple(tuple(Run(run.start, run.stop) for run in runs) for runs in window.runs), device
+    )
 
 
 def everywhere(domain: Domain) -> At:
     """Return all points of the attention matrix ``[B, H, Q, K]``."""
-    return within(whole(domain), domain.device)
+    return _along(tuple((Run(0, domain.extent(which)),) for which in ROW_INDICES), domain.device)
+
+
+def _along(every: Runs, device: torch.device) -> At:
+    indices: dict[Ix, Tensor] = {}
+    for dim, (which, runs) in enumerate(zip(ROW_INDICES, every, strict=True)):
+        shape = [1, 1, 1, 1]
+        shape[dim] = -1
+        rows = [torch.arange(run.start, run.stop, device=device) for run in runs]
+        indices[which] = (rows[0] if len(rows) == 1 else torch.cat(rows)).view(shape)
+    return At(indices, every)
 
 
 def vectorize(
@@ -139,7 +151,7 @@ def dense(
     is None.
     """
     at = everywhere(domain) if window is None else within(window, domain.device)
-    if not torch.compiler.is_compiling():
+    if not in_trace():
         sizes = [at.indices[which].numel() for which in ROW_INDICES if which.dim in expr.deps]
         check_pairs(prod(sizes), expr.span)
     result = vectorize(expr, at, domain, given, counted)
@@ -214,8 +226,8 @@ class _Evaluation:
 
     def _load(self, expr: Load) -> Tensor:
         tensor = self.domain.tensors[expr.input.name]
-        window = self.at.window
-        if window is not None and (view := _view(tensor, expr.indices, window)) is not None:
+        runs = self.at.runs
+        if runs is not None and (view := _view(tensor, expr.indices, runs)) is not None:
             return view
         if not expr.indices:
             return tensor
@@ -325,7 +337,7 @@ def to_int(x: Tensor) -> Tensor:
     return torch.nan_to_num(x, 0.0, largest, -largest).clamp(-largest, largest).to(torch.int64)
 
 
-def _view(tensor: Tensor, indices: tuple[Expr, ...], window: Window) -> Tensor | None:
+def _view(tensor: Tensor, indices: tuple[Expr, ...], every: Runs) -> Tensor | None:
     """Return an input that rows alone subscript as ``[B | 1, H | 1, Q | 1, K | 1]``.
 
     It is a view, but for keys that are several runs.
@@ -334,16 +346,16 @@ def _view(tensor: Tensor, indices: tuple[Expr, ...], window: Window) -> Tensor |
     for index, size in zip(indices, tensor.shape, strict=True):
         match index:
             case Index(which) if ROW_INDICES.index(which) not in places:
-                if size < max(run.stop for run in window.runs[ROW_INDICES.index(which)]):
+                if size < max(run.stop for run in every[ROW_INDICES.index(which)]):
                     return None
                 places.append(ROW_INDICES.index(which))
             case _:
                 return None
     order = sorted(range(len(places)), key=lambda dim: places[dim])
     view = tensor.permute(order)
-    for place, runs in enumerate(window.runs):
+    for place, runs in enumerate(every):
         if place in places:
-            cut = [view.narrow(place, run.start, len(run)) for run in runs]
+            cut = [view.narrow(place, run.start, run.stop - run.start) for run in runs]
             view = cut[0] if len(cut) == 1 else torch.cat(cut, place)
         else:
             view = view.unsqueeze(place)

@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from maskc.analysis.bands import CALL, Band, Part, Parts, Rest, key_count, pairs
 from maskc.analysis.scores.score_class import Additive, Identity
+from maskc.in_trace import in_trace
 from maskc.ir.vectorize import Window
 from maskc.lower import dense, sdpa
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal
@@ -99,11 +100,10 @@ def pays(plan: Plan, call: AttentionCall) -> bool:
     A trace takes bands as constants, so there they pay only if no tensor can change them.
     """
     batch, heads, rows, _ = call.q.shape
-    whole = batch * heads * rows * call.k.shape[2]
-    if call.q.device.type != "cpu" or whole < SHORTEST:
+    whole, long = batch * heads * rows * call.k.shape[2], is_long(plan, call)
+    if in_trace() and not call.blocks.has_lasting_bands(long):
         return False
-    long = is_long(plan, call)
-    if torch.compiler.is_compiling() and not call.blocks.has_lasting_bands(long):
+    if call.q.device.type != "cpu" or whole < SHORTEST:
         return False
     parts = call.blocks.bands(long)
     calls = sum(len(part.bands) for part in parts)
@@ -175,13 +175,13 @@ class _Bands:
         plan = self.plan.within(band.window, mask, kept)
         if self.by_kernel:
             return Attended(self._kernel(plan, q, k, v, causal), None)
-        if self.again and not torch.compiler.is_compiling():
+        if self.again and not in_trace():
             return Attended(*checkpoint(self._formula, plan, q, k, v, use_reentrant=False))
         return self._formula(plan, q, k, v)
 
     def _is_causal(self, band: Band) -> bool:
         """Tell whether SDPA takes the mask as ``is_causal``; it is wrong of a scale below 0."""
-        return band.rest is Rest.CAUSAL and not self.plan.changes_score and self.scale > 0
+        return band.rest is Rest.CAUSAL and not (self.plan.changes_score or self.scale <= 0)
 
     def _mask(self, band: Band) -> Tensor | None:
         """Return the mask of a band, which the next layer and equal bands share if all are few."""
@@ -235,7 +235,7 @@ def _names(parts: Parts, long: bool) -> dict[Window, str]:
 def _biases(parts: Parts, plan: Plan, call: AttentionCall) -> dict[Window, str]:
     """Return a name for each band if the float masks of all are few enough to be kept."""
     size = pairs(parts) * dense.precise(call.q).element_size()
-    if torch.compiler.is_compiling() or size > LIMIT or not isinstance(plan.facts.form, Additive):
+    if in_trace() or size > LIMIT or not isinstance(plan.facts.form, Additive):
         return {}
     windows = [band.window for part in parts for band in part.bands]
     return {window: f"bias {number}" for number, window in enumerate(windows)}

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from maskc.analysis.scores.score_class import Additive, Identity
 from maskc.analysis.scores.separate import ONE, Lookup, Product, Term, needs_key_heads
+from maskc.in_trace import in_trace
 from maskc.ir.nodes import Expr, Index, inputs
 from maskc.ir.types import Ix, Sz
 from maskc.ir.vectorize import Domain, dense, inside
@@ -109,7 +110,7 @@ def pays(plan: Plan, q: Tensor) -> bool:
     terms = plan.facts.terms
     if not terms or len(terms) > FEW_TERMS or not all(isinstance(t, Product) for t in terms):
         return False
-    if q.device.type != "cpu" or q.dtype is not torch.float32 or torch.compiler.is_compiling():
+    if q.device.type != "cpu" or q.dtype is not torch.float32 or in_trace():
         return False
     pairs = q.shape[0] * q.shape[1] * q.shape[2] * plan.domain.sizes[Sz.KV_LEN]
     skips = plan.is_causal and pairs >= MANY_PAIRS
@@ -182,7 +183,7 @@ def _of_query(term: Term, domain: Domain) -> Tensor:
 def _finite(plan: Plan, values: Tensor) -> Tensor:
     """Refuse values that are not finite: a product with 0 would be NaN, also at a masked key."""
     finite = values.isfinite().all()
-    if torch.compiler.is_compiling():
+    if in_trace():
         # A trace cannot look into tensors: there all becomes NaN, never a number that is wrong.
         return values.where(finite, torch.nan)
     if not finite:

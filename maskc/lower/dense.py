@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from math import prod
+from operator import index
 
 import torch
 from torch import Tensor
 
+from maskc.in_trace import in_trace
 from maskc.ir.nodes import Expr
 from maskc.ir.types import Given
 from maskc.ir.vectorize import check_pairs
@@ -16,8 +18,9 @@ from maskc.lower.plan import Plan
 
 def scaled_scores(q: Tensor, k: Tensor, scale: float | None) -> Tensor:
     """Return ``q @ k^T * scale``, ``[B, H, Q, K]``; key heads are repeated for their group."""
-    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    check_pairs(prod((*q.shape[:3], k.shape[2])))
+    scale = 1 / math.sqrt(index(q.shape[-1])) if scale is None else scale
+    if not in_trace():
+        check_pairs(prod((*q.shape[:3], k.shape[2])))
     return (q * scale) @ repeated(k, q.shape[1]).transpose(-1, -2)
 
 

@@ -20,6 +20,7 @@ from torch.nn.attention.flex_attention import AuxRequest, BlockMask, flex_attent
 from maskc.analysis.tiles.block_tables import block_tables
 from maskc.analysis.tiles.tile_map import TileMap
 from maskc.errors import DenseScoresWarning, LoweringError
+from maskc.in_trace import in_trace
 from maskc.ir.nodes import Expr, Load, walk
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
@@ -71,7 +72,7 @@ def _score_mod(plan: Plan) -> Callable[..., Any] | None:
     code = plan.facts.code
     if code is None:
         return None
-    if torch.compiler.is_compiling():
+    if in_trace():
         tensors, sizes = captured(code, plan.domain)
         return code.build(*tensors, *sizes)
     return score_mod(plan.facts.score, plan.domain)
@@ -230,7 +231,7 @@ def compiles(q: Tensor, needs_lse: bool) -> bool:
 
 def _runner(q: Tensor, needs_lse: bool) -> Callable[..., Any]:
     """Return what runs the call: within ``torch.compile`` the caller's compiler does."""
-    if torch.compiler.is_compiling():
+    if in_trace():
         return _attention
     return _run_compiled if compiles(q, needs_lse) else _run_eager
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import index
 
 from torch import Tensor
 
 from maskc.analysis.scores.score_class import ONE, Additive, Identity, Scaled, ScoreClass
 from maskc.ir.nodes import Expr
-from maskc.ir.smooth import is_smooth
 from maskc.ir.types import Dim
 from maskc.ir.vectorize import widened
 from maskc.lower.plan import Plan
@@ -60,7 +60,7 @@ def folds(plan: Plan) -> bool:
     match plan.facts.form:
         case Scaled(key=key):
             has_place = not (plan.is_grouped and Dim.HEAD in key.deps)
-            steady = is_smooth(key) and (plan.has_keys or not plan.facts.asks_keys)
+            steady = plan.facts.is_steady and (plan.has_keys or not plan.facts.asks_keys)
             return has_place and steady
         case _:
             return False
@@ -76,8 +76,8 @@ def remaining(plan: Plan) -> ScoreClass:
 
 
 def default_scale(q: Tensor) -> float:
-    """Return ``1 / sqrt(D)``."""
-    return 1 / math.sqrt(q.shape[-1])
+    """Return ``1 / sqrt(D)``; the width of a model is a constant of a trace."""
+    return 1 / math.sqrt(index(q.shape[-1]))
 
 
 def _times(q: Tensor, plan: Plan, head: Expr, query: Expr, sign: float) -> Tensor:

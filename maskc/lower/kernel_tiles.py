@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from maskc.errors import LoweringError
+from maskc.in_trace import in_trace
 from maskc.ir.types import Sz
 
 Block = tuple[int, int]
@@ -76,7 +77,7 @@ def check_tiles(block: Block) -> None:
 def check_backward(block: Block, width: int, dtype: torch.dtype) -> None:
     """Refuse blocks that the backward kernel's tiles do not divide, which no option changes."""
     fits = not any(side % ANY for side in block)
-    if fits or torch.compiler.is_compiling() or _has_backward(block, width, dtype):
+    if fits or in_trace() or _has_backward(block, width, dtype):
         return
     raise LoweringError(
         "M515",

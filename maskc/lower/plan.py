@@ -11,6 +11,7 @@ from torch import Tensor
 
 from maskc.analysis.scores.score_class import Additive, Identity, Scaled, ScoreClass, classify
 from maskc.analysis.scores.separate import Term, separate
+from maskc.in_trace import in_trace
 from maskc.ir.nodes import (
     OUT,
     SCORE,
@@ -48,6 +49,7 @@ class Facts:
         rest: of the score without its factors; None where there are none.
         terms: of a bias that is a sum of products of q and k; None for any other.
         asks_keys: whether its factors may be folded only if every query row has a key.
+        is_steady: whether its factor of keys is finite, also at keys that nobody sees.
 
     """
 
@@ -60,6 +62,7 @@ class Facts:
     rest: Facts | None = None
     terms: tuple[Term, ...] | None = None
     asks_keys: bool = False
+    is_steady: bool = True
 
 
 @lru_cache(maxsize=4096)
@@ -77,6 +80,7 @@ def facts(score: Expr, out: Expr) -> Facts:
         rest=_rest(form, lse),
         terms=_terms(form),
         asks_keys=_asks_keys(form),
+        is_steady=not isinstance(form, Scaled) or is_smooth(form.key),
     )
 
 
@@ -178,7 +182,7 @@ class Plan:
         self, name: str, key: Hashable, read: tuple[Expr, ...], make: Callable[[], Tensor]
     ) -> Tensor:
         """Return what ``make`` makes of the tensors that ``read`` reads, kept if it can be."""
-        if torch.compiler.is_compiling():
+        if in_trace():
             return make()  # equal parts of one graph are the compiler's to share
         tensors = [self.domain.tensors[one.name] for one in inputs(*read)]
         return self.kept.get(name, key, tensors, make)

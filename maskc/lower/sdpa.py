@@ -9,7 +9,6 @@ what that means.
 from __future__ import annotations
 
 import math
-from math import prod
 from typing import Any
 
 import torch
@@ -147,7 +146,7 @@ def _folded_scale(plan: Plan, scale: float | None) -> float | None:
 
 def _is_positive(scale: float | None) -> bool:
     """Tell whether ``is_causal`` is right: with a scale of 0 or less torch gives NaN, or worse."""
-    return scale is None or scale > 0
+    return scale is None or not scale <= 0
 
 
 def mask_elements(plan: Plan) -> int:
@@ -162,7 +161,10 @@ def mask_elements(plan: Plan) -> int:
         case _:
             deps |= Dim.ALL
     dims = {Dim.BATCH: Sz.BATCH_SIZE, Dim.HEAD: Sz.NUM_HEADS, Dim.Q: Sz.Q_LEN, Dim.K: Sz.KV_LEN}
-    return prod(sizes[size] for dim, size in dims.items() if dim in deps)
+    elements = 1
+    for dim, size in dims.items():  # `math.prod` takes no symbols of a trace
+        elements = elements * sizes[size] if dim in deps else elements
+    return elements
 
 
 def mask_dtype(q: Tensor) -> torch.dtype:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from maskc.in_trace import in_trace
 from maskc.ir.types import Sz
 from maskc.lower.plan import Plan
 
@@ -53,7 +54,7 @@ def _any_query(plan: Plan) -> Tensor:
 
 def _known(seen: Tensor) -> Tensor:
     """Return no elements where all are seen; a trace and a graph that is captured cannot look."""
-    if torch.compiler.is_compiling():
+    if in_trace():
         return seen
     initialized: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     if initialized and torch.cuda.is_current_stream_capturing():

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from maskc.errors import BindError, LoweringError, did_you_mean
+from maskc.in_trace import in_trace
 from maskc.lower import banded, flex, reference, sdpa, sdpa_columns
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal
 from maskc.lower.plan import Plan
@@ -94,8 +95,8 @@ def choose(plan: Plan, call: AttentionCall) -> Choice:
     that pays as a few columns of q and k, too; on CPU a long call of scores that SDPA takes, and
     whose bands hold few of the pairs, runs on them; what flex cannot run (dropout, a gradient on
     CPU, a log-sum-exp, epilogue or float64 that would run it eagerly) runs on bands where they
-    pay, and on sdpa; so does on CPU what is too small for a compilation; everything else runs on
-    flex.
+    pay, and on sdpa; so does on CPU what is too small for a compilation, and what is exported;
+    everything else runs on flex.
     """
     needs_lse = banded.needs_lse(plan, call)
     if not needs_lse and sdpa.is_maskless(plan, call.scale):
@@ -115,10 +116,12 @@ def choose(plan: Plan, call: AttentionCall) -> Choice:
         return Choice(other, refused.message)
     if not flex.compiles(call.q, needs_lse):
         return Choice(other, "flex would run eagerly here, with dense scores")
+    if torch.compiler.is_exporting():
+        return Choice(other, "an exported graph is to run without a compiler")
     size = sdpa.mask_elements(plan) * call.q.element_size()
     if call.q.device.type == "cpu" and size <= DENSE_LIMIT:
-        reason = f"a dense mask would be small, {size / 2**20:.2g} MiB, and this compiles nothing"
-        return Choice(other, reason)
+        shown = "" if in_trace() else f", {size / 2**20:.2g} MiB"
+        return Choice(other, f"a dense mask would be small{shown}, and this compiles nothing")
     return Choice("flex", "it skips empty tiles and keeps no dense mask")
 
 

@@ -22,6 +22,7 @@ from maskc.compiled import Compiled
 from maskc.errors import BindError, LoweringError
 from maskc.explain.why.answer import Why, WhyRow
 from maskc.explain.why.ask import Question, place_of
+from maskc.in_trace import in_trace
 from maskc.ir.nodes import TRUE
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import dense
@@ -162,9 +163,9 @@ class Bound:
         none was built before, it is part of the graph.
         """
         state = self._current
-        if state.decided.by_sizes == TRUE:
+        if state.left == TRUE:
             return None
-        if torch.compiler.is_compiling() and state.blocks.built is None:
+        if in_trace() and state.blocks.built is None:
             return traced.traced_block_mask(state.traced, state.mask.domain)
         return state.blocks.block_mask
 
@@ -211,7 +212,7 @@ class Bound:
 
         """
         blocks = self._current.blocks
-        if torch.compiler.is_compiling():
+        if in_trace():
             return blocks.traced_bands(long is not False)
         if long is None:
             blocks.bands(long=False)
@@ -483,7 +484,7 @@ class Bound:
 
 def _chosen(plan: Plan, call: AttentionCall) -> str:
     choice = backends.choose(plan, call)
-    if not torch.compiler.is_compiling():
+    if not in_trace():
         log.LOGGER.debug("auto takes %s: %s", choice.backend, choice.reason)
     return choice.backend
 

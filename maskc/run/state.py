@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
@@ -28,13 +27,19 @@ from maskc.binding.signature import CallSignature, call_signature, traced_row_pr
 from maskc.blocks import traced
 from maskc.blocks.auto_size import UNSEEN
 from maskc.blocks.mask_blocks import MaskBlocks
+from maskc.blocks.traced_bands import TracedMaskBlocks
 from maskc.compiled import Compiled
 from maskc.errors import BindError
+from maskc.in_trace import in_trace
 from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Module
 from maskc.ir.text import expr_text
 from maskc.ir.types import Sz
 from maskc.lower.plan import Plan
 from maskc.lower.tensor_cache import TensorCache
+from maskc.run.traced_state import known_of
+
+_LOOKUP = traced_row_program()
+"""Made when the module is loaded, so that a trace finds it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +48,8 @@ class State:
 
     Attributes:
         mask: the bound mask, after the policy for rows without keys.
-        decided: what the call leaves of it.
+        left: what sizes leave of it, which holds as long as the binding, and in a trace.
+        decided: what tensors leave of it besides; None in a trace.
         blocks: its tiles and block mask.
         empty_rows: the rows without keys where the policy asked for them, ``[B | 1, H | 1, Q]``.
         nan_rows: those that give NaN; None for none.
@@ -51,14 +57,15 @@ class State:
         score: both bound; None while some of their inputs are left to the call.
         missing: the names of those.
         has_keys: whether every query row is known to have a key; False where nothing asks.
-        lookup: ``row_program`` as it can be traced; here, so that a trace finds it made.
+        lookup: ``row_program`` as it can be traced.
         traced: the block mask as it can be traced; likewise.
         cache: dense masks, kept from layer to layer.
 
     """
 
     mask: BoundMask
-    decided: DecidedMask
+    left: Expr
+    decided: DecidedMask | None
     blocks: MaskBlocks
     empty_rows: Tensor | None
     nan_rows: Tensor | None
@@ -73,7 +80,7 @@ class State:
     @property
     def is_stale(self) -> bool:
         """Whether a tensor of the mask was changed in place; a trace cannot tell."""
-        return not torch.compiler.is_compiling() and not self.blocks.is_fresh
+        return not in_trace() and not self.blocks.is_fresh
 
     def with_score(self, spec: CallSpec, given: Mapping[str, Any]) -> BoundScore:
         """Return the score and the epilogue bound to the inputs of one call."""
@@ -97,8 +104,7 @@ class State:
     @property
     def mask_here(self) -> Expr:
         """What the call leaves of the mask; a trace outlives what tensors decide."""
-        decided = self.decided
-        return decided.by_sizes if torch.compiler.is_compiling() else decided.by_tensors
+        return self.left if self.decided is None or in_trace() else self.decided.by_tensors
 
 
 def bind_state(
@@ -116,6 +122,8 @@ def bind_state(
         BindError: an input does not fit, a subscript leaves it, or a row lacks a key it must have.
 
     """
+    if in_trace():
+        return _traced_state(program, spec, given)
     begin = log.start()
     module = program.module
     roots = (module.score, module.out)
@@ -131,7 +139,7 @@ def bind_state(
             case "nan":
                 nan_rows = empty
     missing = inputs.missing(roots, given)
-    lookup, signature, score = traced_row_program(), None, None
+    lookup, signature, score = _LOOKUP, None, None
     if roots == (SCORE, OUT):
         score = score_left_alone(mask)
     else:
@@ -145,6 +153,7 @@ def bind_state(
         log.done(begin, "bound %s at %s x %s: %s", program.digest[:8], *lengths, left)
     return State(
         mask=mask,
+        left=decided.by_sizes,
         decided=decided,
         blocks=blocks,
         empty_rows=empty,
@@ -159,15 +168,34 @@ def bind_state(
     )
 
 
+def _traced_state(program: Compiled, spec: CallSpec, given: Mapping[str, Any]) -> State:
+    """Return the state of a binding that is made within a trace."""
+    known, mask, score = known_of(program, spec, given)
+    module = program.module
+    return State(
+        mask=mask,
+        left=known.left,
+        decided=None,
+        blocks=TracedMaskBlocks(mask, spec, known.bands, known.is_fixed),
+        empty_rows=None,
+        nan_rows=None,
+        signature=known.signature,
+        score=score,
+        missing=inputs.missing((module.score, module.out), given),
+        has_keys=known.has_keys,
+        lookup=_LOOKUP,
+        traced=known.blocks,
+        cache=TensorCache(),
+    )
+
+
 def rebound(state: State, program: Compiled, spec: CallSpec, given: Mapping[str, Any]) -> State:
     """Return the state for tensors that were changed in place; a policy is applied again."""
     if state.empty_rows is not None:
         return bind_state(program, spec, given)
-    return replace(
-        state,
-        blocks=MaskBlocks(state.mask, spec),
-        decided=DecidedMask(state.mask, spec.numbers),
-    )
+    decided = DecidedMask(state.mask, spec.numbers)
+    blocks = MaskBlocks(state.mask, spec)
+    return replace(state, blocks=blocks, left=decided.by_sizes, decided=decided)
 
 
 def _has_keys(mask: BoundMask) -> bool:

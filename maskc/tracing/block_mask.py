@@ -18,6 +18,7 @@ from torch.nn.attention import flex_attention as flex
 from torch.nn.attention.flex_attention import BlockMask
 
 from maskc.errors import MaskcError, MaskNameError, TracingWarning, did_you_mean
+from maskc.in_trace import in_trace
 from maskc.ir.nodes import Module
 from maskc.ir.types import Ix
 from maskc.run.bound import Bound
@@ -97,7 +98,7 @@ def create_block_mask(
             dq_kv_order=dq_kv_order,
         )
 
-    if torch.compiler.is_compiling():
+    if in_trace():
         return by_torch()
     place = torch.device(device or torch.accelerator.current_accelerator() or "cpu")
     sizes = (B or 1, H or 1, Q_LEN, KV_LEN)

@@ -1,6 +1,5 @@
 """Values that show themselves: text, repr and HTML of programs, bindings and reports."""
 
-from html import escape
 from importlib.metadata import version
 from xml.etree import ElementTree
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from maskc.view.tiles import Tile
 
 from maskc.errors import MaskcError
 from maskc.view.picture import COLOURS, picture
-from maskc.view.tiles import Tile
 
 PIL = pytest.importorskip("PIL.Image")
 

@@ -37,7 +37,7 @@ from maskc.passes.support.constraint import Constraint, Kind, constraint
 Range = tuple[int, int]
 """The least and the largest element of an input; of booleans, 0 and 1."""
 
-_EXTENTS = {
+EXTENTS = {
     Ix.BATCH: Sz.BATCH_SIZE,
     Ix.HEAD: Sz.NUM_HEADS,
     Ix.Q_IDX: Sz.Q_LEN,
@@ -52,7 +52,7 @@ def between(lo: int, hi: int) -> Bounds:
 
 def call_box(sizes: Mapping[Sz, int]) -> dict[Ix, Bounds]:
     """Return all rows of a call."""
-    return {which: between(0, sizes[size] - 1) for which, size in _EXTENTS.items()}
+    return {which: between(0, sizes[size] - 1) for which, size in EXTENTS.items()}
 
 
 class KnownRanges:
@@ -102,7 +102,7 @@ class WholeCall(Evaluation):
         """Return the bounds of an int; one made of floats may be any."""
         match expr:
             case Index(which):
-                return self.box.get(which) or between(0, self.sizes[_EXTENTS[which]] - 1)
+                return self.box.get(which) or between(0, self.sizes[EXTENTS[which]] - 1)
             case Load(source, _) if expr.type is Type.INT:
                 return self.reads.numbers(source, ())
             case _:

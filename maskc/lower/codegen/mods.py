@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from maskc.in_trace import in_trace
 from maskc.ir.nodes import Expr
 from maskc.ir.vectorize import Domain
 from maskc.lower.codegen.tensors import Generated, Kind, generate
@@ -36,7 +36,7 @@ class Mod:
 
     def _look(self) -> None:
         """Warn if it is uncompiled FlexAttention that traces this."""
-        if torch.compiler.is_compiling():
+        if in_trace():
             self._watch()
 
     @property
