@@ -7,8 +7,8 @@ reads a tensor, an offset or a position is never kept: its tensor may change in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cache, cached_property, lru_cache
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -25,16 +25,16 @@ from maskc.analysis.tiles.grid import grid_of
 from maskc.analysis.tiles.tile_map import TileMap
 from maskc.binding.bind import BoundMask
 from maskc.binding.call import CallSpec
+from maskc.blocks import traced
 from maskc.blocks.auto_size import choices, work
 from maskc.blocks.key_ranges import RangedMask, with_key_ranges
 from maskc.blocks.moved_keys import tiles_by_blocks_of_keys
-from maskc.errors import BindError, LoweringError
+from maskc.errors import BindError
 from maskc.ir.nodes import Expr, inputs
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower import flex
 from maskc.lower.codegen.mods import MaskMod, mask_mod
-from maskc.lower.constant_in_trace import constant_in_trace
 from maskc.lower.tensor_cache import versions
 
 KEPT = 32
@@ -67,7 +67,7 @@ class MaskBlocks:
         self._bands: dict[bool, Parts] = {}
         self._band_texts: dict[bool, str] = {}
         self._is_structural = not inputs(mask.expr)
-        self._refuse_trace = _trace_refusal()
+        self._refuse_trace = traced.bands_refusal()
         if built is not None:
             self.__dict__["block_mask"] = built
 
@@ -164,18 +164,10 @@ class MaskBlocks:
         return empty_rows(self.mask.expr, self.mask.domain, self.tile_map)
 
 
-@cache
-def _trace_refusal() -> Callable[[], None]:
-    """Return what refuses a trace without bands: dynamo runs it, so its error comes through."""
-
-    def refuse() -> None:
-        raise LoweringError(
-            "M517",
-            "a trace needs the bands of a mask before it starts, and they are not made",
-            help="call `bound.bands()` before, outside of what is compiled, or use sdpa",
-        )
-
-    return constant_in_trace(refuse)
+def forget() -> None:
+    """Drop the tiles and block masks that are kept from step to step."""
+    _tiles.cache_clear()
+    _block_mask.cache_clear()
 
 
 def tiles_of(ranged: RangedMask, block: tuple[int, int] | None) -> TileMap:

@@ -22,11 +22,13 @@ from torch.nn.attention.flex_attention import BlockMask
 from maskc.analysis.tiles.block_tables import Tables, block_tables
 from maskc.analysis.tiles.classify import tile_map
 from maskc.analysis.tiles.grid import Grid, grid_of
+from maskc.errors import LoweringError
 from maskc.ir.nodes import Expr, inputs
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower.codegen.mods import captured
 from maskc.lower.codegen.tensors import Generated, Kind, generate
+from maskc.lower.constant_in_trace import constant_in_trace
 
 Operation = Callable[[int, list[int], list["Tensor"]], list["Tensor"]]
 
@@ -99,6 +101,20 @@ def traced_block_mask(blocks: Blocks, domain: Domain) -> BlockMask:
         BLOCK_SIZE=blocks.block,
         mask_mod=blocks.code.build(*tensors, *sizes),
     )
+
+
+@cache
+def bands_refusal() -> Callable[[], None]:
+    """Return what refuses a trace without bands: dynamo runs it, so its error comes through."""
+
+    def refuse() -> None:
+        raise LoweringError(
+            "M517",
+            "a trace needs the bands of a mask before it starts, and they are not made",
+            help="call `bound.bands()` before, outside of what is compiled, or use sdpa",
+        )
+
+    return constant_in_trace(refuse)
 
 
 def _operation() -> Operation:
