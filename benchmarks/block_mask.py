@@ -4,7 +4,8 @@
 
 For each mask and length, in turns within one process:
 
-- ``first``: ``program.bind(...).block_mask`` with nothing kept from an earlier call;
+- ``first``: ``program.bind(...).block_mask`` with no tiles and block masks kept from an earlier
+  call; generated code stays, as what ``torch.compile`` made does;
 - ``kept``: the same call again, which may use what was kept;
 - ``tables``: the tables alone, from the mask over rows;
 - ``numpy``: for documents in a window, the tables as one would write them for that mask;
@@ -23,7 +24,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -37,6 +37,7 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from maskc import compile_mask
 from maskc.analysis.tiles.block_tables import Tables, block_tables
 from maskc.analysis.tiles.classify import tile_map
+from maskc.blocks.mask_blocks import forget
 from maskc.elaborate.module import elaborate
 from maskc.ir.nodes import OUT, SCORE, Expr, Module
 from maskc.ir.rows import Layout, Shape, to_rows
@@ -87,15 +88,6 @@ def row_program(case: Case, length: int, tensors: Tensors) -> tuple[Expr, Domain
     domain = Domain(sizes, tensors, torch.device("cpu"))
     mask = simplify(Module(elaborated.module.mask, SCORE, OUT)).module.mask
     return to_rows(mask, Layout(shapes=shapes)), domain
-
-
-def forget() -> None:
-    """Drop the tiles and block masks that maskc keeps from call to call."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("maskc.blocks") and name != "maskc.blocks.traced":
-            for kept in vars(module).values():
-                if hasattr(kept, "cache_clear") and kept.__module__ == name:
-                    kept.cache_clear()
 
 
 def contenders(case: Case, length: int) -> dict[str, Run]:

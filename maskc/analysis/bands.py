@@ -129,8 +129,8 @@ def bands_of_ranges(ranges: KeyRanges, domain: Domain, long: bool) -> Parts:
         long: whether a band may have more than ``ROWS`` rows where it needs no mask tensor.
 
     """
-    ends = (ranges.first, ranges.stop)
-    first, stop = (x if len(x) else np.zeros((1, *x.shape[1:]), x.dtype) for x in ends)
+    ends = ranges.ends
+    first, stop = ends if ends.shape[1] else np.zeros((2, 1, *ends.shape[2:]), ends.dtype)
     return _Matrix(first, stop, ranges.counts, 1, domain, long).parts()
 
 

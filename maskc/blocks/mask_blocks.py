@@ -28,13 +28,12 @@ from maskc.binding.call import CallSpec
 from maskc.blocks.auto_size import choices, work
 from maskc.blocks.key_ranges import RangedMask, with_key_ranges
 from maskc.blocks.moved_keys import tiles_by_blocks_of_keys
-from maskc.errors import BindError, LoweringError
+from maskc.errors import BindError
 from maskc.ir.nodes import Expr, inputs
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower import flex
 from maskc.lower.codegen.mods import MaskMod, mask_mod
-from maskc.lower.constant_in_trace import constant_in_trace
 from maskc.lower.tensor_cache import versions
 
 KEPT = 32
@@ -173,6 +172,12 @@ def _refuse() -> None:
 
 _refuse_trace = constant_in_trace(_refuse)
 """Dynamo runs it, so its error comes through."""
+
+
+def forget() -> None:
+    """Drop the tiles and block masks that are kept from step to step."""
+    _tiles.cache_clear()
+    _block_mask.cache_clear()
 
 
 def tiles_of(ranged: RangedMask, block: tuple[int, int] | None) -> TileMap:

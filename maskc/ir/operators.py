@@ -12,17 +12,18 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from enum import Enum, auto
+from enum import auto
 from typing import Any
 
 from maskc.ir import scalars
 from maskc.ir.scalars import Number
+from maskc.ir.types import Word
 
 EVERYWHERE = -math.inf
 NOWHERE = math.inf
 
 
-class Takes(Enum):
+class Takes(Word):
     """What the arguments of a function may be."""
 
     NUMBERS = auto()
@@ -31,7 +32,7 @@ class Takes(Enum):
     """Numbers and bools: a conversion."""
 
 
-class Gives(Enum):
+class Gives(Word):
     """What type a function returns."""
 
     FLOAT = auto()
@@ -133,7 +134,7 @@ class Function:
         return f"{self.name}({self.parameters})"
 
 
-class Named(Enum):
+class Named(Word):
     """A member that shows and pickles as its name; its entry holds functions."""
 
     def __repr__(self) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import assert_never
 
 from maskc.errors import BindError
@@ -30,7 +29,7 @@ from maskc.ir.nodes import (
     rewrite,
 )
 from maskc.ir.operators import ArithOp, CompareOp
-from maskc.ir.types import Dim, Ix, Sz, Type
+from maskc.ir.types import Dim, Ix, Sz, Type, Word
 
 BATCH, HEAD = Index(Ix.BATCH), Index(Ix.HEAD)
 Q_ROW, KV_ROW = Index(Ix.Q_IDX), Index(Ix.KV_IDX)
@@ -40,7 +39,7 @@ K_POSITION = Input("kv_positions", Type.INT)
 HEAD_OFFSET = Input("head_offset", Type.INT)
 
 
-class Position(Enum):
+class Position(Word):
     """How the logical position of a row is given."""
 
     ROW = "position i is row i"

@@ -5,7 +5,16 @@ from __future__ import annotations
 from enum import Enum, Flag, auto
 
 
-class Type(Enum):
+class Word(Enum):
+    """An enum whose members hash as objects do.
+
+    They are keys of what is looked up at each call, and the hash of ``Enum`` is a call of Python.
+    """
+
+    __hash__ = object.__hash__
+
+
+class Type(Word):
     """What a value is; the name is the language's."""
 
     BOOL = "bool"
@@ -35,7 +44,7 @@ class Dim(Flag):
     ROW = BATCH | HEAD | Q
 
 
-class Ix(Enum):
+class Ix(Word):
     """Indices: ``q`` and ``k`` are logical positions, ``q_idx`` and ``kv_idx`` rows of tensors."""
 
     BATCH = "batch"
@@ -60,7 +69,7 @@ class Ix(Enum):
                 return Dim.K
 
 
-class Sz(Enum):
+class Sz(Word):
     """Sizes of the call."""
 
     BATCH_SIZE = "batch_size"
@@ -70,7 +79,7 @@ class Sz(Enum):
     KV_LEN = "kv_len"
 
 
-class Given(Enum):
+class Given(Word):
     """What the kernel hands over: the running score, or the output and its log-sum-exp."""
 
     SCORE = "score"

@@ -204,4 +204,6 @@ def one_key_more(operands: tuple[Expr, ...], domain: Domain) -> OneRange | None:
     found = one_range(operands, domain)
     if found is None:
         return None
-    return found._replace(keys=replace(found.keys, stop=found.keys.stop + 1))
+    ends = found.keys.ends.copy()
+    ends[1] += 1
+    return found._replace(keys=replace(found.keys, ends=ends))

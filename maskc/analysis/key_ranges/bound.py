@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from functools import lru_cache
 
 from maskc.ir.linear import Linear, linear
 from maskc.ir.nodes import Compare, Expr, inputs, walk
 from maskc.ir.operators import CompareOp
-from maskc.ir.types import Dim, Type
+from maskc.ir.types import Dim, Type, Word
 
 
-class Relation(Enum):
+class Relation(Word):
     """How the key's side stands to the query's."""
 
     AT_LEAST = ">="

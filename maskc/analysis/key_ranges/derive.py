@@ -240,10 +240,11 @@ class _Derivation:
 
     def _bounded(self, compared: Bound) -> Ranges | None:
         """Return the keys that a comparison allows."""
-        query = self.values.total(compared.query)
+        of_row = compared.key == ROW_KEY
+        query = self.values.total(compared.query, room=of_row)
         if query is None:
             return None
-        if compared.key == ROW_KEY:
+        if of_row:
             return self._affine(compared.relation, compared.factor, query)
         key = self.values.total(compared.key)
         if key is None:
@@ -272,6 +273,7 @@ class _Derivation:
             case Relation.AT_MOST:
                 return self._found(relation, key, _floor(query, factor))
             case Relation.EQUAL | Relation.UNEQUAL:
+                query = query.astype(np.int64, copy=False)
                 quotient = _floor(query, factor)
                 result = self._found(relation, key, quotient)
                 whole = self._by_row(quotient * factor == query)

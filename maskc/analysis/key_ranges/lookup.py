@@ -51,7 +51,7 @@ def looked_up(relation: Relation, keys: Array, queries: Array) -> Ranges | None:
 def runs(values: Array) -> Runs:
     """Return the runs of a vector that is not empty."""
     cuts = np.flatnonzero(values[1:] != values[:-1]) + 1
-    begins = np.empty(len(cuts) + 2, np.int64)
+    begins = np.empty(len(cuts) + 2, np.int32)
     begins[0], begins[1:-1], begins[-1] = 0, cuts, len(values)
     return Runs(values[begins[:-1]], begins)
 
@@ -62,8 +62,8 @@ def _of_group(relation: Relation, keys: Array, queries: Array) -> Ranges | None:
     result = _SEARCHES[relation](k_runs, q_runs.values)
     if result is None or len(q_runs.values) == len(queries):
         return result
-    lengths = np.diff(q_runs.begins)
-    return tuple(Range(*(np.repeat(end, lengths) for end in one)) for one in result)
+    lengths = (q_runs.begins[1:] - q_runs.begins[:-1]).astype(np.intp)
+    return tuple(Range(*(end.repeat(lengths) for end in one)) for one in result)
 
 
 def _is_same(a: Array, b: Array) -> bool:

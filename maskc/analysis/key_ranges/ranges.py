@@ -40,17 +40,28 @@ class KeyRanges:
     """The keys of every query row, exactly.
 
     Attributes:
-        first: int32 ``[R, B | 1, H | 1, Q]`` for at most ``R = 4`` ranges a row; the batch and the
-            head are there where the mask depends on them.
-        stop: likewise. The ranges of a row ascend, are disjoint and do not touch; a range that a
-            row does not have is ``[0, 0)``.
+        ends: int32 ``[2, R, B | 1, H | 1, Q]``, the first keys and the ends of at most ``R = 4``
+            ranges a row; the batch and the head are there where the mask depends on them. The
+            ranges of a row ascend, are disjoint and do not touch; one that a row does not have is
+            ``[0, 0)``.
         k_len: how many keys there are.
 
     """
 
-    first: Array
-    stop: Array
+    ends: Array
     k_len: int
+
+    @property
+    def first(self) -> Array:
+        """The first keys ``[R, B | 1, H | 1, Q]``."""
+        result: Array = self.ends[0]
+        return result
+
+    @property
+    def stop(self) -> Array:
+        """The ends, likewise."""
+        result: Array = self.ends[1]
+        return result
 
     @property
     def has_keys(self) -> Array:
@@ -128,15 +139,14 @@ def finished(ranges: Ranges, shape: tuple[int, int, int], k_len: int) -> KeyRang
         result = [one for one in result if not one.is_empty()]
     if len(result) > MOST:
         return None
-    first = np.empty((len(result), *shape), np.int32)
-    stop = np.empty_like(first)
+    ends = np.empty((2, len(result), *shape), np.int32)
     for index, one in enumerate(result):
-        np.minimum(np.maximum(one.first, 0), k_len, out=first[index])
-        np.minimum(np.maximum(one.stop, 0), k_len, out=stop[index])
-        missing = first[index] >= stop[index]
+        for side, end in enumerate(one):
+            ends[side, index] = _within(end, k_len)
+        missing = ends[0, index] >= ends[1, index]
         if missing.any():
-            first[index][missing] = stop[index][missing] = 0
-    return KeyRanges(first, stop, k_len)
+            ends[:, index, missing] = 0
+    return KeyRanges(ends, k_len)
 
 
 def _overlap(one: Range, other: Range) -> Range:
@@ -162,6 +172,13 @@ def _few(ranges: Ranges, k_len: int) -> Ranges | None:
         return ranges
     result = tuple(tidied(ranges, k_len))
     return result if len(result) <= MOST else None
+
+
+def _within(end: Array, k_len: int) -> Array:
+    """Return ends as keys or the one after the last; to look takes less time than to crop."""
+    if end is START or (end.min() >= 0 and end.max() <= k_len):
+        return end
+    return np.minimum(np.maximum(end, 0), k_len)
 
 
 def _cropped(one: Range, k_len: int) -> Range:

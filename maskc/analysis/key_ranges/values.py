@@ -37,6 +37,10 @@ from maskc.ir.types import Dim, Ix, Type
 LARGEST = 2**62
 """A sum that may leave this is not computed."""
 
+NARROW = 2**30
+"""Sums of 32-bit values that stay within this are computed in 32 bits, which takes half the time
+and leaves room for a factor of -1 and one more."""
+
 _DIMENSIONS = {Ix.BATCH: 0, Ix.HEAD: 1, Ix.Q_IDX: 2, Ix.KV_IDX: 2}
 """Where an index runs in ``[B, H, rows]``."""
 
@@ -57,17 +61,27 @@ class Values:
             self.memo[expr] = self._of(expr)
         return self.memo[expr]
 
-    def total(self, form: Linear) -> Array | None:
-        """Return the values of a linear form, None if 64 bits may not hold them."""
+    def total(self, form: Linear, room: bool = False) -> Array | None:
+        """Return the values of a linear form, None if 64 bits may not hold them.
+
+        Args:
+            form: of terms of one side.
+            room: whether one more, or the negative, must fit the dtype too.
+
+        """
         match form:
-            case Linear(((term, 1),), 0):
+            case Linear(((term, 1),), 0) if not room or isinstance(term, Index):
                 return self.of(term)
-        parts = [(self._ints(term), factor) for term, factor in form.terms]
         reaches = (self._reach(term) * abs(factor) for term, factor in form.terms)
-        if sum(reaches) + abs(form.constant) > LARGEST:
+        reach = sum(reaches) + abs(form.constant)
+        if reach > LARGEST:
             return None
-        result: Array = np.asarray(form.constant, np.int64)
+        parts = [(self.of(term), factor) for term, factor in form.terms]
+        is_narrow = reach <= NARROW and all(x.dtype == np.int32 for x, _ in parts)
+        dtype = np.int32 if parts and is_narrow else np.int64
+        result: Array = np.asarray(form.constant, dtype)
         for x, factor in parts:
+            x = x.astype(dtype, copy=False)
             result = result + (x if factor == 1 else factor * x)
         return result
 
@@ -114,7 +128,7 @@ class Values:
     def _rows(self, which: Ix) -> Array:
         shape = [1, 1, 1]
         shape[_DIMENSIONS[which]] = -1
-        return np.arange(self.domain.extent(which)).reshape(shape)
+        return np.arange(self.domain.extent(which), dtype=np.int32).reshape(shape)
 
     def _arithmetic(self, op: ArithOp, left: Array, right: Array) -> Array:
         """Return ``left op right``; a divisor of 0 is taken as 1, as ``vectorize`` does."""

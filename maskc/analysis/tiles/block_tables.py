@@ -6,6 +6,7 @@ Compact ones keep only what is read, and share it between rows where that is pos
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -47,35 +48,41 @@ def block_tables(tile_map: TileMap, compact: bool = False, backward: bool = True
         backward: whether to write those by key.
 
     """
-    grid = tile_map.grid
+    grid, (high, wide) = tile_map.grid, tile_map.grid.blocks
     if compact:
         tile_map = without_strays(tile_map)
-    runs = stacked(tile_map.partial, tile_map.full, grid.groups * grid.blocks[0])
-    tables = _tables(grid, runs, grid.blocks, compact)
-    if backward:
-        tables += _tables(grid, transposed(runs, grid.blocks), grid.blocks[::-1], compact)
-    return Tables(*tables)
+    runs = stacked(tile_map.partial, tile_map.full, grid.groups * high)
+    if not backward:
+        return Tables(*_tables(grid, runs, (high, wide), 2, compact))
+    by_key = transposed(runs, (high, wide))
+    if high == wide:
+        both = stacked(runs, by_key, 2 * grid.groups * high)
+        return Tables(*_tables(grid, both, (high, wide), 4, compact))
+    tables = _tables(grid, runs, (high, wide), 2, compact)
+    return Tables(*tables, *_tables(grid, by_key, (wide, high), 2, compact))
 
 
-def _tables(grid: Grid, runs: Runs, blocks: Pair, compact: bool) -> list[Tensor]:
-    """Return counts and indices of the partial and of the full tiles, written in one go.
+def _tables(grid: Grid, runs: Runs, blocks: Pair, number: int, compact: bool) -> Iterator[Tensor]:
+    """Yield counts and indices of tables of one shape, which are written in one go.
 
     Args:
         grid: of the tiles.
-        runs: those of the partial tiles, and below them those of the full ones.
+        runs: of all the tables, one below the other.
         blocks: how many rows and columns a table has.
+        number: how many tables there are.
         compact: as for ``block_tables``.
 
     """
     shape, rows = (grid.batch, grid.heads, *blocks), grid.groups * blocks[0]
-    count = counts(runs, 2 * rows)
+    count = counts(runs, number * rows)
+    by_table = count.reshape(number, *shape[:3])
     if compact:
-        listed = [
-            compact_indices(part, own, shape, grid.device)
-            for part, own in zip(split(runs, rows), (count[:rows], count[rows:]), strict=True)
-        ]
-    else:
-        wide = indices(runs, count, blocks[1], blocks[1]).reshape(2, *shape)
-        listed = [torch.from_numpy(part).to(grid.device) for part in wide]
-    number = [torch.from_numpy(part).to(grid.device) for part in count.reshape(2, *shape[:3])]
-    return [number[0], listed[0], number[1], listed[1]]
+        for own, part in zip(by_table, split(runs, rows, number), strict=True):
+            yield torch.from_numpy(own).to(grid.device)
+            yield compact_indices(part, own.reshape(-1), shape, grid.device)
+        return
+    listed = indices(runs, count, blocks[1], blocks[1]).reshape(number, *shape)
+    on_host = grid.device.type == "cpu"
+    for pair in zip(by_table, listed, strict=True):
+        for table in map(torch.from_numpy, pair):
+            yield table if on_host else table.to(grid.device)

@@ -9,8 +9,6 @@ range of each row meets that of the next, extremes of their ends tell as much.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from maskc.analysis.key_ranges.ranges import Array, KeyRanges, spread
@@ -34,25 +32,24 @@ def _by_extremes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs] | None:
     The rows of a block then touch what lies between the least and the largest of their ends, and
     cover what lies between the innermost. None where rows do not meet, or have several ranges.
     """
-    if len(ranges.first) != 1:
+    if ranges.ends.shape[1] != 1:
         return None
     (q_len, _), (high, wide) = grid.lengths, grid.block
-    shape = grid.batch, grid.heads, q_len
-    ends = ranges.first[0], ranges.stop[0]
-    first, stop = (spread(end, shape).reshape(grid.groups, q_len) for end in ends)
-    if not _meet(first, stop):
+    ends = spread(ranges.ends[:, 0], (2, grid.batch, grid.heads, q_len))
+    ends = ends.reshape(2, grid.groups, q_len)
+    if not _meet(*ends):
         return None
     at = np.arange(0, q_len, high)
-    low, past = _extremes(first, at), _extremes(stop, at)
-    begin, end = low.least // wide, -(-past.most // wide)
-    inner = -(-low.most // wide)
-    outer = np.maximum(inner, past.least // wide)
+    begin, outer = np.minimum.reduceat(ends, at, 2) // wide
+    inner, end = (np.maximum.reduceat(ends, at, 2) + (wide - 1)) // wide
     if q_len % high:
-        outer[:, -1] = inner[:, -1]
+        outer[:, -1] = 0
     covers = outer > inner
-    inner, outer = np.where(covers, inner, end), np.where(covers, outer, end)
-    sides = _runs(np.stack([begin, outer], axis=-1), np.stack([inner, end], axis=-1))
-    return sides, _runs(inner[..., None], outer[..., None])
+    edges = np.empty((*begin.shape, 4), np.int64)  # what is partial lies outside of the inner two
+    edges[..., 0], edges[..., 3] = begin, end
+    edges[..., 1], edges[..., 2] = np.where(covers, inner, end), np.where(covers, outer, end)
+    edges = edges.reshape(-1, 2, 2)
+    return _runs(edges), _runs(edges.reshape(-1, 4)[:, None, 1:3])
 
 
 def _meet(first: Array, stop: Array) -> bool:
@@ -64,28 +61,16 @@ def _meet(first: Array, stop: Array) -> bool:
     )
 
 
-class _Extremes(NamedTuple):
-    least: Array
-    most: Array
-
-
-def _extremes(ends: Array, at: Array) -> _Extremes:
-    """Return the least and the largest end of the rows of each block, from where these begin."""
-    least, most = np.minimum.reduceat(ends, at, axis=1), np.maximum.reduceat(ends, at, axis=1)
-    return _Extremes(least.astype(np.int64), most.astype(np.int64))
-
-
-def _runs(first: Array, stop: Array) -> Runs:
-    """Return the runs that are not empty of ``[groups, rows, runs of a row]``."""
-    chosen = np.flatnonzero(first < stop)
-    return Runs(chosen // first.shape[-1], first.reshape(-1)[chosen], stop.reshape(-1)[chosen])
+def _runs(ends: Array) -> Runs:
+    """Return the runs that are not empty of their ends ``[rows, runs of a row, 2]``."""
+    row, at = (ends[..., 0] < ends[..., 1]).nonzero()
+    return Runs(row, *ends[row, at].T)
 
 
 def _by_changes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs]:
     """Return the partial and the full tiles of any ranges."""
     columns = grid.blocks[1]
-    pairs = zip(ranges.first, ranges.stop, strict=True)
-    changes = [_changes(first, stop, grid) for first, stop in pairs]
+    changes = [_changes(first, stop, grid) for first, stop in ranges.ends.swapaxes(0, 1)]
     if not changes:
         changes = [(np.zeros(0, np.int64),) * 3]
     key, touched, covered = (np.concatenate(parts) for parts in zip(*changes, strict=True))

@@ -6,6 +6,9 @@ import numpy as np
 
 from maskc.analysis.tiles.runs import Array, Runs
 
+FEW = 8
+"""Where a table is so many times larger than what it holds, that alone is written."""
+
 
 def counts(runs: Runs, rows: int) -> Array:
     """Return how many columns each of ``rows`` rows has, int32."""
@@ -15,8 +18,7 @@ def counts(runs: Runs, rows: int) -> Array:
 def indices(runs: Runs, count: Array, columns: int, width: int) -> Array:
     """Return the columns of each row in order, int32 ``[rows, width]``.
 
-    A column counts on from the one before it, but for the first of a run. Past its count a row
-    counts on to the last column: that means nothing, and lies inside.
+    What a row holds past its count means nothing, and lies inside.
 
     Args:
         runs: of ``columns`` columns.
@@ -25,26 +27,50 @@ def indices(runs: Runs, count: Array, columns: int, width: int) -> Array:
         width: at least the largest count.
 
     """
+    size = len(count) * width
+    if count.sum(dtype=np.int64) * FEW <= size:
+        result = np.zeros(size, np.int32)
+        places, columns_of = _spelled_out(runs, count, width)
+        result[places] = columns_of
+        return result.reshape(len(count), width)
+    return _counted_on(runs, count, columns, width)
+
+
+def _spelled_out(runs: Runs, count: Array, width: int) -> tuple[Array, Array]:
+    """Return the place of every block among all places, row after row, and its column."""
+    length = runs.length
+    number = np.arange(length.sum())
+    ends = length.cumsum()
+    places = np.repeat(_places(runs, count, width) - ends + length, length)
+    result = np.repeat(runs.first - ends + length, length)
+    return places + number, result + number
+
+
+def _counted_on(runs: Runs, count: Array, columns: int, width: int) -> Array:
+    """Let a column count on from the one before it, but for the first of a run."""
     steps = np.ones((len(count), width), np.int32)
     steps[:, :1] = 0
     if len(runs):
-        steps[runs.row, _places(runs, count)] = _steps(runs)
-    np.cumsum(steps, axis=1, out=steps)
+        steps.reshape(-1)[_places(runs, count, width)] = _steps(runs)
+    steps.cumsum(1, out=steps)
     return np.minimum(steps, columns - 1, out=steps)
 
 
-def _places(runs: Runs, count: Array) -> Array:
-    """Return at which place of its row each run begins."""
+def _places(runs: Runs, count: Array, width: int) -> Array:
+    """Return where each run begins among all places, row after row of ``width``."""
     length = runs.length
-    before = np.cumsum(length) - length
-    rows_before = np.cumsum(count, dtype=np.int64) - count
-    places: Array = before - rows_before[runs.row]
-    return places
+    before = length.cumsum()
+    before -= length
+    begins = width * np.arange(len(count))  # of a row, less what is before it
+    begins[1:] -= count[:-1].cumsum(dtype=np.int64)
+    before += begins[runs.row]
+    return before
 
 
 def _steps(runs: Runs) -> Array:
     """Return how far the first column of each run is from the last before it in its row."""
     steps = runs.first.copy()
-    follows = runs.row[1:] == runs.row[:-1]
-    steps[1:] -= np.where(follows, runs.stop[:-1] - 1, 0)
+    last = runs.stop[:-1] - 1
+    last *= runs.row[1:] == runs.row[:-1]
+    steps[1:] -= last
     return steps

@@ -6,7 +6,9 @@ of the mask and not its area.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,11 +64,12 @@ def stacked(upper: Runs, lower: Runs, rows: int) -> Runs:
     return Runs(row, *ends)
 
 
-def split(runs: Runs, rows: int) -> tuple[Runs, Runs]:
-    """Return the runs of the first ``rows`` rows and of the others, numbered from 0 again."""
-    at = int(np.searchsorted(runs.row, rows))
-    upper = Runs(runs.row[:at], runs.first[:at], runs.stop[:at])
-    return upper, Runs(runs.row[at:] - rows, runs.first[at:], runs.stop[at:])
+def split(runs: Runs, rows: int, number: int) -> Iterator[Runs]:
+    """Yield the runs of ``number`` tables of ``rows`` rows each, numbered from 0 again."""
+    begins = rows * np.arange(number + 1)
+    for begin, (start, stop) in zip(begins, pairwise(runs.row.searchsorted(begins)), strict=False):
+        own = slice(start, stop)
+        yield Runs(runs.row[own] - begin, runs.first[own], runs.stop[own])
 
 
 def spelled_out(runs: Runs) -> tuple[Array, Array]:

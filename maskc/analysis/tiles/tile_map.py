@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 
 import numpy as np
 
 from maskc.analysis.key_ranges.ranges import KeyRanges
 from maskc.analysis.tiles.grid import Grid, Tiles
 from maskc.analysis.tiles.runs import Runs, merged
+from maskc.ir.types import Word
 
 
-class Step(Enum):
+class Step(Word):
     """What decided a tile."""
 
     KEY_RANGES = "the ranges of keys of its rows"

@@ -14,7 +14,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import lru_cache
 from itertools import count
 from typing import Any, assert_never
@@ -42,7 +41,7 @@ from maskc.ir.nodes import (
     walk,
 )
 from maskc.ir.operators import ArithOp, Fn, Gives
-from maskc.ir.types import Ix, Sz, Type
+from maskc.ir.types import Ix, Sz, Type, Word
 from maskc.lower.codegen.hoist import hoisted, name_of
 from maskc.lower.codegen.key_side import sides
 from maskc.lower.codegen.sizes import (
@@ -88,7 +87,7 @@ _NO_LITERAL = {"inf": math.isinf, "nan": math.isnan}
 """What ``repr`` writes as a name."""
 
 
-class Kind(Enum):
+class Kind(Word):
     """What a function is for; the value is its parameters in torch's order."""
 
     MASK = "b, h, q_idx, kv_idx"

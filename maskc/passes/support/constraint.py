@@ -6,19 +6,18 @@ Closed under negation, so that the laws for ``|`` are those for ``&`` of the neg
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from functools import lru_cache
 
 from maskc.ir.linear import Linear, fits, linear, to_expr
 from maskc.ir.nodes import Arith, BoolConst, Compare, Expr, Index, IntConst
 from maskc.ir.operators import ArithOp, CompareOp
-from maskc.ir.types import Dim, Ix, Type
+from maskc.ir.types import Dim, Ix, Type, Word
 from maskc.limits import MAX_INT
 from maskc.passes.numbers.normalize_sums import rejoined
 from maskc.passes.support.ranges import highest, lowest
 
 
-class Kind(Enum):
+class Kind(Word):
     """How the form stands to 0."""
 
     GE = ">="

@@ -25,7 +25,7 @@ def test_one_range(
     pairs = np.sort(np.array(data.draw(ends), np.int32).reshape(q_len, 2), axis=1)
     first, stop = (np.sort(end) if rises else end for end in pairs.T)
     first, stop = np.where(first < stop, first, 0), np.where(first < stop, stop, 0)
-    ranges = KeyRanges(first[None, None, None], stop[None, None, None], k_len)
+    ranges = KeyRanges(np.stack([first, stop])[:, None, None, None], k_len)
     grid = Grid(1, 1, (q_len, k_len), block, torch.device("cpu"))
     event(f"rows meet: {from_ranges._meet(first[None], stop[None])}")
     found = from_ranges.tiles_of_ranges(ranges, grid)
