@@ -17,6 +17,7 @@ from maskc.errors import (
     MaskNameError,
     MaskSyntaxError,
     MaskTypeError,
+    ModelError,
     TraceError,
     TracingWarning,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "MaskTypeError",
     "MaskcError",
     "MaskcWarning",
+    "ModelError",
     "Program",
     "TraceError",
     "Traced",
