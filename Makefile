@@ -14,7 +14,7 @@ MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 KERNELS := .venv-triton
-QUICK := not compiled and not distributed and not planted
+QUICK := not compiled and not distributed and not planted and not models
 CONSTRAINTS := .ci/constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c $(CONSTRAINTS)
 

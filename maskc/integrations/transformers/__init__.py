@@ -10,10 +10,10 @@ of indices, then run as maskc programs: ``programs(model)`` shows them, ``attach
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from maskc.integrations.transformers.attach import attach, detach
-from maskc.integrations.transformers.attention import attend
+from maskc.integrations.transformers.forward.attention import attend
+from maskc.integrations.transformers.forward.mask_maker import make_context
 from maskc.integrations.transformers.implementation import NAME
 from maskc.integrations.transformers.loading import watch_loading
-from maskc.integrations.transformers.mask_maker import make_context
 from maskc.integrations.transformers.programs import check, programs
 from maskc.integrations.transformers.report import report
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from maskc.errors import ModelError
-from maskc.integrations.transformers.attached import (
+from maskc.errors import MaskcError, ModelError
+from maskc.integrations.transformers.feeds import default_feed, largest_difference, run
+from maskc.integrations.transformers.forward.attached import (
     ATTRIBUTE,
     Programs,
     check_kinds,
@@ -18,9 +19,8 @@ from maskc.integrations.transformers.attached import (
     put,
     texts,
 )
-from maskc.integrations.transformers.feeds import default_feed, largest_difference, run
+from maskc.integrations.transformers.forward.recording import Call, recorded
 from maskc.integrations.transformers.implementation import names, not_on_interface, switch, using
-from maskc.integrations.transformers.recording import Call, recorded
 
 BEFORE = "maskc_before"
 TEXTS = "maskc"
@@ -103,7 +103,7 @@ def _probed(model: PreTrainedModel, feed: Mapping[str, Any]) -> list[Call]:
         put(layer, None, {})
     switch(model)
     with recorded() as calls:
-        got = run(model, feed)
+        got = _run_with_context(model, feed)
     if not calls:
         raise not_on_interface(model)
     difference = largest_difference(got, expected, feed)
@@ -117,6 +117,23 @@ def _probed(model: PreTrainedModel, feed: Mapping[str, Any]) -> list[Call]:
         help = "some of its layers go another way for masks of other kinds: take `eager` for it"
         raise ModelError("M902", message, help=help)
     return calls
+
+
+def _run_with_context(model: PreTrainedModel, feed: Mapping[str, Any]) -> Tensor:
+    """Return the output of a model that eager attention could run.
+
+    Raises:
+        ModelError: its code fails on our masks.
+
+    """
+    try:
+        return run(model, feed)
+    except MaskcError:
+        raise
+    except Exception as error:
+        message = f"{type(model).__name__} cannot take a mask of another kind: {error}"
+        help = "its code works on masks itself: take `eager` for it"
+        raise ModelError("M902", message.splitlines()[0], help=help) from error
 
 
 def _choose(

@@ -14,7 +14,7 @@ NAME = "maskc"
 
 
 def names(model: PreTrainedModel) -> dict[str, Any]:
-    """Return the implementations of a model and its parts, as ``set_attn_implementation`` has it."""
+    """Return what a model and its parts attend by, as ``set_attn_implementation`` takes it."""
     return _names(model.config)
 
 
@@ -22,7 +22,7 @@ def _names(config: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"": config._attn_implementation}
     for key in config.sub_configs:
         part = getattr(config, key, None)
-        if part is not None:
+        if part is not None and part._attn_implementation is not None:
             found[key] = _names(part)
     return found
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from maskc.errors import MaskcWarning, warn
 from maskc.integrations.transformers.attach import TEXTS
-from maskc.integrations.transformers.attached import choose, index_of, put
+from maskc.integrations.transformers.forward.attached import choose, index_of, put
 from maskc.integrations.transformers.implementation import NAME
 
 
@@ -29,7 +29,7 @@ def watch_loading() -> None:
         restore(self)
         return result
 
-    PreTrainedModel.post_init = post_init  # type: ignore[method-assign]
+    PreTrainedModel.post_init = post_init
 
 
 def restore(model: PreTrainedModel) -> None:

@@ -8,8 +8,8 @@ from transformers import PreTrainedModel
 
 from maskc.errors import ModelError
 from maskc.integrations.transformers.feeds import default_feed, largest_difference, run
+from maskc.integrations.transformers.forward.recording import Call, recorded
 from maskc.integrations.transformers.implementation import NAME, not_on_interface, using
-from maskc.integrations.transformers.recording import Call, recorded
 from maskc.program import Program
 
 
@@ -24,7 +24,7 @@ def programs(model: PreTrainedModel, **probe: Any) -> dict[str, Program]:
         ModelError: the model does not hand its attention over.
 
     """
-    return {path: call.bound.program for path, call in calls_by_path(model, probe).items()}
+    return {path: call.program for path, call in calls_by_path(model, probe).items()}
 
 
 def calls_by_path(model: PreTrainedModel, probe: dict[str, Any]) -> dict[str, Call]:

@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from maskc.errors import BindError
+from maskc.integrations.transformers.forward.recording import Call
 from maskc.integrations.transformers.programs import calls_by_path
-from maskc.integrations.transformers.recording import Call
 from maskc.program import Program
 
 UNKNOWN = "-"
@@ -28,7 +28,7 @@ def report(model: PreTrainedModel, length: int = 4096, **probe: Any) -> str:
     """
     alike: dict[Program, list[tuple[str, Call]]] = {}
     for path, call in calls_by_path(model, probe).items():
-        alike.setdefault(call.bound.program, []).append((path, call))
+        alike.setdefault(call.program, []).append((path, call))
     rows = [("layers", f"empty at {length}", "backend", "program")]
     for program, found in alike.items():
         text = "; ".join(program.text.splitlines())
@@ -71,7 +71,7 @@ def _cost(call: Call, length: int) -> tuple[str, str]:
     late = {name: call.inputs[name] for name in call.bound.call_inputs}
     given = {name: value for name, value in call.inputs.items() if name not in late}
     try:
-        bound = call.bound.program.bind_to(query, key, **given)
+        bound = call.program.bind_to(query, key, **given)
         return f"{bound.sparsity:.0f} %", bound.choice(query, key, key, **late).backend
     except BindError:
         return UNKNOWN, UNKNOWN  # an input of the probe is too short for this length

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
-from maskc.integrations.transformers.derive import Derived
+from maskc.integrations.transformers.forward.derive import Derived
 
 
 class Context(BlockMask):

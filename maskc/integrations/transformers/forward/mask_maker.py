@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.masking_utils import causal_mask_function
 
-from maskc.integrations.transformers.context import Context
-from maskc.integrations.transformers.derive import Derived, derive, derive_in_graph
-from maskc.integrations.transformers.packing import documents_as_ranges
-from maskc.integrations.transformers.symbols import MaskFunction
+from maskc.integrations.transformers.forward.context import Context
+from maskc.integrations.transformers.forward.derive import Derived, derive, derive_in_graph
+from maskc.integrations.transformers.forward.packing import documents_as_ranges
+from maskc.integrations.transformers.forward.symbols import MaskFunction
 
 
 def make_context(

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from maskc.analysis.translation import is_translation_invariant
 from maskc.integrations.inputs import positions_in_document
-from maskc.integrations.transformers.context import Context
-from maskc.integrations.transformers.derive import Derived
+from maskc.integrations.transformers.forward.context import Context
+from maskc.integrations.transformers.forward.derive import Derived
 from maskc.ir.nodes import And, Compare, Expr, Index, Input, Load, Module, children, rewrite
 from maskc.ir.operators import CompareOp
 from maskc.ir.text import to_text

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from maskc.program import Program
 from maskc.run.bound import Bound
 
 
@@ -18,7 +19,8 @@ class Call:
 
     Attributes:
         layer: the module.
-        bound: its program, bound.
+        program: what it attends to.
+        bound: the program, bound.
         inputs: the tensors that the program reads.
         query: ``[batch, heads, queries, width]``.
         key: ``[batch, key heads, keys, width]``.
@@ -26,6 +28,7 @@ class Call:
     """
 
     layer: nn.Module
+    program: Program
     bound: Bound
     inputs: Mapping[str, Any]
     query: Tensor

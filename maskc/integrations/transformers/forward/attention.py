@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from maskc.errors import ModelError
-from maskc.integrations.transformers.binding import bound_for
-from maskc.integrations.transformers.context import Context
-from maskc.integrations.transformers.derive import DENSE, Derived, compiled
-from maskc.integrations.transformers.recording import Call, record
-from maskc.integrations.transformers.scores import in_one_dtype, scores_of
+from maskc.integrations.transformers.forward.binding import bound_for
+from maskc.integrations.transformers.forward.context import Context
+from maskc.integrations.transformers.forward.derive import DENSE, Derived, compiled
+from maskc.integrations.transformers.forward.recording import Call, record
+from maskc.integrations.transformers.forward.scores import in_one_dtype, scores_of
 
 OTHER_NAMES = frozenset({"sdpa", "flex_attention", "flash_attention_2", "flash_attention_3"})
 
@@ -49,7 +50,7 @@ def attend(
         MaskcError: the layer does what no program carries.
 
     """
-    _check_class(type(module))
+    _check_class(cast(Hashable, type(module)))
     context, prepared = _context(attention_mask, query, key, keywords)
     if context.sizes[1:] != (query.shape[2], key.shape[2]):
         raise _other_sizes(module, context, query, key)
@@ -57,11 +58,11 @@ def attend(
     scores = scores_of(keywords, prepared, key.shape[2])
     binding = bound_for(module, context, query, key, scores, keywords.get("position_ids"))
     bound = binding.bound
-    late = {name: scores.inputs[name] for name in bound.call_inputs}
+    late: dict[str, Any] = {name: scores.inputs[name] for name in bound.call_inputs}
     dropout = dropout if module.training else 0.0
-    out = bound(query, key, value, scale=scaling, dropout_p=dropout, **late)
+    out: Any = bound(query, key, value, scale=scaling, dropout_p=dropout, **late)
     if not torch.compiler.is_compiling():
-        record(Call(module, bound, {**binding.inputs, **late}, query, key))
+        record(Call(module, binding.program, bound, {**binding.inputs, **late}, query, key))
     return out.transpose(1, 2).contiguous(), None
 
 
@@ -90,7 +91,7 @@ def _other_sizes(module: nn.Module, context: Context, query: Tensor, key: Tensor
 
 
 @lru_cache(maxsize=1024)
-def _check_class(layer: type[nn.Module]) -> None:
+def _check_class(layer: Any) -> None:
     """Refuse a layer whose code goes one way or another by the name of the implementation.
 
     Such code knows the names that transformers has, and no others: what it would do to a mask of

@@ -22,7 +22,7 @@ MaskFunction = Callable[..., Any]
 INDICES = ("batch", "head", "q", "k")
 
 
-class Unread(TypeError):
+class UnreadableError(TypeError):
     """A mask function does what symbols do not follow."""
 
 
@@ -44,7 +44,7 @@ def read(mask_function: MaskFunction) -> Reading:
     """Return what a mask function ``(batch, head, q, k)`` computes.
 
     Raises:
-        Unread: it does more than compare, combine and subscript.
+        UnreadableError: it does more than compare, combine and subscript.
 
     """
     tables = Tables(mask_function)
@@ -70,7 +70,7 @@ class Tables:
             return f"({value})"
         if isinstance(value, Tensor) and value.dim() == 0:
             return self.name(value)
-        raise Unread(f"found {type(value).__name__}")
+        raise UnreadableError(f"found {type(value).__name__}")
 
     def name(self, tensor: Tensor) -> str:
         """Return the name of a tensor, giving it one."""
@@ -178,7 +178,7 @@ class Term:
         return Term(f"abs({self.text})", self.tables)
 
     def __bool__(self) -> bool:
-        raise Unread("it branches on an index")
+        raise UnreadableError("it branches on an index")
 
     def new_ones(self, *_: Any, **__: Any) -> Term:
         """Return true: what ``and_masks`` begins with."""
@@ -195,7 +195,7 @@ class Term:
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Refuse functions of torch, which are for ``maskc.trace``."""
-        raise Unread(f"it calls {getattr(func, '__name__', func)}")
+        raise UnreadableError(f"it calls {getattr(func, '__name__', func)}")
 
 
 class Subscripts(TorchFunctionMode):
@@ -212,12 +212,12 @@ class Subscripts(TorchFunctionMode):
             if any(isinstance(part, Term) for part in parts):
                 return self._subscripted(args[0], parts)
         if any(isinstance(arg, Term) for arg in args):
-            raise Unread(f"it calls {getattr(func, '__name__', func)}")
+            raise UnreadableError(f"it calls {getattr(func, '__name__', func)}")
         return func(*args, **(kwargs or {}))
 
     def _subscripted(self, source: Tensor, parts: tuple[Any, ...]) -> Term:
         if len(parts) != source.dim():
-            raise Unread("a subscript leaves a whole dimension")
+            raise UnreadableError("a subscript leaves a whole dimension")
         inside = ", ".join([self.tables.text(part) for part in parts])
         return Term(f"{self.tables.name(source)}[{inside}]", self.tables)
 

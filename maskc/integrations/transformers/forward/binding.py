@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from maskc.analysis.translation import is_translation_invariant
 from maskc.errors import ModelError
-from maskc.integrations.transformers.attached import inputs_of, program_of
-from maskc.integrations.transformers.context import Context
-from maskc.integrations.transformers.packing import Packed, packed_of
-from maskc.integrations.transformers.scores import Scores
+from maskc.integrations.transformers.forward.attached import inputs_of, program_of
+from maskc.integrations.transformers.forward.context import Context
+from maskc.integrations.transformers.forward.packing import Packed, packed_of
+from maskc.integrations.transformers.forward.scores import Scores
 from maskc.ir.nodes import OUT, SCORE
 from maskc.program import Program, compile_mask
 from maskc.run.bound import Bound
@@ -39,7 +39,7 @@ class Request:
             and self.score == other.score
             and self.out == other.out
             and len(self.inputs) == len(other.inputs)
-            and all([self.inputs[name] is other.inputs.get(name) for name in self.inputs])
+            and all(self.inputs[name] is other.inputs.get(name) for name in self.inputs)
         )
 
 
@@ -48,6 +48,7 @@ class Binding:
     """What a layer had bound, and the tensors that its mask reads."""
 
     request: Request
+    program: Program
     bound: Bound
     inputs: Mapping[str, Any]
 
@@ -76,10 +77,9 @@ def bound_for(
     """
     heads = (query.shape[1], key.shape[1])
     request = Request(program_of(layer), inputs_of(layer), heads, scores.score, scores.out)
-    known: Binding
     for known in context.bindings:
         if known.request.is_like(request):
-            return known
+            return cast(Binding, known)
     packed = packed_of(context, position_ids)
     if request.attached is None:
         parts = _of_own(context, packed)
@@ -88,7 +88,7 @@ def bound_for(
         parts = _of_attached(request.attached, request.inputs, context, packed)
     program = _composed(parts.program, parts.clauses, request.score, request.out)
     bound = program.bind_to(query, key, **parts.positions, **parts.inputs)
-    binding = Binding(request, bound, parts.inputs)
+    binding = Binding(request, program, bound, parts.inputs)
     context.bindings.append(binding)
     return binding
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from maskc.integrations.transformers.symbols import MaskFunction, Unread, read
+from maskc.integrations.transformers.forward.symbols import MaskFunction, UnreadableError, read
 from maskc.program import Program, compile_mask
 from maskc.tracing import trace
 
@@ -38,7 +38,7 @@ def derive(mask_function: MaskFunction) -> Derived:
     """
     try:
         reading = read(mask_function)
-    except Unread:
+    except UnreadableError:
         if torch.compiler.is_compiling():
             raise
         traced = trace(mask_function)
@@ -61,7 +61,7 @@ def derive_in_graph(
     """
     try:
         return derive(mask_function)
-    except Unread:
+    except UnreadableError:
         batch, q_len, kv_len = sizes
         device = offsets[0].device
         dense = mask_function(
