@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from small_models import MAPPINGS, VOCABULARY, small_config
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import CONFIG_MAPPING, PreTrainedModel
 
 import maskc
 from maskc.integrations.transformers import attach
@@ -52,7 +52,7 @@ def small_model(mapping: str, kind: str, **changes: Any) -> PreTrainedModel:
         NotBuilt: it is not small, or does not build.
 
     """
-    config = next(config for config in MAPPINGS[mapping] if config.model_type == kind)
+    config = CONFIG_MAPPING[kind]  # no walk over the mapping, which imports every type
     cls = MAPPINGS[mapping][config]
     cls = cls[0] if isinstance(cls, tuple) else cls
     try:
@@ -64,7 +64,10 @@ def small_model(mapping: str, kind: str, **changes: Any) -> PreTrainedModel:
     except NotBuilt:
         if hasattr(sized, "vocab_size"):
             raise
+    try:
         return _built(cls, sized.get_text_config())  # a config of several parts, for one of them
+    except ValueError as error:
+        raise NotBuilt(str(error)) from error
 
 
 def _built(cls: Any, config: Any) -> PreTrainedModel:

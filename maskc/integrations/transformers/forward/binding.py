@@ -14,6 +14,7 @@ from maskc.analysis.translation import is_translation_invariant
 from maskc.errors import ModelError
 from maskc.integrations.transformers.forward.attached import inputs_of, program_of
 from maskc.integrations.transformers.forward.context import Context
+from maskc.integrations.transformers.forward.derive import is_causal
 from maskc.integrations.transformers.forward.packing import Packed, packed_of
 from maskc.integrations.transformers.forward.scores import Scores
 from maskc.ir.nodes import OUT, SCORE
@@ -116,7 +117,7 @@ def _of_own(context: Context, packed: Packed | None) -> _Parts:
     if context.attention_mask is not None:
         clauses.append(IS_TOKEN)
         inputs["attention_mask"] = context.attention_mask
-    if packed is not None and not packed.was_told and _is_causal(program) and not inputs:
+    if packed is not None and not packed.was_told and is_causal(program) and not inputs:
         clauses.append(SAME_DOCUMENT)
         inputs["document"] = packed.document
     return _Parts(program, tuple(clauses), _slots(context), inputs)
@@ -145,7 +146,7 @@ def _of_attached(
         return _Parts(program, (IS_TOKEN_IN_ROW,), shifted, inputs)
     written = context.offsets[0] + context.sizes[1] - context.offsets[1]
     has_future = isinstance(written, Tensor) or written < context.sizes[2]
-    if has_future and program.max_distance().ahead != 0:
+    if has_future and not is_causal(program):
         inputs["written"] = written
         return _Parts(program, (IS_WRITTEN,), _slots(context), inputs)
     return _Parts(program, (), _slots(context), inputs)
@@ -193,11 +194,6 @@ def _check_cache(program: Program, context: Context) -> None:
 @lru_cache(maxsize=1024)
 def _is_translation_invariant(program: Program) -> bool:
     return is_translation_invariant(*program.module.roots)
-
-
-@lru_cache(maxsize=1024)
-def _is_causal(program: Program) -> bool:
-    return program.max_distance().ahead == 0
 
 
 @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]

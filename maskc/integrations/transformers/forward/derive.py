@@ -78,3 +78,9 @@ def derive_in_graph(
 def compiled(text: str) -> Program:
     """Return the program of a text; a graph holds it as a constant."""
     return compile_mask(text)
+
+
+@lru_cache(maxsize=1024)
+def is_causal(program: Program) -> bool:
+    """Tell whether no key lies ahead of its query."""
+    return program.max_distance().ahead == 0

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers.masking_utils import causal_mask_function
 
 from maskc.integrations.transformers.forward.context import Context
-from maskc.integrations.transformers.forward.derive import Derived, derive, derive_in_graph
+from maskc.integrations.transformers.forward.derive import Derived, derive, derive_in_graph, is_causal
 from maskc.integrations.transformers.forward.packing import documents_as_ranges
 from maskc.integrations.transformers.forward.symbols import MaskFunction
 
@@ -67,7 +67,7 @@ def _hides_nothing(
     A static cache has slots that no token has reached; a causal mask never shows them.
     """
     seen = offsets[1] + sizes[2]
-    if own.program.max_distance().ahead == 0:
+    if is_causal(own.program):
         seen = min(seen, offsets[0] + sizes[1])
     return attention_mask.shape[-1] >= seen and bool(attention_mask[:, :seen].all())
 
