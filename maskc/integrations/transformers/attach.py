@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -63,18 +64,13 @@ def attach(
         MaskcError: a program is wrong, or does not fit the model.
 
     """
+    feed = default_feed(model) if probe is None else probe
     before = vars(model).get(BEFORE) or names(model)
-    attached = {layer: vars(layer).get(ATTRIBUTE) for layer in model.modules()}
-    try:
-        calls = _probed(model, default_feed(model) if probe is None else probe)
+    with _all_or_nothing(model):
+        calls = _probed(model, feed)
         _choose(model, calls, program, inputs or {})
         if program is not None:
-            run(model, default_feed(model) if probe is None else probe)
-    except BaseException:
-        model.set_attn_implementation(before)
-        for layer, one in attached.items():
-            put(layer, one, {}) if one is None else None
-        raise
+            run(model, feed)
     vars(model)[BEFORE] = before
     return model
 
@@ -88,6 +84,24 @@ def detach(model: PreTrainedModel) -> PreTrainedModel:
     if before is not None:
         model.set_attn_implementation(before)
     return model
+
+
+@contextmanager
+def _all_or_nothing(model: PreTrainedModel) -> Iterator[None]:
+    """Leave a model as it was if it cannot be attached to."""
+    before = names(model)
+    owners = [(vars(layer), ATTRIBUTE) for layer in model.modules()]
+    owners += [(vars(config), TEXTS) for config in map(_config, model.modules()) if config]
+    kept = [(owner, name, owner[name]) for owner, name in owners if name in owner]
+    try:
+        yield
+    except BaseException:
+        model.set_attn_implementation(before)
+        for owner, name in owners:
+            owner.pop(name, None)
+        for owner, name, value in kept:
+            owner[name] = value
+        raise
 
 
 def _probed(model: PreTrainedModel, feed: Mapping[str, Any]) -> list[Call]:
@@ -171,6 +185,10 @@ def _check_one_decoder(model: PreTrainedModel, calls: list[Call]) -> None:
 
 
 def _forget(layer: nn.Module) -> None:
-    config = getattr(layer, "config", None)
+    config = _config(layer)
     if config is not None:
         vars(config).pop(TEXTS, None)
+
+
+def _config(layer: nn.Module) -> Any:
+    return getattr(layer, "config", None)

@@ -95,7 +95,9 @@ def with_large_weights(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def text(count: int = TOKENS) -> Tensor:
-    return torch.randint(20, VOCABULARY - 10, (2, count), generator=torch.Generator().manual_seed(3))
+    return torch.randint(
+        20, VOCABULARY - 10, (2, count), generator=torch.Generator().manual_seed(3)
+    )
 
 
 LENGTHS = (9, 4, 11)
@@ -133,9 +135,7 @@ def agreement(model: PreTrainedModel) -> Agreement:
     with recorded() as calls:
         plain = run(model, cases["plain"])
     got = {case: plain if case == "plain" else run(model, cases[case]) for case in cases}
-    differences = {
-        case: relative(got[case], expected[case], feed) for case, feed in cases.items()
-    }
+    differences = {case: relative(got[case], expected[case], feed) for case, feed in cases.items()}
     if differences.get("packed", 0) > EXACT:
         with using(model, "eager"):
             alone = documents_alone(model, cases["packed"]["input_ids"])

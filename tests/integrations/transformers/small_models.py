@@ -20,7 +20,9 @@ SIZES: dict[str, Any] = {
     **dict.fromkeys(["vocab_size", "text_vocab_size", "n_vocab", "encoder_vocab_size"], VOCABULARY),
     **dict.fromkeys(["decoder_vocab_size", "padded_vocab_size"], VOCABULARY),
     **dict.fromkeys(["hidden_size", "d_model", "n_embd", "embed_dim", "dim", "emb_dim"], WIDTH),
-    **dict.fromkeys(["embedding_size", "d_embed", "word_embed_proj_dim", "attention_hidden_size"], WIDTH),
+    **dict.fromkeys(
+        ["embedding_size", "d_embed", "word_embed_proj_dim", "attention_hidden_size"], WIDTH
+    ),
     **dict.fromkeys(["encoder_hidden_size", "decoder_hidden_size", "input_size"], WIDTH),
     **dict.fromkeys(["num_hidden_layers", "n_layer", "n_layers", "num_layers"], LAYERS),
     **dict.fromkeys(["encoder_layers", "decoder_layers", "num_decoder_layers"], 2),
@@ -29,14 +31,22 @@ SIZES: dict[str, Any] = {
     **dict.fromkeys(["encoder_attention_heads", "decoder_attention_heads"], HEADS),
     **dict.fromkeys(["num_encoder_attention_heads", "num_decoder_attention_heads"], HEADS),
     **dict.fromkeys(["num_key_value_heads", "num_kv_heads", "multi_query_group_num"], 2),
-    **dict.fromkeys(["head_dim", "d_kv", "attention_head_dim", "kv_channels", "global_head_dim"], 8),
-    **dict.fromkeys(["intermediate_size", "ffn_dim", "d_ff", "d_inner", "n_inner", "ffn_hidden_size"], 48),
+    **dict.fromkeys(
+        ["head_dim", "d_kv", "attention_head_dim", "kv_channels", "global_head_dim"], 8
+    ),
+    **dict.fromkeys(
+        ["intermediate_size", "ffn_dim", "d_ff", "d_inner", "n_inner", "ffn_hidden_size"], 48
+    ),
     **dict.fromkeys(["encoder_ffn_dim", "decoder_ffn_dim", "moe_intermediate_size"], 48),
     **dict.fromkeys(["shared_expert_intermediate_size", "intermediate_size_mlp", "dim_ff"], 48),
     **dict.fromkeys(["moe_shared_expert_intermediate_size", "shared_intermediate_size"], 48),
-    **dict.fromkeys(["max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length"], 128),
+    **dict.fromkeys(
+        ["max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length"], 128
+    ),
     **dict.fromkeys(["n_ctx", "max_source_positions", "max_target_positions"], 128),
-    **dict.fromkeys(["sliding_window", "attention_chunk_size", "local_attention", "window_size"], 8),
+    **dict.fromkeys(
+        ["sliding_window", "attention_chunk_size", "local_attention", "window_size"], 8
+    ),
     **dict.fromkeys(["sliding_window_size", "attention_window_size", "chunk_size_local"], 8),
     **dict.fromkeys(["num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"], 4),
     **dict.fromkeys(["num_experts_per_tok", "moe_k", "moe_topk", "num_experts_per_token"], 2),

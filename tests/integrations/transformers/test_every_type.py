@@ -9,7 +9,9 @@ import pytest
 
 pytestmark = pytest.mark.models
 
-TYPES = [(mapping, kind) for mapping in every_type.MAPPINGS for kind in every_type.expected(mapping)]
+TYPES = [
+    (mapping, kind) for mapping in every_type.MAPPINGS for kind in every_type.expected(mapping)
+]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,8 +14,7 @@ from maskc.program import Program, compile_mask
 Programs = str | Program | Mapping[str, str | Program] | Sequence[str | Program]
 """A program for all layers, one for each kind of layer, or one for each layer."""
 
-ATTRIBUTE = "maskc_program"
-INPUTS = "maskc_inputs"
+ATTRIBUTE = "maskc_attached"
 
 RESERVED = (
     "allowed",
@@ -28,25 +28,35 @@ RESERVED = (
 """Inputs that the layers give themselves."""
 
 
-def program_of(layer: nn.Module) -> Program | None:
-    """Return the program that was attached to a layer; None where it runs its own."""
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A program in the place of a layer's own, as a graph can read it.
+
+    Attributes:
+        text: the program.
+        empty_rows: what its rows without a key give.
+        inputs: the tensors that it reads.
+
+    """
+
+    text: str
+    empty_rows: str
+    inputs: Mapping[str, Tensor]
+
+
+def attached_to(layer: nn.Module) -> Attached | None:
+    """Return what was attached to a layer; None where it runs its own mask."""
     return getattr(layer, ATTRIBUTE, None)
-
-
-def inputs_of(layer: nn.Module) -> Mapping[str, Tensor]:
-    """Return the tensors that were attached to a layer."""
-    return getattr(layer, INPUTS, {})
 
 
 def put(layer: nn.Module, program: Program | None, inputs: Mapping[str, Any]) -> None:
     """Let a layer run a program; None: its own."""
     if program is None:
         vars(layer).pop(ATTRIBUTE, None)
-        vars(layer).pop(INPUTS, None)
     else:
         names = {declared.name for declared in program.inputs}
-        vars(layer)[ATTRIBUTE] = program
-        vars(layer)[INPUTS] = {name: value for name, value in inputs.items() if name in names}
+        read = {name: value for name, value in inputs.items() if name in names}
+        vars(layer)[ATTRIBUTE] = Attached(program.text, program.empty_rows, read)
 
 
 def choose(given: Programs, layer: nn.Module) -> Program | None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from maskc.errors import ModelError
 from maskc.integrations.transformers.forward.binding import bound_for
 from maskc.integrations.transformers.forward.context import Context
-from maskc.integrations.transformers.forward.derive import DENSE, Derived, compiled
+from maskc.integrations.transformers.forward.derive import DENSE, Derived
 from maskc.integrations.transformers.forward.recording import Call, record
 from maskc.integrations.transformers.forward.scores import in_one_dtype, scores_of
 
@@ -75,11 +75,11 @@ def _context(
     sizes = (query.shape[0], query.shape[2], key.shape[2])
     if mask is None:
         text = "k <= q" if keywords.get("is_causal") and sizes[1] > 1 else "true"
-        return Context(sizes, (0, 0), Derived(compiled(text), {})), None
+        return Context(sizes, (0, 0), Derived(text, {})), None
     mask = mask[..., : sizes[2]]
     if mask.dtype is torch.bool:
-        return Context(sizes, (0, 0), Derived(compiled(DENSE), {"allowed": mask}), None, True), None
-    return Context(sizes, (0, 0), Derived(compiled("true"), {}), None, True), mask
+        return Context(sizes, (0, 0), Derived(DENSE, {"allowed": mask}), None, True), None
+    return Context(sizes, (0, 0), Derived("true", {}), None, True), mask
 
 
 def _other_sizes(module: nn.Module, context: Context, query: Tensor, key: Tensor) -> ModelError:

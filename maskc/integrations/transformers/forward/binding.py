@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from maskc.analysis.translation import is_translation_invariant
 from maskc.errors import ModelError
-from maskc.integrations.transformers.forward.attached import inputs_of, program_of
+from maskc.integrations.transformers.forward.attached import Attached, attached_to
 from maskc.integrations.transformers.forward.context import Context
-from maskc.integrations.transformers.forward.derive import is_causal
 from maskc.integrations.transformers.forward.packing import Packed, packed_of
 from maskc.integrations.transformers.forward.scores import Scores
-from maskc.ir.nodes import OUT, SCORE
-from maskc.program import Program, compile_mask
+from maskc.integrations.transformers.forward.texts import (
+    composed,
+    is_causal,
+    is_same_anywhere,
+    looks_back,
+)
+from maskc.program import Program
 from maskc.run.bound import Bound
 
 
@@ -26,22 +28,21 @@ from maskc.run.bound import Bound
 class Request:
     """What a layer asks to have bound; layers that ask for the same share a binding."""
 
-    attached: Program | None
-    inputs: Mapping[str, Tensor]
+    attached: Attached | None
     heads: tuple[int, int]
     score: tuple[str, ...]
     out: tuple[str, ...]
 
     def is_like(self, other: Request) -> bool:
         """Tell whether another layer asks for the same."""
-        return (
-            self.attached is other.attached
-            and self.heads == other.heads
-            and self.score == other.score
-            and self.out == other.out
-            and len(self.inputs) == len(other.inputs)
-            and all(self.inputs[name] is other.inputs.get(name) for name in self.inputs)
-        )
+        if (self.heads, self.score, self.out) != (other.heads, other.score, other.out):
+            return False
+        if self.attached is None or other.attached is None:
+            return self.attached is other.attached
+        ours, theirs = self.attached, other.attached
+        if (ours.text, ours.empty_rows) != (theirs.text, theirs.empty_rows):
+            return False
+        return all(tensor is theirs.inputs[name] for name, tensor in ours.inputs.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def bound_for(
 
     """
     heads = (query.shape[1], key.shape[1])
-    request = Request(program_of(layer), inputs_of(layer), heads, scores.score, scores.out)
+    request = Request(attached_to(layer), heads, scores.score, scores.out)
     for known in context.bindings:
         if known.request.is_like(request):
             return cast(Binding, known)
@@ -86,8 +87,8 @@ def bound_for(
         parts = _of_own(context, packed)
     else:
         _check_cache(request.attached, context)
-        parts = _of_attached(request.attached, request.inputs, context, packed)
-    program = _composed(parts.program, parts.clauses, request.score, request.out)
+        parts = _of_attached(request.attached, context, packed)
+    program = composed(parts.text, parts.empty_rows, parts.clauses, request.score, request.out)
     bound = program.bind_to(query, key, **parts.positions, **parts.inputs)
     binding = Binding(request, program, bound, parts.inputs)
     context.bindings.append(binding)
@@ -96,7 +97,8 @@ def bound_for(
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    program: Program
+    text: str
+    empty_rows: str
     clauses: tuple[str, ...]
     positions: Mapping[str, Any]
     inputs: Mapping[str, Any]
@@ -112,44 +114,43 @@ IS_WRITTEN = "input written: int\nkv_idx < written"
 def _of_own(context: Context, packed: Packed | None) -> _Parts:
     """Return the model's own mask; documents are added where it was told of none."""
     assert context.own is not None
-    program, inputs = context.own.program, dict(context.own.inputs)
+    text, inputs = context.own.text, dict(context.own.inputs)
     clauses = []
     if context.attention_mask is not None:
         clauses.append(IS_TOKEN)
         inputs["attention_mask"] = context.attention_mask
-    if packed is not None and not packed.was_told and is_causal(program) and not inputs:
+    if packed is not None and not packed.was_told and is_causal(text) and not inputs:
         clauses.append(SAME_DOCUMENT)
         inputs["document"] = packed.document
-    return _Parts(program, tuple(clauses), _slots(context), inputs)
+    return _Parts(text, "zero", tuple(clauses), _slots(context), inputs)
 
 
-def _of_attached(
-    program: Program, given: Mapping[str, Tensor], context: Context, packed: Packed | None
-) -> _Parts:
+def _of_attached(attached: Attached, context: Context, packed: Packed | None) -> _Parts:
     """Return an attached program, over positions from the first token of a row or a document."""
-    anywhere = _is_translation_invariant(program)
-    inputs: dict[str, Any] = dict(given)
+    text, policy = attached.text, attached.empty_rows
+    anywhere = is_same_anywhere(text)
+    inputs: dict[str, Any] = dict(attached.inputs)
     tokens = context.attention_mask
     if packed is not None:
         inputs["document"] = packed.document
         if anywhere:
-            return _Parts(program, (SAME_DOCUMENT,), _slots(context), inputs)
+            return _Parts(text, policy, (SAME_DOCUMENT,), _slots(context), inputs)
         positions = {"q_positions": packed.position, "kv_positions": packed.position}
-        return _Parts(program, (SAME_DOCUMENT_IN_ROW,), positions, inputs)
+        return _Parts(text, policy, (SAME_DOCUMENT_IN_ROW,), positions, inputs)
     if tokens is not None:
         inputs["attention_mask"] = tokens
         shifted = None if anywhere else _from_first_token(context, tokens)
         if shifted is None:
-            return _Parts(program, (IS_TOKEN,), _slots(context), inputs)
+            return _Parts(text, policy, (IS_TOKEN,), _slots(context), inputs)
         first = context.offsets[1]
         inputs["attention_mask"] = tokens[:, first : first + context.sizes[2]]
-        return _Parts(program, (IS_TOKEN_IN_ROW,), shifted, inputs)
+        return _Parts(text, policy, (IS_TOKEN_IN_ROW,), shifted, inputs)
     written = context.offsets[0] + context.sizes[1] - context.offsets[1]
     has_future = isinstance(written, Tensor) or written < context.sizes[2]
-    if has_future and not is_causal(program):
+    if has_future and not is_causal(text):
         inputs["written"] = written
-        return _Parts(program, (IS_WRITTEN,), _slots(context), inputs)
-    return _Parts(program, (), _slots(context), inputs)
+        return _Parts(text, policy, (IS_WRITTEN,), _slots(context), inputs)
+    return _Parts(text, policy, (), _slots(context), inputs)
 
 
 def _slots(context: Context) -> dict[str, Any]:
@@ -168,7 +169,7 @@ def _from_first_token(context: Context, tokens: Tensor) -> dict[str, Any] | None
     return {"q_positions": rows[0], "kv_positions": rows[1]}
 
 
-def _check_cache(program: Program, context: Context) -> None:
+def _check_cache(attached: Attached, context: Context) -> None:
     """Refuse a program that needs keys which a sliding cache has dropped.
 
     Raises:
@@ -178,7 +179,7 @@ def _check_cache(program: Program, context: Context) -> None:
     q_offset, kv_offset = context.offsets
     if isinstance(kv_offset, Tensor) or kv_offset == 0:
         return
-    behind = program.max_distance().behind
+    behind = looks_back(attached.text)
     if behind is not None and q_offset - behind >= kv_offset:
         return
     far = "any number of tokens" if behind is None else f"{behind} tokens"
@@ -189,23 +190,3 @@ def _check_cache(program: Program, context: Context) -> None:
         help="pass a cache that keeps all keys: `past_key_values=DynamicCache()`; "
         "`program.max_distance()` tells how far a program looks",
     )
-
-
-@lru_cache(maxsize=1024)
-def _is_translation_invariant(program: Program) -> bool:
-    return is_translation_invariant(*program.module.roots)
-
-
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]
-@lru_cache(maxsize=1024)
-def _composed(
-    program: Program, clauses: tuple[str, ...], score: tuple[str, ...], out: tuple[str, ...]
-) -> Program:
-    """Return a program with more to its mask; its own score or epilogue replaces the layer's."""
-    for clause in clauses:
-        program = program.masked_by(clause)
-    module = program.module
-    kept = [*(score if module.score == SCORE else ()), *(out if module.out == OUT else ())]
-    if not kept:
-        return program
-    return compile_mask("\n".join([program.text, *kept]), empty_rows=program.empty_rows)

@@ -64,5 +64,5 @@ class Context(BlockMask):
         return self
 
     def __repr__(self) -> str:
-        own = "prepared" if self.own is None else "; ".join(self.own.program.text.splitlines())
+        own = "prepared" if self.own is None else "; ".join(self.own.text.splitlines())
         return f"<maskc context {list(self.shape)}: {own}>"

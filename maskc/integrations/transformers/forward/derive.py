@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from maskc.integrations.transformers.forward.symbols import MaskFunction, UnreadableError, read
-from maskc.program import Program, compile_mask
 from maskc.tracing import trace
 
 DENSE = "input allowed: bool\nallowed[head, q_idx, kv_idx]"
@@ -20,12 +18,12 @@ class Derived:
     """A mask as a program.
 
     Attributes:
-        program: what a mask function computes.
+        text: the program that a mask function computes.
         inputs: the tensors that it reads, by their names in the program.
 
     """
 
-    program: Program
+    text: str
     inputs: dict[str, Tensor]
 
 
@@ -42,8 +40,8 @@ def derive(mask_function: MaskFunction) -> Derived:
         if torch.compiler.is_compiling():
             raise
         traced = trace(mask_function)
-        return Derived(traced.program, dict(traced.inputs))
-    return Derived(compiled(reading.text), reading.tables)
+        return Derived(traced.program.text, dict(traced.inputs))
+    return Derived(reading.text, reading.tables)
 
 
 def derive_in_graph(
@@ -70,17 +68,4 @@ def derive_in_graph(
             (torch.arange(q_len, device=device) + offsets[0])[None, None, :, None],
             (torch.arange(kv_len, device=device) + offsets[1])[None, None, None, :],
         )
-        return Derived(compiled(DENSE), {"allowed": dense.expand(batch, 1, q_len, kv_len)})
-
-
-@torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]
-@lru_cache(maxsize=1024)
-def compiled(text: str) -> Program:
-    """Return the program of a text; a graph holds it as a constant."""
-    return compile_mask(text)
-
-
-@lru_cache(maxsize=1024)
-def is_causal(program: Program) -> bool:
-    """Tell whether no key lies ahead of its query."""
-    return program.max_distance().ahead == 0
+        return Derived(DENSE, {"allowed": dense.expand(batch, 1, q_len, kv_len)})

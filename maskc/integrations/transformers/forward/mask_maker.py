@@ -10,9 +10,10 @@ from torch import Tensor
 from transformers.masking_utils import causal_mask_function
 
 from maskc.integrations.transformers.forward.context import Context
-from maskc.integrations.transformers.forward.derive import Derived, derive, derive_in_graph, is_causal
+from maskc.integrations.transformers.forward.derive import Derived, derive, derive_in_graph
 from maskc.integrations.transformers.forward.packing import documents_as_ranges
 from maskc.integrations.transformers.forward.symbols import MaskFunction
+from maskc.integrations.transformers.forward.texts import is_causal
 
 
 def make_context(
@@ -67,7 +68,7 @@ def _hides_nothing(
     A static cache has slots that no token has reached; a causal mask never shows them.
     """
     seen = offsets[1] + sizes[2]
-    if is_causal(own.program):
+    if is_causal(own.text):
         seen = min(seen, offsets[0] + sizes[1])
     return attention_mask.shape[-1] >= seen and bool(attention_mask[:, :seen].all())
 

@@ -16,7 +16,7 @@ from maskc.ir.nodes import And, Compare, Expr, Index, Input, Load, Module, child
 from maskc.ir.operators import CompareOp
 from maskc.ir.text import to_text
 from maskc.ir.types import Ix, Type
-from maskc.program import Program, compile_mask
+from maskc.program import compile_mask
 
 Q, K = Index(Ix.Q), Index(Ix.K)
 
@@ -80,14 +80,14 @@ def documents_as_ranges(own: Derived) -> Derived:
     only asks how far they are apart, since within a document of consecutive positions that is
     ``q - k``. Keys then lie in ranges, which costs far less than two tables of positions.
     """
-    packed = _packed(own.program)
+    packed = _packed(own.text)
     if packed is None:
         return own
-    document, position, program = packed
+    document, position, text = packed
     ids, places = own.inputs[document], own.inputs[position]
     if ids.dim() != 2 or ids.shape != places.shape or not _consecutive(ids, places):
         return own
-    return Derived(program, {document: ids})
+    return Derived(text, {document: ids})
 
 
 def _consecutive(ids: Tensor, places: Tensor) -> bool:
@@ -98,8 +98,9 @@ def _consecutive(ids: Tensor, places: Tensor) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _packed(program: Program) -> tuple[str, str, Program] | None:
+def _packed(text: str) -> tuple[str, str, str] | None:
     """Return the names of documents and positions, and the program without positions."""
+    program = compile_mask(text)
     mask = program.module.mask
     clauses = mask.args if isinstance(mask, And) else (mask,)
     names = {load.name for load in (_same(clause) for clause in clauses) if load is not None}
@@ -121,11 +122,10 @@ def _packed(program: Program) -> tuple[str, str, Program] | None:
         return None
     kept = [clause for clause in clauses if _same(clause) is not None]
     module = program.module
-    text = to_text(Module(And((*kept, *moved)), module.score, module.out))
-    result = compile_mask(text)
+    result = compile_mask(to_text(Module(And((*kept, *moved)), module.score, module.out)))
     if {source.name for source in result.inputs} != {document}:
         return None
-    return document, position, result
+    return document, position, result.text
 
 
 def _same(clause: Expr) -> Input | None:
