@@ -1,6 +1,6 @@
 """Measure plans of context parallelism: how even they are, how fast, and what a rank holds.
 
-    python benchmarks/context_parallel.py [--tokens 65536] [--long 1048576] [--timed 16384] [--runs 7]
+    python benchmarks/context_parallel.py [--tokens 65536] [--long 1048576] [--timed 16384]
 
 - ``busiest over mean``: tiles of the busiest rank over the mean, by order. ``headtail`` is torch's
   default; ``ptrr`` is its order by row costs, which needs the whole block mask first.

@@ -17,6 +17,7 @@ from maskc.errors import (
     MaskNameError,
     MaskSyntaxError,
     MaskTypeError,
+    ModelError,
     TraceError,
     TracingWarning,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "MaskTypeError",
     "MaskcError",
     "MaskcWarning",
+    "ModelError",
     "Program",
     "TraceError",
     "Traced",

@@ -1,7 +1,8 @@
 """What a user sees when something is wrong; the only place that renders errors and warnings.
 
 Codes: M1xx syntax, M2xx types, M3xx names and constants, M4xx binding, M5xx lowering, M6xx files,
-M7xx what is legal and almost surely wrong, M8xx tracing of callables.
+M7xx what is legal and almost surely wrong, M8xx tracing of callables, M9xx models of other
+libraries.
 """
 
 from __future__ import annotations
@@ -131,6 +132,12 @@ class TraceError(MaskcError):
     """A callable does what no program says; the error shows its file and line."""
 
     kind = "trace"
+
+
+class ModelError(MaskcError):
+    """A model of another library does not hand its attention over, or a cache lacks keys."""
+
+    kind = "model"
 
 
 class TracingWarning(MaskcWarning):

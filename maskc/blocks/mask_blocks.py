@@ -28,12 +28,13 @@ from maskc.binding.call import CallSpec
 from maskc.blocks.auto_size import choices, work
 from maskc.blocks.key_ranges import RangedMask, with_key_ranges
 from maskc.blocks.moved_keys import tiles_by_blocks_of_keys
-from maskc.errors import BindError
+from maskc.errors import BindError, LoweringError
 from maskc.ir.nodes import Expr, inputs
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower import flex
 from maskc.lower.codegen.mods import MaskMod, mask_mod
+from maskc.lower.constant_in_trace import constant_in_trace
 from maskc.lower.tensor_cache import versions
 
 KEPT = 32

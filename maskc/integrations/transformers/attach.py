@@ -1,0 +1,194 @@
+"""Put a program in the place of a model's attention, and take it out again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from maskc.errors import MaskcError, ModelError
+from maskc.integrations.transformers.feeds import default_feed, largest_difference, run
+from maskc.integrations.transformers.forward.attached import (
+    ATTRIBUTE,
+    Programs,
+    check_kinds,
+    choose,
+    put,
+    texts,
+)
+from maskc.integrations.transformers.forward.recording import Call, recorded
+from maskc.integrations.transformers.implementation import names, not_on_interface, switch, using
+
+BEFORE = "maskc_before"
+TEXTS = "maskc"
+"""The attribute of a config that keeps attached programs, and is saved with it."""
+
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
+"""The difference from eager that a model may show, as a share of its largest output."""
+COARSE_TOLERANCE = 0.1
+
+
+def attach(
+    model: PreTrainedModel,
+    program: Programs | None = None,
+    *,
+    inputs: Mapping[str, Tensor] | None = None,
+    probe: Mapping[str, Any] | None = None,
+) -> PreTrainedModel:
+    """Let a model attend by maskc; with a program, by that in the place of its own mask.
+
+    The model is run on a few tokens first: by its own eager attention, and by its own mask as a
+    program. What differs is refused, so that a program reaches the scores when it is attached.
+
+    A program says what a query may attend to. Padding and packed documents are kept apart besides,
+    and positions count from the first token of a row or a document. What the model does to its
+    scores (softcap, biases, sinks) stays, unless the program has a score or an epilogue itself.
+
+    Args:
+        model: of transformers.
+        program: a text or a program for all layers; a dict of them by the kind of a layer
+            (``sliding_attention``), where others keep their own mask; a list, one a layer. None:
+            the model's own masks.
+        inputs: the tensors that the programs read.
+        probe: what to run the model on; text of a few tokens if None.
+
+    Returns:
+        The model. Its config keeps the texts, as ``config.maskc``, and is saved with them.
+
+    Raises:
+        ModelError: the model does not hand its attention over, or goes another way than eager.
+        MaskcError: a program is wrong, or does not fit the model.
+
+    """
+    feed = default_feed(model) if probe is None else probe
+    before = vars(model).get(BEFORE) or names(model)
+    with _all_or_nothing(model):
+        calls = _probed(model, feed)
+        _choose(model, calls, program, inputs or {})
+        if program is not None:
+            run(model, feed)
+    vars(model)[BEFORE] = before
+    return model
+
+
+def detach(model: PreTrainedModel) -> PreTrainedModel:
+    """Let a model attend as it did before ``attach``."""
+    for layer in model.modules():
+        put(layer, None, {})
+        _forget(layer)
+    before = vars(model).pop(BEFORE, None)
+    if before is not None:
+        model.set_attn_implementation(before)
+    return model
+
+
+@contextmanager
+def _all_or_nothing(model: PreTrainedModel) -> Iterator[None]:
+    """Leave a model as it was if it cannot be attached to."""
+    before = names(model)
+    owners = [(vars(layer), ATTRIBUTE) for layer in model.modules()]
+    owners += [(vars(config), TEXTS) for config in map(_config, model.modules()) if config]
+    kept = [(owner, name, owner[name]) for owner, name in owners if name in owner]
+    try:
+        yield
+    except BaseException:
+        model.set_attn_implementation(before)
+        for owner, name in owners:
+            owner.pop(name, None)
+        for owner, name, value in kept:
+            owner[name] = value
+        raise
+
+
+def _probed(model: PreTrainedModel, feed: Mapping[str, Any]) -> list[Call]:
+    """Return the calls of a model under its own masks, after comparing it with eager.
+
+    Raises:
+        ModelError: no layer calls, or the outputs differ.
+
+    """
+    with using(model, "eager"):
+        expected = run(model, feed)
+    for layer in model.modules():
+        put(layer, None, {})
+    switch(model)
+    with recorded() as calls:
+        got = _run_with_context(model, feed)
+    if not calls:
+        raise not_on_interface(model)
+    difference = largest_difference(got, expected, feed)
+    scale = float(expected.abs().max())
+    share = TOLERANCE.get(expected.dtype, COARSE_TOLERANCE)
+    if not difference <= share * max(scale, 1e-6):
+        message = (
+            f"{type(model).__name__} differs from its own eager attention by {difference:.2g} "
+            f"in outputs of up to {scale:.2g}"
+        )
+        help = "some of its layers go another way for masks of other kinds: take `eager` for it"
+        raise ModelError("M902", message, help=help)
+    return calls
+
+
+def _run_with_context(model: PreTrainedModel, feed: Mapping[str, Any]) -> Tensor:
+    """Return the output of a model that eager attention could run.
+
+    Raises:
+        ModelError: its code fails on our masks.
+
+    """
+    try:
+        return run(model, feed)
+    except MaskcError:
+        raise
+    except Exception as error:
+        message = f"{type(model).__name__} cannot take a mask of another kind: {error}"
+        help = "its code works on masks itself: take `eager` for it"
+        raise ModelError("M902", message.splitlines()[0], help=help) from error
+
+
+def _choose(
+    model: PreTrainedModel,
+    calls: list[Call],
+    program: Programs | None,
+    inputs: Mapping[str, Tensor],
+) -> None:
+    """Give each layer that attends its program, and let the configs keep the texts."""
+    layers = list(dict.fromkeys(call.layer for call in calls))
+    for layer in model.modules():
+        _forget(layer)
+    if program is None:
+        return
+    _check_one_decoder(model, calls)
+    check_kinds(program, layers)
+    for layer in layers:
+        put(layer, choose(program, layer), inputs)
+    for config in {id(layer.config): layer.config for layer in layers}.values():
+        setattr(config, TEXTS, texts(program))
+
+
+def _check_one_decoder(model: PreTrainedModel, calls: list[Call]) -> None:
+    """Refuse to give one program to attentions of several kinds: encoder, decoder and between.
+
+    Raises:
+        ModelError: it names the parts that have an attention.
+
+    """
+    classes = {type(call.layer).__name__ for call in calls}
+    if any(call.is_cross for call in calls) or len(classes) > 1:
+        message = f"{type(model).__name__} attends in several ways: {', '.join(sorted(classes))}"
+        help = "attach to one part: `attach(model.get_encoder(), ...)`"
+        raise ModelError("M906", message, help=help)
+
+
+def _forget(layer: nn.Module) -> None:
+    config = _config(layer)
+    if config is not None:
+        vars(config).pop(TEXTS, None)
+
+
+def _config(layer: nn.Module) -> Any:
+    return getattr(layer, "config", None)

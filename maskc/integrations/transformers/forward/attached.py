@@ -1,0 +1,135 @@
+"""Which program a layer runs in the place of its own, and with which tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from maskc.errors import ModelError, did_you_mean
+from maskc.program import Program, compile_mask
+
+Programs = str | Program | Mapping[str, str | Program] | Sequence[str | Program]
+"""A program for all layers, one for each kind of layer, or one for each layer."""
+
+ATTRIBUTE = "maskc_attached"
+
+RESERVED = (
+    "allowed",
+    "attention_mask",
+    "document",
+    "position_bias",
+    "prepared",
+    "s_aux",
+    "written",
+)
+"""Inputs that the layers give themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A program in the place of a layer's own, as a graph can read it.
+
+    Attributes:
+        text: the program.
+        empty_rows: what its rows without a key give.
+        inputs: the tensors that it reads.
+
+    """
+
+    text: str
+    empty_rows: str
+    inputs: Mapping[str, Tensor]
+
+
+def attached_to(layer: nn.Module) -> Attached | None:
+    """Return what was attached to a layer; None where it runs its own mask."""
+    return getattr(layer, ATTRIBUTE, None)
+
+
+def put(layer: nn.Module, program: Program | None, inputs: Mapping[str, Any]) -> None:
+    """Let a layer run a program; None: its own."""
+    if program is None:
+        vars(layer).pop(ATTRIBUTE, None)
+    else:
+        names = {declared.name for declared in program.inputs}
+        read = {name: value for name, value in inputs.items() if name in names}
+        vars(layer)[ATTRIBUTE] = Attached(program.text, program.empty_rows, read)
+
+
+def choose(given: Programs, layer: nn.Module) -> Program | None:
+    """Return the program of a layer; None: its kind is not named, so it keeps its own.
+
+    Raises:
+        MaskcError: the text is wrong, or a list ends before the layer.
+
+    """
+    if isinstance(given, str | Program):
+        return _compiled(given, layer)
+    if isinstance(given, Mapping):
+        text = given.get(kind_of(layer))
+        return None if text is None else _compiled(text, layer)
+    index = index_of(layer)
+    if index is None or index >= len(given):
+        where = "no number" if index is None else f"number {index}"
+        message = f"{len(given)} programs are given, and a layer has {where}"
+        raise ModelError("M906", message, help="give one program for each layer, or one for all")
+    return _compiled(given[index], layer)
+
+
+def kind_of(layer: nn.Module) -> str:
+    """Return the kind of a layer as its config calls it, such as ``sliding_attention``."""
+    for name in ("layer_type", "attention_type"):
+        if isinstance(kind := getattr(layer, name, None), str):
+            return kind
+    kinds = getattr(getattr(layer, "config", None), "layer_types", None)
+    index = index_of(layer)
+    if kinds and index is not None and index < len(kinds):
+        return str(kinds[index])
+    return "full_attention"
+
+
+def index_of(layer: nn.Module) -> int | None:
+    """Return the number of a layer in its model."""
+    index = getattr(layer, "layer_idx", None)
+    return index if isinstance(index, int) else None
+
+
+def check_kinds(given: Programs, layers: Sequence[nn.Module]) -> None:
+    """Refuse a mapping that names a kind of layer which the model has not.
+
+    Raises:
+        ModelError: it names what the model has.
+
+    """
+    if isinstance(given, Mapping):
+        kinds = sorted({kind_of(layer) for layer in layers})
+        for name in given:
+            if name not in kinds:
+                help = did_you_mean(name, kinds) or f"it has {', '.join(kinds)}"
+                raise ModelError("M906", f"the model has no layers of kind `{name}`", help=help)
+
+
+def texts(given: Programs) -> Any:
+    """Return programs as their config keeps them: as texts."""
+    match given:
+        case str():
+            return given
+        case Program():
+            return given.text
+        case Mapping():
+            return {kind: texts(one) for kind, one in given.items()}
+        case _:
+            return [texts(one) for one in given]
+
+
+def _compiled(program: str | Program, layer: nn.Module) -> Program:
+    compiled = program if isinstance(program, Program) else compile_mask(program)
+    for declared in compiled.inputs:
+        if declared.name in RESERVED:
+            message = f"`{declared.name}` is an input that the layers give themselves"
+            raise ModelError("M906", message, help="rename the input of the program")
+    index = index_of(layer)
+    return compiled if index is None else compiled.for_layer(index)

@@ -1,0 +1,121 @@
+"""The attention that transformers calls under the name ``maskc``, in every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import lru_cache
+from types import CodeType, FunctionType
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from maskc.errors import ModelError
+from maskc.integrations.transformers.forward.binding import bound_for
+from maskc.integrations.transformers.forward.context import Context
+from maskc.integrations.transformers.forward.derive import DENSE, Derived
+from maskc.integrations.transformers.forward.recording import Call, record
+from maskc.integrations.transformers.forward.scores import in_one_dtype, scores_of
+
+OTHER_NAMES = frozenset({"sdpa", "flex_attention", "flash_attention_2", "flash_attention_3"})
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Context | Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **keywords: Any,
+) -> tuple[Tensor, None]:
+    """Attend in one layer.
+
+    Args:
+        module: the layer.
+        query: ``[batch, heads, queries, width]``.
+        key: ``[batch, key heads, keys, width]``.
+        value: likewise.
+        attention_mask: the context of the forward; a mask that the caller prepared, boolean or
+            added to the scores ``[batch, heads | 1, queries, keys]``; or None for no mask.
+        scaling: factor of ``q @ k^T``, ``1 / sqrt(width)`` if None.
+        dropout: probability that a weight is dropped, in training.
+        **keywords: what else the layer tells: see ``scores.py``.
+
+    Returns:
+        The output ``[batch, queries, heads, width]``, and None for the weights.
+
+    Raises:
+        MaskcError: the layer does what no program carries.
+
+    """
+    _check_class(cast(Hashable, type(module)))
+    context, prepared = _context(attention_mask, query, key, keywords)
+    if context.sizes[1:] != (query.shape[2], key.shape[2]):
+        raise _other_sizes(module, context, query, key)
+    query, key, value = in_one_dtype(query, key, value)
+    scores = scores_of(keywords, prepared, key.shape[2])
+    binding = bound_for(module, context, query, key, scores, keywords.get("position_ids"))
+    bound = binding.bound
+    late: dict[str, Any] = {name: scores.inputs[name] for name in bound.call_inputs}
+    dropout = dropout if module.training else 0.0
+    out: Any = bound(query, key, value, scale=scaling, dropout_p=dropout, **late)
+    if not torch.compiler.is_compiling():
+        record(Call(module, binding.program, bound, {**binding.inputs, **late}, query, key))
+    return out.transpose(1, 2).contiguous(), None
+
+
+def _context(
+    mask: Context | Tensor | None, query: Tensor, key: Tensor, keywords: dict[str, Any]
+) -> tuple[Context, Tensor | None]:
+    """Return the context of a call, and a mask of floats that the caller prepared."""
+    if isinstance(mask, Context):
+        return mask, None
+    sizes = (query.shape[0], query.shape[2], key.shape[2])
+    if mask is None:
+        text = "k <= q" if keywords.get("is_causal") and sizes[1] > 1 else "true"
+        return Context(sizes, (0, 0), Derived(text, {})), None
+    mask = mask[..., : sizes[2]]
+    if mask.dtype is torch.bool:
+        return Context(sizes, (0, 0), Derived(DENSE, {"allowed": mask}), None, True), None
+    return Context(sizes, (0, 0), Derived("true", {}), None, True), mask
+
+
+def _other_sizes(module: nn.Module, context: Context, query: Tensor, key: Tensor) -> ModelError:
+    found = f"{query.shape[2]} queries and {key.shape[2]} keys"
+    made = f"{context.sizes[1]} and {context.sizes[2]}"
+    message = f"{type(module).__name__} attends with {found}, and its mask was made for {made}"
+    help = "it adds or drops keys of its own, which its mask does not know: take `eager` for it"
+    return ModelError("M902", message, help=help)
+
+
+@lru_cache(maxsize=1024)
+def _check_class(layer: Any) -> None:
+    """Refuse a layer whose code goes one way or another by the name of the implementation.
+
+    Such code knows the names that transformers has, and no others: what it would do to a mask of
+    ours, it does in silence.
+
+    Raises:
+        ModelError: it names the layer.
+
+    """
+    for function in vars(layer).values():
+        code = function.__code__ if isinstance(function, FunctionType) else None
+        if code is not None and _knows_implementations(code):
+            raise ModelError(
+                "M902",
+                f"{layer.__name__} goes ways of its own for some implementations, "
+                "and does not know this one",
+                help='take `attn_implementation="eager"` for it',
+            )
+
+
+def _knows_implementations(code: CodeType) -> bool:
+    if "BlockMask" in code.co_names:
+        return True
+    if "_attn_implementation" not in code.co_names:
+        return False
+    constants = [part for one in code.co_consts for part in (one if type(one) is tuple else (one,))]
+    return any(isinstance(one, str) and one in OTHER_NAMES for one in constants)

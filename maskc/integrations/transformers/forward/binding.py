@@ -1,0 +1,192 @@
+"""The program that a layer runs, bound once a forward: its mask, what hides keys, its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from maskc.errors import ModelError
+from maskc.integrations.transformers.forward.attached import Attached, attached_to
+from maskc.integrations.transformers.forward.context import Context
+from maskc.integrations.transformers.forward.packing import Packed, packed_of
+from maskc.integrations.transformers.forward.scores import Scores
+from maskc.integrations.transformers.forward.texts import (
+    composed,
+    is_causal,
+    is_same_anywhere,
+    looks_back,
+)
+from maskc.program import Program
+from maskc.run.bound import Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a layer asks to have bound; layers that ask for the same share a binding."""
+
+    attached: Attached | None
+    heads: tuple[int, int]
+    score: tuple[str, ...]
+    out: tuple[str, ...]
+
+    def is_like(self, other: Request) -> bool:
+        """Tell whether another layer asks for the same."""
+        if (self.heads, self.score, self.out) != (other.heads, other.score, other.out):
+            return False
+        if self.attached is None or other.attached is None:
+            return self.attached is other.attached
+        ours, theirs = self.attached, other.attached
+        if (ours.text, ours.empty_rows) != (theirs.text, theirs.empty_rows):
+            return False
+        return all(tensor is theirs.inputs[name] for name, tensor in ours.inputs.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a layer had bound, and the tensors that its mask reads."""
+
+    request: Request
+    program: Program
+    bound: Bound
+    inputs: Mapping[str, Any]
+
+
+def bound_for(
+    layer: nn.Module,
+    context: Context,
+    query: Tensor,
+    key: Tensor,
+    scores: Scores,
+    position_ids: Tensor | None,
+) -> Binding:
+    """Return the binding of a layer, which the first layer that asks for it makes.
+
+    Args:
+        layer: the module that attends.
+        context: of the forward.
+        query: ``[batch, heads, queries, width]``.
+        key: ``[batch, key heads, keys, width]``.
+        scores: what the layer does to its scores.
+        position_ids: the position of each token in its document.
+
+    Raises:
+        MaskcError: an attached program does not fit the call, or needs keys that a cache dropped.
+
+    """
+    heads = (query.shape[1], key.shape[1])
+    request = Request(attached_to(layer), heads, scores.score, scores.out)
+    for known in context.bindings:
+        if known.request.is_like(request):
+            return cast(Binding, known)
+    packed = packed_of(context, position_ids)
+    if request.attached is None:
+        parts = _of_own(context, packed)
+    else:
+        _check_cache(request.attached, context)
+        parts = _of_attached(request.attached, context, packed)
+    program = composed(parts.text, parts.empty_rows, parts.clauses, request.score, request.out)
+    bound = program.bind_to(query, key, **parts.positions, **parts.inputs)
+    binding = Binding(request, program, bound, parts.inputs)
+    context.bindings.append(binding)
+    return binding
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    text: str
+    empty_rows: str
+    clauses: tuple[str, ...]
+    positions: Mapping[str, Any]
+    inputs: Mapping[str, Any]
+
+
+IS_TOKEN = "input attention_mask: bool\nattention_mask[k]"
+IS_TOKEN_IN_ROW = "input attention_mask: bool\nattention_mask[kv_idx]"
+SAME_DOCUMENT = "input document: int\ndocument[q] == document[k]"
+SAME_DOCUMENT_IN_ROW = "input document: int\ndocument[q_idx] == document[kv_idx]"
+IS_WRITTEN = "input written: int\nkv_idx < written"
+
+
+def _of_own(context: Context, packed: Packed | None) -> _Parts:
+    """Return the model's own mask; documents are added where it was told of none."""
+    assert context.own is not None
+    text, inputs = context.own.text, dict(context.own.inputs)
+    clauses = []
+    if context.attention_mask is not None:
+        clauses.append(IS_TOKEN)
+        inputs["attention_mask"] = context.attention_mask
+    if packed is not None and not packed.was_told and is_causal(text) and not inputs:
+        clauses.append(SAME_DOCUMENT)
+        inputs["document"] = packed.document
+    return _Parts(text, "zero", tuple(clauses), _slots(context), inputs)
+
+
+def _of_attached(attached: Attached, context: Context, packed: Packed | None) -> _Parts:
+    """Return an attached program, over positions from the first token of a row or a document."""
+    text, policy = attached.text, attached.empty_rows
+    anywhere = is_same_anywhere(text)
+    inputs: dict[str, Any] = dict(attached.inputs)
+    tokens = context.attention_mask
+    if packed is not None:
+        inputs["document"] = packed.document
+        if anywhere:
+            return _Parts(text, policy, (SAME_DOCUMENT,), _slots(context), inputs)
+        positions = {"q_positions": packed.position, "kv_positions": packed.position}
+        return _Parts(text, policy, (SAME_DOCUMENT_IN_ROW,), positions, inputs)
+    if tokens is not None:
+        inputs["attention_mask"] = tokens
+        shifted = None if anywhere else _from_first_token(context, tokens)
+        if shifted is None:
+            return _Parts(text, policy, (IS_TOKEN,), _slots(context), inputs)
+        first = context.offsets[1]
+        inputs["attention_mask"] = tokens[:, first : first + context.sizes[2]]
+        return _Parts(text, policy, (IS_TOKEN_IN_ROW,), shifted, inputs)
+    written = context.offsets[0] + context.sizes[1] - context.offsets[1]
+    has_future = isinstance(written, Tensor) or written < context.sizes[2]
+    if has_future and not is_causal(text):
+        inputs["written"] = written
+        return _Parts(text, policy, (IS_WRITTEN,), _slots(context), inputs)
+    return _Parts(text, policy, (), _slots(context), inputs)
+
+
+def _slots(context: Context) -> dict[str, Any]:
+    return {"q_offset": context.offsets[0], "kv_offset": context.offsets[1]}
+
+
+def _from_first_token(context: Context, tokens: Tensor) -> dict[str, Any] | None:
+    """Return positions from the first token of each row; None where no row is padded there."""
+    padding = (tokens.cumsum(-1) == 0).sum(-1)
+    if not torch.compiler.is_compiling() and not bool(padding.any()):
+        return None
+    rows = []
+    for offset, length in zip(context.offsets, context.sizes[1:], strict=True):
+        slots = torch.arange(length, device=tokens.device) + offset
+        rows.append((slots - padding[:, None]).clamp_min(0))
+    return {"q_positions": rows[0], "kv_positions": rows[1]}
+
+
+def _check_cache(attached: Attached, context: Context) -> None:
+    """Refuse a program that needs keys which a sliding cache has dropped.
+
+    Raises:
+        ModelError: it says how far the program looks back, and what to do.
+
+    """
+    q_offset, kv_offset = context.offsets
+    if isinstance(kv_offset, Tensor) or kv_offset == 0:
+        return
+    behind = looks_back(attached.text)
+    if behind is not None and q_offset - behind >= kv_offset:
+        return
+    far = "any number of tokens" if behind is None else f"{behind} tokens"
+    kept = q_offset - kv_offset
+    raise ModelError(
+        "M905",
+        f"the program looks back {far}, and the cache of this layer keeps {kept}",
+        help="pass a cache that keeps all keys: `past_key_values=DynamicCache()`; "
+        "`program.max_distance()` tells how far a program looks",
+    )

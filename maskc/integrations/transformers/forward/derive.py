@@ -1,0 +1,71 @@
+"""Programs of the mask functions that transformers composes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maskc.integrations.transformers.forward.symbols import MaskFunction, UnreadableError, read
+from maskc.tracing import trace
+
+DENSE = "input allowed: bool\nallowed[head, q_idx, kv_idx]"
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A mask as a program.
+
+    Attributes:
+        text: the program that a mask function computes.
+        inputs: the tensors that it reads, by their names in the program.
+
+    """
+
+    text: str
+    inputs: dict[str, Tensor]
+
+
+def derive(mask_function: MaskFunction) -> Derived:
+    """Return the program of a mask function ``(batch, head, q, k)``.
+
+    Raises:
+        TraceError: it does what no program says.
+
+    """
+    try:
+        reading = read(mask_function)
+    except UnreadableError:
+        if torch.compiler.is_compiling():
+            raise
+        traced = trace(mask_function)
+        return Derived(traced.program.text, dict(traced.inputs))
+    return Derived(reading.text, reading.tables)
+
+
+def derive_in_graph(
+    mask_function: MaskFunction, sizes: tuple[int, int, int], offsets: tuple[Tensor, Tensor]
+) -> Derived:
+    """Return the program of a mask function inside of a graph, where ``maskc.trace`` cannot run.
+
+    What symbols do not follow is evaluated at every pair, as transformers does for its own masks.
+
+    Args:
+        mask_function: the mask function.
+        sizes: batches, queries and keys.
+        offsets: the first position of the queries, and of the keys.
+
+    """
+    try:
+        return derive(mask_function)
+    except UnreadableError:
+        batch, q_len, kv_len = sizes
+        device = offsets[0].device
+        dense = mask_function(
+            torch.arange(batch, device=device)[:, None, None, None],
+            torch.zeros((1, 1, 1, 1), dtype=torch.int64, device=device),
+            (torch.arange(q_len, device=device) + offsets[0])[None, None, :, None],
+            (torch.arange(kv_len, device=device) + offsets[1])[None, None, None, :],
+        )
+        return Derived(DENSE, {"allowed": dense.expand(batch, 1, q_len, kv_len)})

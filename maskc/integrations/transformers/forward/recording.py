@@ -1,0 +1,60 @@
+"""Which layers attended in a forward, and what they ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from maskc.program import Program
+from maskc.run.bound import Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a layer ran.
+
+    Attributes:
+        layer: the module.
+        program: what it attends to.
+        bound: the program, bound.
+        inputs: the tensors that the program reads.
+        query: ``[batch, heads, queries, width]``.
+        key: ``[batch, key heads, keys, width]``.
+
+    """
+
+    layer: nn.Module
+    program: Program
+    bound: Bound
+    inputs: Mapping[str, Any]
+    query: Tensor
+    key: Tensor
+
+    @property
+    def is_cross(self) -> bool:
+        """Whether queries and keys are of different lengths."""
+        return self.query.shape[2] != self.key.shape[2]
+
+
+_open: list[list[Call]] = []
+
+
+@contextmanager
+def recorded() -> Iterator[list[Call]]:
+    """Yield the calls of the layers within, in order."""
+    calls: list[Call] = []
+    _open.append(calls)
+    try:
+        yield calls
+    finally:
+        _open.pop()
+
+
+def record(call: Call) -> None:
+    """Note the call of a layer, if somebody asks for it."""
+    for calls in _open:
+        calls.append(call)

@@ -1,0 +1,89 @@
+"""What a model does to its scores besides the mask, from the keywords of its attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskc.errors import ModelError
+
+READ_HERE = frozenset({"softcap", "s_aux", "position_bias", "position_ids"})
+
+IGNORED = frozenset(
+    {"is_causal", "sliding_window", "output_attentions", "use_cache", "head_mask"}
+    | {"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"}
+    | {"position_embeddings", "past_key_values", "logits_to_keep", "labels"}
+)
+"""Keywords that say what the mask says too, or nothing about attention."""
+
+CHANGES_ATTENTION = {
+    "indices": "chooses keys by an index of its own",
+    "block_indices": "chooses blocks of keys by an index of its own",
+    "cache": "keeps keys and values in pages",
+    "head_mask": "scales its heads",
+}
+"""Keywords that no program of ours carries, and what they do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a call does to its scores, as statements and the tensors that they read.
+
+    Attributes:
+        score: statements about the score.
+        out: statements about the output.
+        inputs: the tensors, given at the call so that gradients reach them.
+
+    """
+
+    score: tuple[str, ...]
+    out: tuple[str, ...]
+    inputs: Mapping[str, Tensor]
+
+
+def scores_of(keywords: Mapping[str, Any], prepared: Tensor | None, kv_len: int) -> Scores:
+    """Return what a call does to its scores.
+
+    Args:
+        keywords: of the call: ``softcap``, ``s_aux`` (a logit a head that has no value) and
+            ``position_bias`` (added to the scores).
+        prepared: a mask of floats that the caller prepared, added too.
+        kv_len: keys; a table may be longer.
+
+    Raises:
+        ModelError: a keyword changes the attention in a way that no program carries.
+
+    """
+    for name, does in CHANGES_ATTENTION.items():
+        if keywords.get(name) is not None:
+            raise ModelError(
+                "M903",
+                f"the model {does} (`{name}`), which no program carries",
+                help='take `attn_implementation="eager"` for it',
+            )
+    score: list[str] = []
+    out: list[str] = []
+    inputs: dict[str, Tensor] = {}
+    if (cap := keywords.get("softcap")) is not None:
+        score.append(f"score = softcap(score, {float(cap)})")
+    for name, bias in (("position_bias", keywords.get("position_bias")), ("prepared", prepared)):
+        if bias is not None:
+            score += [f"input {name}: float", f"score = score + {name}[head, q_idx, kv_idx]"]
+            inputs[name] = bias[..., :kv_len]
+    if (sinks := keywords.get("s_aux")) is not None:
+        out += ["input s_aux: float", "out = out * sink_gate(s_aux[head])"]
+        inputs["s_aux"] = sinks.reshape(-1)
+    return Scores(tuple(score), tuple(out), inputs)
+
+
+def in_one_dtype(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return q, k and v as autocast gives them to torch's own attention: in its dtype."""
+    device = query.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        return query.to(dtype), key.to(dtype), value.to(dtype)
+    return query, key, value

@@ -1,0 +1,241 @@
+"""Another program in the place of a model's own: what it does, what is kept, what is refused."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from maskc import MaskcError, MaskcWarning, ModelError
+
+pytestmark = [pytest.mark.models, pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture
+def model() -> Any:
+    from agreement import small_model
+
+    return small_model("CausalLM", "gemma2")
+
+
+def logits(model: Any, **feed: Any) -> torch.Tensor:
+    from maskc.integrations.transformers.feeds import run
+
+    return run(model, feed)
+
+
+def test_a_program_equals_the_model_that_has_it_by_config(model: Any) -> None:
+    """A window of 5 by text gives what a config with that window gives."""
+    from agreement import small_model, text
+
+    from maskc.integrations.transformers import attach
+
+    narrow = small_model("CausalLM", "gemma2", sliding_window=5)
+    attach(model, {"sliding_attention": "causal & window(5)"})
+    torch.testing.assert_close(
+        logits(model, input_ids=text()), logits(narrow, input_ids=text()), atol=1e-4, rtol=0
+    )
+
+
+def test_by_layer(model: Any) -> None:
+    from maskc.integrations.transformers import attach, programs
+
+    attach(model, [f"causal & window({n})" for n in (2, 3, 4, 5)])
+    found = [program.text.splitlines()[0] for program in programs(model).values()]
+    assert found == [f"0 <= q - k < {n}" for n in (2, 3, 4, 5)]
+    attach(model, "param layer: int\ncausal & window(layer + 2)")
+    assert found == [program.text.splitlines()[0] for program in programs(model).values()]
+
+
+@pytest.mark.parametrize("text", ["causal & window(4)", "causal & (window(4) | sinks(2))"])
+def test_positions_count_from_the_first_token(model: Any, text: str) -> None:
+    from agreement import LENGTHS, documents_alone, feeds
+
+    from maskc.integrations.transformers import attach
+
+    attach(model, text)
+    cases = feeds(model)
+    ids = cases["plain"]["input_ids"]
+    padded = logits(model, **cases["padded"])[1, 7:]
+    torch.testing.assert_close(padded, logits(model, input_ids=ids[1:, 7:])[0], atol=1e-4, rtol=0)
+    assert sum(LENGTHS) == ids.shape[1]
+    packed, alone = logits(model, **cases["packed"]), documents_alone(model, ids)
+    torch.testing.assert_close(packed, alone, atol=1e-4, rtol=0)
+
+
+def test_inputs(model: Any) -> None:
+    from agreement import text
+
+    from maskc.integrations.transformers import attach, check
+
+    open_gates = {"gate": torch.zeros(64, dtype=torch.bool)}
+    attach(
+        model, "input gate: bool\ncausal & gate[k]", inputs=open_gates | {"unused": torch.ones(1)}
+    )
+    assert check(model, input_ids=text()) > 0.1
+    with pytest.raises(MaskcError, match=r"M410|missing"):
+        attach(model, "input gate: bool\ncausal & gate[k]")
+
+
+def test_the_score_of_a_program_takes_the_place_of_the_models(model: Any) -> None:
+    from maskc.integrations.transformers import attach, programs
+
+    attach(model, "causal; score = softcap(score, 7.0)")
+    assert {p.text for p in programs(model).values()} == {"k <= q\nscore = 7.0 * tanh(score / 7.0)"}
+
+
+def test_detach_gives_the_model_back(model: Any) -> None:
+    from agreement import text
+
+    from maskc.integrations.transformers import attach, detach
+
+    before = logits(model, input_ids=text())
+    attach(model, "causal & window(3)")
+    assert not torch.allclose(logits(model, input_ids=text()), before, atol=0.1)
+    assert detach(model) is model
+    assert torch.equal(logits(model, input_ids=text()), before)
+    assert not hasattr(model.config, "maskc")
+
+
+def test_a_wrong_program_leaves_the_model_as_it_was(model: Any) -> None:
+    from agreement import text
+
+    from maskc.integrations.transformers import attach
+
+    attach(model, "causal & window(3)")
+    before = logits(model, input_ids=text())
+    with pytest.raises(MaskcError):
+        attach(model, "causal & widow(3)")
+    assert torch.equal(logits(model, input_ids=text()), before)
+    assert model.config.maskc == "causal & window(3)"
+
+
+WRONG = [
+    ({"local": "causal"}, "the model has no layers of kind `local`"),
+    (["causal"], "1 programs are given, and a layer has number 1"),
+    ("input document: int\ndocument[q] == document[k]", "`document` is an input that the layers"),
+]
+
+
+@pytest.mark.parametrize(("program", "message"), WRONG)
+def test_what_fits_no_layer_is_refused(model: Any, program: Any, message: str) -> None:
+    from maskc.integrations.transformers import attach
+
+    with pytest.raises(ModelError, match="M906") as caught:
+        attach(model, program)
+    assert message in str(caught.value)
+
+
+REFUSED = [
+    ("CausalLM", "bloom", "M901"),
+    ("CausalLM", "git", "M902"),
+    ("CausalLM", "doge", "M902"),
+    ("CausalLM", "deepseek_v4", "M902"),
+    ("Seq2SeqLM", "nllb-moe", "M902"),
+]
+
+
+@pytest.mark.parametrize(("mapping", "kind", "code"), REFUSED)
+def test_models_of_other_ways_are_refused(mapping: str, kind: str, code: str) -> None:
+    from agreement import small_model
+
+    from maskc.integrations.transformers import attach
+
+    other = small_model(mapping, kind)
+    with pytest.raises(ModelError) as caught:
+        attach(other, "causal")
+    assert caught.value.code == code
+    assert other.config._attn_implementation != "maskc"
+
+
+def test_a_model_of_two_attentions_is_refused_one_program() -> None:
+    from agreement import small_model
+
+    from maskc.integrations.transformers import attach
+
+    with pytest.raises(ModelError, match="attends in several ways"):
+        attach(small_model("Seq2SeqLM", "t5"), "causal")
+
+
+def test_a_model_whose_code_ignores_its_mask_is_found() -> None:
+    """Planted: a layer that calls the interface without the mask it was given."""
+    from agreement import small_model
+
+    from maskc.integrations.transformers import attach
+
+    deaf = small_model("CausalLM", "llama")
+    layer = deaf.model.layers[1].self_attn
+    heard = layer.forward
+
+    def forward(*args: Any, attention_mask: Any = None, **keywords: Any) -> Any:
+        known = attention_mask if isinstance(attention_mask, torch.Tensor) else None
+        return heard(*args, attention_mask=known, **keywords)
+
+    layer.forward = forward
+    with pytest.raises(ModelError, match="differs from its own eager attention"):
+        attach(deaf)
+
+
+def test_saving_and_loading_keep_the_program(model: Any, tmp_path: Path) -> None:
+    from agreement import text
+    from transformers import AutoModelForCausalLM
+
+    from maskc.integrations.transformers import attach
+
+    attach(model, {"sliding_attention": "causal & window(3)"})
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="maskc").eval()
+    expected = logits(model, input_ids=text())
+    assert torch.equal(logits(loaded, input_ids=text()), expected)
+    with pytest.warns(MaskcWarning, match="M707"):
+        other = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert not torch.allclose(logits(other.eval(), input_ids=text()), expected, atol=0.1)
+
+
+def test_own_masks_are_loaded_without_a_word(model: Any, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model.save_pretrained(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MaskcWarning)
+        AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="maskc")
+
+
+def test_report(model: Any) -> None:
+    from maskc.integrations.transformers import attach, report
+
+    attach(model, {"sliding_attention": "causal & window(512)"})
+    assert report(model, 4096).splitlines() == [
+        "layers                           empty at 4096  backend  program",
+        "model.layers.*.self_attn (0, 2)  85 %           flex     "
+        "0 <= q - k < 512; score = 50.0 * tanh(score / 50.0)",
+        "model.layers.*.self_attn (1, 3)  48 %           flex     "
+        "k <= q; score = 50.0 * tanh(score / 50.0)",
+    ]
+
+
+def test_check_asks_for_maskc(model: Any) -> None:
+    from maskc.integrations.transformers import check
+
+    with pytest.raises(ModelError, match="M904"):
+        check(model)
+
+
+def test_prepared_masks(model: Any) -> None:
+    """A mask of four dimensions, boolean or of floats, is taken as it is."""
+    from agreement import text
+
+    from maskc.integrations.transformers.implementation import using
+
+    allowed = torch.ones(24, 24).tril().bool().expand(2, 1, 24, 24).clone()
+    allowed[:, :, 5:, :2] = False
+    added = torch.zeros(2, 1, 24, 24).masked_fill(~allowed, torch.finfo(torch.float32).min)
+    with using(model, "eager"):
+        expected = logits(model, input_ids=text(), attention_mask=added)
+    with using(model, "maskc"):
+        for mask in (allowed, added):
+            found = logits(model, input_ids=text(), attention_mask=mask)
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
