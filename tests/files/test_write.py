@@ -34,6 +34,10 @@ while True:
 """Formats one file again and again, so that most moments are moments of writing."""
 
 
+NO_BYTECODE = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+"""Where files are cut short, Python would cut the bytecode that it keeps of maskc's own sources."""
+
+
 @pytest.fixture(autouse=True)
 def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -107,7 +111,7 @@ def test_a_full_disk_leaves_the_old_file() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
-    done = maskc("fmt", "a.mask", preexec_fn=limited)
+    done = maskc("fmt", "a.mask", preexec_fn=limited, env=NO_BYTECODE)
     assert done.returncode == 1
     assert done.stderr.startswith("error[M605]: cannot write `a.mask`: file too large")
     assert done.stdout == ""
