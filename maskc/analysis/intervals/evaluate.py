@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol, assert_never
 
 import torch
+from torch import Tensor
 
 from maskc.analysis.intervals import domain, floats, integers
 from maskc.analysis.intervals.domain import ANY_INT, Bounds, Operand, Truth
@@ -67,13 +69,17 @@ class Cover:
     def __init__(self, expr: Expr, domain: Domain) -> None:
         self.expr = expr
         self.domain = domain
-        self.asked, self.tensors = renumber_ids(expr, domain)
         self._gather = Gather()
         self._most = min([MAX_INT64, *(_capacity(domain, name.name) for name in inputs(expr))])
 
+    @cached_property
+    def _renumbered(self) -> tuple[Expr, Mapping[str, Tensor]]:
+        """What is asked instead, and the tensors that it reads."""
+        return renumber_ids(self.expr, self.domain)
+
     def truth(self, box: Box) -> Truth:
         """Return whether the expression holds everywhere, or nowhere, on each tile of ``box``."""
-        return self.evaluation(box).truth(self.asked)
+        return self.evaluation(box).truth(self._renumbered[0])
 
     def evaluation(self, box: Box) -> Evaluation:
         """Return what evaluates terms on ``box``."""
@@ -81,11 +87,11 @@ class Cover:
 
     def numbers(self, source: Input, places: Sequence[Bounds]) -> Bounds:
         """Return the bounds of what is read."""
-        return self._gather.numbers(source.name, self.tensors[source.name], places)
+        return self._gather.numbers(source.name, self._renumbered[1][source.name], places)
 
     def booleans(self, source: Input, places: Sequence[Bounds]) -> Truth:
         """Return what is known of the booleans that are read."""
-        return self._gather.booleans(source.name, self.tensors[source.name], places)
+        return self._gather.booleans(source.name, self._renumbered[1][source.name], places)
 
 
 @dataclass(slots=True)

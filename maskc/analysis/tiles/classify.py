@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from maskc.analysis.intervals.evaluate import Cover
 from maskc.analysis.key_ranges.derive import key_ranges
 from maskc.analysis.key_ranges.ranges import KeyRanges
+from maskc.analysis.tiles.conjuncts import tiles_of_conjuncts
 from maskc.analysis.tiles.from_ranges import tiles_of_ranges
 from maskc.analysis.tiles.grid import (
     Grid,
@@ -24,7 +25,6 @@ from maskc.analysis.tiles.grid import (
     spread,
     sticking_out,
 )
-from maskc.analysis.tiles.id_sets import tiles_of_ids
 from maskc.analysis.tiles.refine import refine, witness
 from maskc.analysis.tiles.tile_map import Found, TileMap
 from maskc.ir.nodes import Expr
@@ -56,7 +56,7 @@ def tile_map(
     ranges = known or key_ranges(mask, domain)
     if ranges is not None:
         return tiles_of_ranges(ranges, grid)
-    return tiles_of_ids(mask, domain, grid) or searched(mask, domain, grid)
+    return tiles_of_conjuncts(mask, domain, grid) or searched(mask, domain, grid)
 
 
 def searched(mask: Expr, domain: Domain, grid: Grid) -> TileMap:

@@ -14,10 +14,7 @@ import numpy as np
 from maskc.analysis.key_ranges.ranges import Array, KeyRanges, spread
 from maskc.analysis.tiles.grid import Grid
 from maskc.analysis.tiles.runs import Runs, merged
-from maskc.analysis.tiles.tile_map import Step, TileMap
-
-NONE = dict.fromkeys(Step, 0)
-"""No tile decided by any step."""
+from maskc.analysis.tiles.tile_map import NONE, Step, TileMap
 
 
 def tiles_of_ranges(ranges: KeyRanges, grid: Grid) -> TileMap:
@@ -40,8 +37,9 @@ def _by_extremes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs] | None:
     if not _meet(*ends):
         return None
     at = np.arange(0, q_len, high)
-    begin, outer = np.minimum.reduceat(ends, at, 2) // wide
-    inner, end = (np.maximum.reduceat(ends, at, 2) + (wide - 1)) // wide
+    least, most = _extremes(ends, at)
+    begin, outer = least // wide
+    inner, end = (most + (wide - 1)) // wide
     if q_len % high:
         outer[:, -1] = 0
     covers = outer > inner
@@ -59,6 +57,11 @@ def _meet(first: Array, stop: Array) -> bool:
         and (first[:, 1:] <= stop[:, :-1]).all()
         and (first[:, :-1] <= stop[:, 1:]).all()
     )
+
+
+def _extremes(ends: Array, at: Array) -> tuple[Array, Array]:
+    """Return the least and the largest ends of the rows of each block, from where these begin."""
+    return np.minimum.reduceat(ends, at, 2), np.maximum.reduceat(ends, at, 2)
 
 
 def _runs(ends: Array) -> Runs:

@@ -1,59 +1,32 @@
-"""Tiles of ids that stand in any order: what two blocks share is told by which ids occur in each.
+"""Ids that stand in any order: what two blocks share is told by which ids occur in each.
 
 ``a[q] == b[k]`` holds somewhere in a tile where its queries and its keys share an id, and at every
-pair where each side has that one id only. With a row of flags for each block, one for each id, the
-ids that two blocks share are counted by a product of matrices. What else the mask asks for may be
-ranges of keys: those are known, and only their edge is left to be searched.
+pair where each side has that one id only. Each block has a row of bits, one for each id, and two
+blocks share an id where the rows share a bit.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-import torch
 
-from maskc.analysis.intervals.evaluate import Cover
 from maskc.analysis.key_ranges.bound import Bound, Relation, bound
-from maskc.analysis.key_ranges.derive import key_ranges
 from maskc.analysis.key_ranges.values import Values
-from maskc.analysis.tiles.from_ranges import tiles_of_ranges
-from maskc.analysis.tiles.grid import Grid, Tiles
-from maskc.analysis.tiles.refine import refine, witness
-from maskc.analysis.tiles.runs import Array, Runs, merged, spelled_out
-from maskc.analysis.tiles.tile_map import Found, Step, TileMap
-from maskc.ir.nodes import TRUE, And, Expr
+from maskc.analysis.tiles.grid import Grid
+from maskc.analysis.tiles.runs import Array
+from maskc.analysis.tiles.tile_map import Share
+from maskc.ir.nodes import Expr
 from maskc.ir.types import Dim
 from maskc.ir.vectorize import Domain
 
-MOST_BLOCKS = 2**22
-MOST_FLAGS = 2**24
-MOST_PRODUCTS = 2**32
-"""How many blocks, flags and products of flags are worth it."""
+MOST_FLAGS = 2**26
+MOST_PRODUCTS = 2**33
+"""How many flags and pairs of them are worth it."""
+
+WORD = 64
+"""Bits that are compared at once."""
 
 
-def tiles_of_ids(mask: Expr, domain: Domain, grid: Grid) -> TileMap | None:
-    """Return the tiles of ``ids equal & ranges of keys``, None for another mask or many ids.
-
-    Args:
-        mask: a boolean row expression.
-        domain: its tensors and sizes.
-        grid: the blocks.
-
-    """
-    args = mask.args if isinstance(mask, And) else (mask,)
-    compared = [parted for arg in args if (parted := _equality(arg)) is not None]
-    if len(compared) != 1 or not 0 < grid.count <= MOST_BLOCKS:
-        return None
-    rest = tuple(arg for arg in args if _equality(arg) is None)
-    frame = key_ranges(And((TRUE, TRUE, *rest)), domain)
-    shared = None if frame is None else _shared(compared[0], domain, grid)
-    if frame is None or shared is None:
-        return None
-    return _tiles(mask, domain, tiles_of_ranges(frame, grid), shared)
-
-
-def _equality(arg: Expr) -> Bound | None:
+def equality(arg: Expr) -> Bound | None:
     """Return an equality of something of the key and something of the query."""
     if Dim.Q | Dim.K not in arg.deps:
         return None
@@ -61,14 +34,7 @@ def _equality(arg: Expr) -> Bound | None:
     return parted if parted and parted.relation is Relation.EQUAL and parted.factor == 1 else None
 
 
-class _Shared(NamedTuple):
-    """Whether some pair of a tile has one id, and whether every pair has, ``[lines, columns]``."""
-
-    some: Array
-    every: Array
-
-
-def _shared(compared: Bound, domain: Domain, grid: Grid) -> _Shared | None:
+def share_of_ids(compared: Bound, domain: Domain, grid: Grid) -> Share | None:
     """Return what blocks of queries and of keys share, None if there are too many ids."""
     values = Values(domain)
     queries, keys = values.total(compared.query), values.total(compared.key)
@@ -79,62 +45,57 @@ def _shared(compared: Bound, domain: Domain, grid: Grid) -> _Shared | None:
         for ids, length in zip((queries, keys), grid.lengths, strict=True)
     )
     result = [_of_group(q, k, grid) for q, k in zip(q_ids, k_ids, strict=True)]
-    tables = [shared for shared in result if shared is not None]
-    if len(tables) < len(result):
+    shares = [share for share in result if share is not None]
+    if len(shares) < len(result):
         return None
-    return _Shared(*(np.concatenate(parts) for parts in zip(*tables, strict=True)))
+    return Share(*(np.concatenate(parts) for parts in zip(*shares, strict=True)))
 
 
-def _of_group(q_ids: Array, k_ids: Array, grid: Grid) -> _Shared | None:
-    known, k_number = np.unique(k_ids, return_inverse=True)
+def _of_group(q_ids: Array, k_ids: Array, grid: Grid) -> Share | None:
     rows, columns = grid.blocks
-    count = len(known)
+    q_number, k_number, count = _numbered(q_ids, k_ids)
     if (rows + columns) * count > MOST_FLAGS or rows * columns * count > MOST_PRODUCTS:
         return None
-    place = np.searchsorted(known, q_ids).clip(max=count - 1)
-    q_number = np.where(known[place] == q_ids, place, count)  # the last flag: an id no key has
     q_flags = _flags(q_number, (rows, count + 1), grid.block[0])
     k_flags = _flags(k_number, (columns, count), grid.block[1])
-    some = q_flags[:, :count] @ k_flags.T > 0
+    some = _meet(_words(q_flags[:, :count]), _words(k_flags))
     single = np.logical_and.outer(q_flags.sum(1) == 1, k_flags.sum(1) == 1)
-    return _Shared(some, some & single)
+    return Share(some, some & single)
+
+
+def _numbered(q_ids: Array, k_ids: Array) -> tuple[Array, Array, int]:
+    """Return ids as numbers from 0, and how many those of keys are; others get the number after."""
+    low, high = int(k_ids.min()), int(k_ids.max())
+    count = high - low + 1
+    if count <= len(k_ids):
+        outside = (q_ids < low) | (q_ids > high)
+        return np.where(outside, count, q_ids - low), k_ids - low, count
+    known, k_number = np.unique(k_ids, return_inverse=True)
+    count = len(known)
+    place = known.searchsorted(q_ids).clip(max=count - 1)
+    return np.where(known[place] == q_ids, place, count), k_number, count
 
 
 def _flags(number: Array, shape: tuple[int, int], size: int) -> Array:
-    """Return for each block of ``size`` rows which ids it has, as 0.0 and 1.0."""
-    flags = np.zeros(shape, np.float32)
-    flags[np.arange(len(number)) // size, number] = 1
-    return flags
+    """Return for each block of ``size`` rows which ids it has."""
+    flags = np.zeros(shape[0] * shape[1], np.bool_)
+    block = np.arange(0, shape[0] * shape[1], shape[1])
+    flags[block.repeat(size)[: len(number)] + number] = True
+    return flags.reshape(shape)
 
 
-def _tiles(mask: Expr, domain: Domain, frame: TileMap, shared: _Shared) -> TileMap:
-    """Decide the tiles within ranges by the ids they share, and search those at the edge."""
-    grid = frame.grid
-    row, column = spelled_out(frame.full)
-    some, every = shared.some[row, column], shared.every[row, column]
-    edge_row, edge_column = spelled_out(frame.partial)
-    edge = shared.some[edge_row, edge_column]
-    searched = _searched(mask, domain, grid, edge_row[edge], edge_column[edge])
-    inner = some & ~every
-    decided = {**searched.decided, Step.ID_SETS: grid.count - int(edge.sum()), Step.RANGES: 0}
-    partial = _united(grid, searched.partial, row[inner], column[inner])
-    return TileMap(grid, partial, _united(grid, searched.full, row[every], column[every]), decided)
+def _words(flags: Array) -> Array:
+    """Return flags as bits, ``[words, blocks]``."""
+    packed = np.packbits(flags, axis=1)
+    spare = -packed.shape[1] % (WORD // 8)
+    words: Array = np.pad(packed, ((0, 0), (0, spare))).view(np.uint64).T
+    return np.ascontiguousarray(words)
 
 
-def _searched(mask: Expr, domain: Domain, grid: Grid, row: Array, column: Array) -> TileMap:
-    """Return what becomes of some blocks."""
-    line = np.divmod(row, grid.blocks[0])
-    group, q, k = (torch.from_numpy(part).to(grid.device) for part in (*line, column))
-    cover, result = Cover(mask, domain), Found(grid)
-    refine(cover, result, witness(cover, result, Tiles(group, q, k)))
-    return result.finish()
-
-
-def _united(grid: Grid, runs: Runs, row: Array, column: Array) -> Runs:
-    """Return runs and single blocks as runs."""
-    columns = grid.blocks[1]
-    own_row, own_column = spelled_out(runs)
-    key = np.concatenate([own_row * columns + own_column, row * columns + column])
-    key.sort()
-    row, column = np.divmod(key, columns)
-    return merged(row, column, column + 1)
+def _meet(one: Array, other: Array) -> Array:
+    """Return which rows of one share a bit with which of the other."""
+    shared = np.zeros((one.shape[1], other.shape[1]), np.uint64)
+    for mine, theirs in zip(one, other, strict=True):
+        shared |= mine[:, None] & theirs
+    result: Array = shared != 0
+    return result

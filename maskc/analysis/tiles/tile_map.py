@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from maskc.analysis.key_ranges.ranges import KeyRanges
 from maskc.analysis.tiles.grid import Grid, Tiles
-from maskc.analysis.tiles.runs import Runs, merged
+from maskc.analysis.tiles.runs import Array, Runs, merged
 from maskc.ir.types import Word
 
 
@@ -18,10 +19,25 @@ class Step(Word):
 
     KEY_RANGES = "the ranges of keys of its rows"
     ID_SETS = "the ids of its queries and its keys"
+    STEADY = "one pair of it, which stands for all"
     RANGES = "ranges over the tile"
     WITNESS = "a true and a false point"
     PARTS = "ranges over its parts"
     POINTS = "every point of its open parts"
+
+
+NONE = dict.fromkeys(Step, 0)
+"""No tile decided by any step."""
+
+
+class Share(NamedTuple):
+    """Whether part of a mask holds at some pair of a tile, and whether at every pair.
+
+    Both are bool ``[rows, columns]``, the rows of blocks numbered through all groups.
+    """
+
+    some: Array
+    every: Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from row_programs import domain_of, row_mask, rows_of_case
 from strategies import masks
 from test_block_tables import assert_same, expected
 
-from maskc.analysis.tiles import id_sets
+from maskc.analysis.tiles import conjuncts, id_sets
 from maskc.analysis.tiles.block_tables import block_tables
+from maskc.analysis.tiles.conjuncts import tiles_of_conjuncts
 from maskc.analysis.tiles.grid import grid_of
-from maskc.analysis.tiles.id_sets import tiles_of_ids
 from maskc.analysis.tiles.tile_map import Step
 from maskc.ir.nodes import And, Compare, Expr, Index, Input, Load
 from maskc.ir.operators import CompareOp
@@ -30,7 +30,7 @@ SAME_DOC = Compare(CompareOp.EQ, *(Load(DOC, (Index(which),)) for which in (Ix.Q
 
 def assert_tiles(mask: Expr, domain: Domain, block: tuple[int, int]) -> bool:
     grid = grid_of(mask, domain, block)
-    found = tiles_of_ids(mask, domain, grid)
+    found = tiles_of_conjuncts(mask, domain, grid)
     if found is None:
         return False
     assert sum(found.decided.values()) == grid.count
@@ -71,7 +71,7 @@ def test_edges_alone_are_searched() -> None:
     ids = torch.randint(0, 4, (1024,), generator=torch.Generator().manual_seed(0))
     domain = domain_of(1024, 1024, doc=ids)
     mask = row_mask("causal & same_doc", domain)
-    found = tiles_of_ids(mask, domain, grid_of(mask, domain, (64, 64)))
+    found = tiles_of_conjuncts(mask, domain, grid_of(mask, domain, (64, 64)))
     assert found is not None
     assert found.decided[Step.ID_SETS] == 16 * 16 - 16
     assert found.decided[Step.WITNESS] == 16
@@ -81,5 +81,5 @@ def test_edges_alone_are_searched() -> None:
 def test_many_ids_are_left_to_a_search(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     domain = domain_of(30, 30, doc=torch.arange(30) % 7)
     mask = row_mask("same_doc", domain)
-    monkeypatch.setattr(id_sets, limit, 10)
-    assert tiles_of_ids(mask, domain, grid_of(mask, domain, (4, 4))) is None
+    monkeypatch.setattr(conjuncts if limit == "MOST_BLOCKS" else id_sets, limit, 10)
+    assert tiles_of_conjuncts(mask, domain, grid_of(mask, domain, (4, 4))) is None

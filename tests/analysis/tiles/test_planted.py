@@ -14,10 +14,11 @@ import test_block_tables
 import test_from_ranges
 import test_id_sets
 import test_runs
+import test_steady
 
 from maskc.analysis.key_ranges import bound, derive, lookup, ranges
 from maskc.analysis.key_ranges.ranges import Range
-from maskc.analysis.tiles import compact, from_ranges, id_sets, runs
+from maskc.analysis.tiles import compact, from_ranges, id_sets, runs, steady
 
 sys.path.append(str(Path(__file__).parents[1] / "key_ranges"))
 import test_derive
@@ -119,7 +120,7 @@ FAULTS: list[tuple[str, Any, str, Any, Callable[[], None]]] = [
         "the first row of a block stands for all",
         from_ranges,
         "_extremes",
-        lambda ends, at: from_ranges._Extremes(*[ends[:, at].astype(np.int64)] * 2),
+        lambda ends, at: (ends[..., at], ends[..., at]),
         test_from_ranges.test_one_range,
     ),
     ("runs that touch stay two", test_runs, "merged", without_touching, test_runs.test_transposed),
@@ -129,6 +130,20 @@ FAULTS: list[tuple[str, Any, str, Any, Callable[[], None]]] = [
         "_flags",
         one_flag_less,
         test_id_sets.test_two_sequences,
+    ),
+    (
+        "two blocks share an id of another word",
+        id_sets,
+        "_words",
+        lambda flags: id_sets.np.ones((1, len(flags)), id_sets.np.uint64),
+        test_id_sets.test_beside_any_mask,
+    ),
+    (
+        "any quotient of rows is the same all over a block",
+        steady,
+        "_divides",
+        lambda rows, divisor, block: True,
+        test_steady.test_beside_any_mask,
     ),
     (
         "any rows are taken to be nested",
