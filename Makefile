@@ -36,12 +36,19 @@ gallery: $(VENV)/run.installed  ## pictures of every mask and score, in examples
 test: $(VENV)/dev.installed  ## what to run after each change: the same draws everywhere, about two minutes
 	@HYPOTHESIS_PROFILE=newcomer $(BIN)/python -m pytest -n $(JOBS) -m "$(QUICK)" $(ARGS)
 
-test-all: $(VENV)/dev.installed  ## every test, with more draws, compiled kernels and several processes
+test-all: $(VENV)/dev.installed  ## every test, with more draws, compiled kernels, those of a GPU too
 	@HYPOTHESIS_PROFILE=all $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+ifeq ($(strip $(ARGS)),)
+	@if $(MAKE) -s $(KERNELS)/triton.installed; then \
+	  $(MAKE) -s triton; \
+	else \
+	  echo "SKIPPED: the kernels of a GPU, since triton does not install here (see above)"; \
+	fi
+endif
 
 triton: $(KERNELS)/triton.installed  ## the kernels of a GPU, emitted and interpreted without one
-	@ls tests/kernels/test_*.py | TRITON_INTERPRET=1 OMP_NUM_THREADS=1 xargs -n 1 -P 2 \
-	  $(KERNELS)/bin/python -m pytest -q --durations=1 --show-capture=no -p no:cacheprovider $(ARGS)
+	@TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(KERNELS)/bin/python -m pytest -q tests/kernels \
+	  -n $(JOBS) --show-capture=no -p no:cacheprovider -W ignore $(ARGS)
 
 kernels: $(KERNELS)/triton.installed  ## instructions, registers and stack of those kernels
 	@OMP_NUM_THREADS=1 $(KERNELS)/bin/python benchmarks/kernels.py $(ARGS)
@@ -82,7 +89,7 @@ $(KERNELS)/triton.installed: pyproject.toml $(CONSTRAINTS)
 	@echo "installing maskc and triton into $(KERNELS) ..."
 	@$(PYTHON) -m venv $(KERNELS)
 	@$(KERNELS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
-	  -c $(CONSTRAINTS) setuptools triton numpy pytest hypothesis
+	  -c $(CONSTRAINTS) setuptools triton numpy pytest pytest-xdist hypothesis
 	@$(KERNELS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
 	  -c $(CONSTRAINTS) --no-build-isolation -e .
 	@PYTHONPATH=tests/kernels $(KERNELS)/bin/python -c 'import versions; versions.check_versions()'

@@ -4,9 +4,10 @@
 
 Inductor emits the kernel of each form as for a GPU; triton compiles it for an A100 (sm_80) and an
 H100 (sm_90), and the instructions of one step over 128 or 64 keys are counted, in tiles that the
-mask cuts (partial) and in whole ones (full). A form is compared with the first of its group: two
-ways to lower the same mask, or ours and one written by hand. Fewer instructions are no proof of
-less time, but a kernel here is bound by them, and values on the stack cost more.
+mask cuts (partial) and in whole ones (full). A form is compared with the first of its group, which
+is maskc's (`by_hand/kernels.py`): another way to lower the same mask, or the same by hand. Fewer
+instructions are no proof of less time, but a kernel here is bound by them, and values on the stack
+cost more.
 
 Each row goes into ``benchmarks/results/kernels.json`` as soon as it is counted.
 """
@@ -16,95 +17,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from by_hand.kernels import HEADS, LENGTH, Form, forms
 
 from maskc import compile_mask
 
 HERE = Path(__file__).parent
-LENGTH, HEADS, WIDTH = 4096, 2, 64
+WIDTH = 64
 CAPABILITIES = (90, 80)
-Mod = Callable[..., Tensor]
-
-
-@dataclass(frozen=True)
-class Form:
-    """A kernel: a program, or functions written by hand over the block mask of a program."""
-
-    group: str
-    name: str
-    text: str
-    inputs: dict[str, Tensor]
-    mask_mod: Mod | None = None
-    score_mod: Mod | None = None
-
-
-def documents(shuffled: bool) -> Tensor:
-    """Return document ids, in runs of 300 tokens or in any order."""
-    doc = torch.arange(LENGTH) // 300
-    order = torch.randperm(LENGTH, generator=torch.Generator().manual_seed(0))
-    return doc[order] if shuffled else doc
-
-
-def forms() -> Iterator[Form]:
-    """Yield the forms, group by group."""
-    side, mixed = documents(False), documents(True)
-    slopes = torch.tensor([0.5, 0.25])
-    yield Form("documents", "ranges of keys", "causal & same_doc", {"doc": side})
-    yield Form("documents", "ids", "causal & same_doc", {"doc": mixed})
-    yield Form("blocks", "by shifts", "q // 8 == k // 8", {})
-    yield Form("blocks", "by divisions", "q // 7 == k // 7", {})
-    yield Form("causal", "ours", "causal", {})
-    yield Form("causal", "by hand", "causal", {}, lambda b, h, q, k: q >= k)
-    yield Form("window", "ours", "causal & window(512)", {})
-    yield Form(
-        "window",
-        "by hand",
-        "causal & window(512)",
-        {},
-        lambda b, h, q, k: (q >= k) & (q - k < 512),
-    )
-    yield Form("prefix", "ours", "causal | k < 700", {})
-    yield Form("prefix", "by hand", "causal | k < 700", {}, lambda b, h, q, k: (q >= k) | (k < 700))
-    dilated = "causal & window(512) & (q - k) % 4 == 0"
-    yield Form("dilated", "ours", dilated, {})
-    yield Form(
-        "dilated",
-        "by hand",
-        dilated,
-        {},
-        lambda b, h, q, k: (q >= k) & (q - k < 512) & ((q - k) % 4 == 0),
-    )
-    yield Form("softcap", "ours", "causal; score = softcap(score, 30)", {})
-    yield Form(
-        "softcap",
-        "by hand",
-        "causal; score = softcap(score, 30)",
-        {},
-        lambda b, h, q, k: q >= k,
-        lambda score, b, h, q, k: 30 * torch.tanh(score / 30),
-    )
-    alibi = "causal; score = score + alibi"
-    yield Form("alibi", "ours", alibi, {"slopes": slopes})
-    yield Form(
-        "alibi",
-        "slope as a power",
-        alibi,
-        {"slopes": slopes},
-        lambda b, h, q, k: q >= k,
-        lambda score, b, h, q, k: score + torch.exp2(-((h + 1) * 4.0)) * (k - q),
-    )
-    near = "input t: float; causal; score = score + t[head, clamp(q - k, 0, 511)]"
-    yield Form("bias", "by distance", near, {"t": torch.randn(HEADS, 512)})
-    whole = "input t: float; causal; score = score + t[head, q, k]"
-    yield Form("bias", "by pair", whole, {"t": torch.randn(HEADS, LENGTH, LENGTH)})
 
 
 def emitted(form: Form, capability: int) -> str:
@@ -130,7 +57,7 @@ def measured(only: list[str]) -> Iterator[dict[str, Any]]:
     import sass
 
     first: dict[tuple[str, int], int] = {}
-    print(f"{'group':10} {'form':16}    sm partial  full total regs stack  step")
+    print(f"{'group':10} {'form':18}    sm partial  full total regs stack  step")
     for form in forms():
         if only and form.group not in only:
             continue
@@ -145,7 +72,7 @@ def measured(only: list[str]) -> Iterator[dict[str, Any]]:
                 "ratio": round(kernel.partial / base, 3),
             }
             print(
-                f"{form.group:10} {form.name:16} sm_{capability} {kernel.partial:6} "
+                f"{form.group:10} {form.name:18} sm_{capability} {kernel.partial:6} "
                 f"{kernel.full:5} {kernel.total:5} {kernel.registers:4} {kernel.stack:5} "
                 f"{row['ratio']:5.2f}",
                 flush=True,
