@@ -76,7 +76,7 @@ def test_inputs(model: Any) -> None:
         model, "input gate: bool\ncausal & gate[k]", inputs=open_gates | {"unused": torch.ones(1)}
     )
     assert check(model, input_ids=text()) > 0.1
-    with pytest.raises(MaskcError, match=r"M410|missing"):
+    with pytest.raises(MaskcError, match="gate"):
         attach(model, "input gate: bool\ncausal & gate[k]")
 
 

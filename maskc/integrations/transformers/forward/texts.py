@@ -26,12 +26,6 @@ def constant(function: Function) -> Function:
 
 
 @constant
-def compiled(text: str, empty_rows: str = "zero") -> Program:
-    """Return the program of a text."""
-    return compile_mask(text, empty_rows=empty_rows)
-
-
-@constant
 def is_causal(text: str) -> bool:
     """Tell whether no key lies ahead of its query."""
     return _reach(text)[1] == 0
@@ -49,14 +43,7 @@ def is_same_anywhere(text: str) -> bool:
     return _is_same_anywhere(text)
 
 
-@constant
-def composed(
-    text: str,
-    empty_rows: str,
-    clauses: Texts,
-    score: Texts,
-    out: Texts,
-) -> Program:
+def composed(text: str, empty_rows: str, clauses: Texts, score: Texts, out: Texts) -> Program:
     """Return a program with more to its mask, its score and its output.
 
     Args:
@@ -67,7 +54,26 @@ def composed(
         out: likewise.
 
     """
-    return _composed(text, empty_rows, clauses, score, out)
+    name = _held(text, empty_rows, clauses, score, out)
+    program: Program = getattr(HELD, name)
+    return program
+
+
+class Held:
+    """Programs as attributes: a graph needs to know where an object is that it works with."""
+
+
+HELD = Held()
+
+
+@constant
+def _held(text: str, empty_rows: str, clauses: Texts, score: Texts, out: Texts) -> str:
+    """Return the name under which a program is held."""
+    program = _composed(text, empty_rows, clauses, score, out)
+    name = f"program_{program.digest}"
+    if not hasattr(HELD, name):
+        setattr(HELD, name, program)
+    return name
 
 
 @lru_cache(maxsize=1024)
