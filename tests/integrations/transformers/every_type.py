@@ -28,7 +28,7 @@ def is_equal(shown: str) -> bool:
 
 def shown(mapping: str, kind: str) -> str:
     """Return what a type shows: its programs, why it is refused, or that it was not built."""
-    from agreement import CHANGED, EXACT, NotBuiltError, agreement, small_model
+    from like_eager import CHANGED, EXACT, NotBuiltError, agreement, small_model
 
     from maskc import MaskcError
 

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.models, pytest.mark.filterwarnings("ignore")]
 
 @pytest.fixture
 def model() -> Any:
-    from agreement import small_model
+    from like_eager import small_model
 
     return small_model("CausalLM", "gemma2")
 
@@ -29,7 +29,7 @@ def logits(model: Any, **feed: Any) -> torch.Tensor:
 
 def test_a_program_equals_the_model_that_has_it_by_config(model: Any) -> None:
     """A window of 5 by text gives what a config with that window gives."""
-    from agreement import small_model, text
+    from like_eager import small_model, text
 
     from maskc.integrations.transformers import attach
 
@@ -52,7 +52,7 @@ def test_by_layer(model: Any) -> None:
 
 @pytest.mark.parametrize("text", ["causal & window(4)", "causal & (window(4) | sinks(2))"])
 def test_positions_count_from_the_first_token(model: Any, text: str) -> None:
-    from agreement import LENGTHS, documents_alone, feeds
+    from like_eager import LENGTHS, documents_alone, feeds
 
     from maskc.integrations.transformers import attach
 
@@ -67,7 +67,7 @@ def test_positions_count_from_the_first_token(model: Any, text: str) -> None:
 
 
 def test_inputs(model: Any) -> None:
-    from agreement import text
+    from like_eager import text
 
     from maskc.integrations.transformers import attach, check
 
@@ -88,7 +88,7 @@ def test_the_score_of_a_program_takes_the_place_of_the_models(model: Any) -> Non
 
 
 def test_detach_gives_the_model_back(model: Any) -> None:
-    from agreement import text
+    from like_eager import text
 
     from maskc.integrations.transformers import attach, detach
 
@@ -101,7 +101,7 @@ def test_detach_gives_the_model_back(model: Any) -> None:
 
 
 def test_a_wrong_program_leaves_the_model_as_it_was(model: Any) -> None:
-    from agreement import text
+    from like_eager import text
 
     from maskc.integrations.transformers import attach
 
@@ -140,7 +140,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("mapping", "kind", "code"), REFUSED)
 def test_models_of_other_ways_are_refused(mapping: str, kind: str, code: str) -> None:
-    from agreement import small_model
+    from like_eager import small_model
 
     from maskc.integrations.transformers import attach
 
@@ -152,7 +152,7 @@ def test_models_of_other_ways_are_refused(mapping: str, kind: str, code: str) ->
 
 
 def test_a_model_of_two_attentions_is_refused_one_program() -> None:
-    from agreement import small_model
+    from like_eager import small_model
 
     from maskc.integrations.transformers import attach
 
@@ -162,7 +162,7 @@ def test_a_model_of_two_attentions_is_refused_one_program() -> None:
 
 def test_a_model_whose_code_ignores_its_mask_is_found() -> None:
     """Planted: a layer that calls the interface without the mask it was given."""
-    from agreement import small_model
+    from like_eager import small_model
 
     from maskc.integrations.transformers import attach
 
@@ -180,7 +180,7 @@ def test_a_model_whose_code_ignores_its_mask_is_found() -> None:
 
 
 def test_saving_and_loading_keep_the_program(model: Any, tmp_path: Path) -> None:
-    from agreement import text
+    from like_eager import text
     from transformers import AutoModelForCausalLM
 
     from maskc.integrations.transformers import attach
@@ -226,7 +226,7 @@ def test_check_asks_for_maskc(model: Any) -> None:
 
 def test_prepared_masks(model: Any) -> None:
     """A mask of four dimensions, boolean or of floats, is taken as it is."""
-    from agreement import text
+    from like_eager import text
 
     from maskc.integrations.transformers.implementation import using
 

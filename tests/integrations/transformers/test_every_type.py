@@ -25,7 +25,7 @@ def test_does_as_eager(mapping: str, kind: str, request: pytest.FixtureRequest) 
 
 @pytest.mark.parametrize("mapping", every_type.MAPPINGS)
 def test_every_type_is_listed(mapping: str, request: pytest.FixtureRequest) -> None:
-    from agreement import kinds
+    from like_eager import kinds
 
     found: Any = kinds(mapping)
     if request.config.getoption("--update-golden"):

@@ -35,7 +35,7 @@ def generated(model: Any, ids: torch.Tensor, cache: str, **changes: Any) -> torc
 
 
 def padded() -> tuple[torch.Tensor, torch.Tensor]:
-    from agreement import text
+    from like_eager import text
 
     ids = text(12)
     attention_mask = torch.ones_like(ids)
@@ -45,7 +45,7 @@ def padded() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_same_tokens_as_eager(family: str) -> None:
-    from agreement import small_model
+    from like_eager import small_model
 
     from maskc.integrations.transformers.implementation import using
 
@@ -62,7 +62,7 @@ def test_same_tokens_as_eager(family: str) -> None:
 @pytest.mark.parametrize("text", ["causal & window(4)", "causal & (window(4) | sinks(2))"])
 def test_an_attached_program_decodes_as_it_reads(text: str) -> None:
     """With any cache, and whatever padding stands before a row, the same tokens follow."""
-    from agreement import small_model
+    from like_eager import small_model
     from transformers import DynamicCache
 
     from maskc.integrations.transformers import attach
@@ -77,7 +77,7 @@ def test_an_attached_program_decodes_as_it_reads(text: str) -> None:
 
 
 def test_a_window_over_future_slots_of_a_static_cache_sees_none_of_them() -> None:
-    from agreement import small_model
+    from like_eager import small_model
 
     from maskc.integrations.transformers import attach
 
@@ -88,7 +88,7 @@ def test_a_window_over_future_slots_of_a_static_cache_sees_none_of_them() -> Non
 
 
 def test_a_program_that_needs_dropped_keys_is_refused() -> None:
-    from agreement import small_model
+    from like_eager import small_model
     from transformers import DynamicCache
 
     from maskc import ModelError
