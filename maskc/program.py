@@ -385,12 +385,13 @@ class Program(Compiled):
             far it looked; ``.equal`` is True, False or None, and printing it tells the rest.
 
         """
-        from maskc.analysis.equiv.at_sizes import call_sizes, compare_at
         from maskc.analysis.equiv.compare import compare_programs
 
         for program in (self, other):
             program.refuse_open()
         if sizes is not None:
+            from maskc.analysis.equiv.at_sizes import call_sizes, compare_at
+
             return compare_at(self.module, other.module, call_sizes(sizes))
         return compare_programs(self.module, other.module)
 
