@@ -6,15 +6,17 @@ import hashlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import get_args
 
 from maskc.elaborate.module import Constant, DeclaredInput
 from maskc.elaborate.open_layer import LAYER
 from maskc.errors import BindError, MaskTypeError
 from maskc.ir.nodes import Module
 from maskc.ir.text import to_text
+from maskc.options import EmptyRows
 from maskc.source import Source, Span
 
-EMPTY_ROWS = ("zero", "all", "nan", "error")
+EMPTY_ROWS: tuple[EmptyRows, ...] = get_args(EmptyRows)
 """What a query row without a key may give."""
 
 Constants = tuple[tuple[str, str, Constant], ...]
@@ -35,7 +37,7 @@ class Recipe:
 
     source: Source
     constants: Constants = ()
-    empty_rows: str = "zero"
+    empty_rows: EmptyRows = "zero"
     libraries: tuple[Source, ...] = ()
 
     @property
@@ -76,7 +78,7 @@ class Compiled:
     open_layer: Span | None
 
     @property
-    def empty_rows(self) -> str:
+    def empty_rows(self) -> EmptyRows:
         """What a query row without a key gives: ``zero``, ``all``, ``nan`` or ``error``."""
         return self.recipe.empty_rows
 
