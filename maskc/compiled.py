@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
+from typing import get_args
 from weakref import WeakValueDictionary
 
 from maskc.elaborate.module import Constant, DeclaredInput
@@ -14,9 +15,10 @@ from maskc.elaborate.open_layer import LAYER
 from maskc.errors import BindError, MaskTypeError
 from maskc.ir.nodes import Module
 from maskc.ir.text import to_text
+from maskc.options import EmptyRows
 from maskc.source import Source, Span
 
-EMPTY_ROWS = ("zero", "all", "nan", "error")
+EMPTY_ROWS: tuple[EmptyRows, ...] = get_args(EmptyRows)
 """What a query row without a key may give."""
 
 Constants = tuple[tuple[str, str, Constant], ...]
@@ -37,7 +39,7 @@ class Recipe:
 
     source: Source
     constants: Constants = ()
-    empty_rows: str = "zero"
+    empty_rows: EmptyRows = "zero"
     libraries: tuple[Source, ...] = ()
 
     @property
@@ -80,7 +82,7 @@ class Compiled:
     number: int = field(default_factory=count().__next__)
 
     @property
-    def empty_rows(self) -> str:
+    def empty_rows(self) -> EmptyRows:
         """What a query row without a key gives: ``zero``, ``all``, ``nan`` or ``error``."""
         return self.recipe.empty_rows
 

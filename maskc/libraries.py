@@ -25,7 +25,8 @@ def naming_library(error: MaskcError) -> MaskcError:
     library = _defining(error.span.text, file) if file.is_file() else None
     if library is None:
         return error
-    help = f'`{library}` defines it: name it, as in `library = "{library.name}"`'
+    named = "use" if file.suffix == ".mask" else "library ="
+    help = f'`{library}` defines it: name it, as in `{named} "{library.name}"`'
     return type(error)(error.code, error.message, error.span, help, error.notes)
 
 

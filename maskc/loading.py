@@ -2,13 +2,14 @@
 
 Codes: M601 unreadable file, M602 not the format that its name says, M603 missing key, M604 not a
 text, M605 a file that cannot be written, M606 a package that is missing, M607 libraries that are
-no paths, or too many.
+no paths, or too many, M610 a `use` in a text of no file or of no `.mask` file, M611 libraries that
+use each other.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
@@ -20,6 +21,7 @@ from maskc.config.formats import parse
 from maskc.config.places import origin
 from maskc.errors import LoadError
 from maskc.files.read import read_text
+from maskc.libraries_used import MOST_LIBRARIES, libraries_used
 from maskc.source import Source
 
 __all__ = ["LoadError", "Located", "read", "read_libraries", "read_source"]
@@ -31,9 +33,6 @@ PATH = re.compile(
 
 LIBRARY = "library"
 """The key beside a program that names libraries for it."""
-
-MOST_LIBRARIES = 64
-"""Of one program; each has its scope inside that of the one before."""
 
 Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
 
@@ -69,7 +68,7 @@ def read(ref: str) -> Located:
     if key is not None:
         message = f"`{path}` is a program, it has no keys"
         raise LoadError("M603", message, help=f"write `{path}`")
-    return Located(file)
+    return _with_used(Located(file))
 
 
 def read_source(ref: str) -> Source:
@@ -91,15 +90,35 @@ def read_libraries(paths: Paths | None) -> tuple[Source, ...]:
     listed = [paths] if isinstance(paths, str | PathLike) else paths
     some = list(islice(listed, MOST_LIBRARIES + 1))
     if len(some) > MOST_LIBRARIES:
-        message = f"a program has at most {MOST_LIBRARIES} libraries"
-        raise LoadError("M607", message, help="join some of them in one file")
-    return tuple(_library(path) for path in some)
+        raise _too_many()
+    return _few([each for path in some for each in _library(path)])
 
 
-def _library(path: object) -> Source:
+def _few(libraries: Sequence[Source]) -> tuple[Source, ...]:
+    """Return each library once, or refuse too many of them."""
+    kept = tuple(dict.fromkeys(libraries))
+    if len(kept) > MOST_LIBRARIES:
+        raise _too_many()
+    return kept
+
+
+def _too_many() -> LoadError:
+    message = f"a program has at most {MOST_LIBRARIES} libraries"
+    return LoadError("M607", message, help="join some of them in one file")
+
+
+def _library(path: object) -> tuple[Source, ...]:
+    """Return a library after those that it uses."""
     if not isinstance(path, str | PathLike):
         raise _no_path(path)
-    return read_source(str(path))
+    located = read(str(path))
+    return (*located.libraries, located.source)
+
+
+def _with_used(located: Located) -> Located:
+    """Return a program with the libraries that its text uses, over those that it has."""
+    used = libraries_used(located.source)
+    return Located(located.source, (*located.libraries, *used)) if used else located
 
 
 def _no_path(found: object) -> LoadError:
@@ -117,9 +136,8 @@ def located(file: Source, suffix: str, config: Any, key: str) -> Located:
     text = keys.text_at(config, key, file.name)
     place = origin(file, suffix, key, text)
     libraries = keys.beside(config, key, LIBRARY)
-    return Located(
-        Source(text, f"{file.name}:{key}", place), _libraries(libraries, Path(file.name), key)
-    )
+    named = _libraries(libraries, Path(file.name), key)
+    return _with_used(Located(Source(text, f"{file.name}:{key}", place), named))
 
 
 def _libraries(value: Any, config: Path, key: str) -> tuple[Source, ...]:

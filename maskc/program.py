@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 from weakref import WeakValueDictionary
 
 from maskc import compose
@@ -17,6 +17,7 @@ from maskc.ir.nodes import Module
 from maskc.ir.text import to_text
 from maskc.libraries import naming_library
 from maskc.loading import Paths, read, read_libraries
+from maskc.options import BackendName, Balance, BlockSize, EmptyRows, Target
 from maskc.pipeline import check_policy, compile_recipe
 from maskc.source import Source
 
@@ -36,7 +37,7 @@ CALL = ("backend", "scale", "dropout_p", "return_lse", "fold_bias")
 def compile_mask(
     source: str | Source,
     *,
-    empty_rows: str = "zero",
+    empty_rows: EmptyRows = "zero",
     library: Paths | None = None,
     **constants: Constant,
 ) -> Program:
@@ -64,7 +65,7 @@ def compile_mask(
 def load(
     ref: str | PathLike[str],
     *,
-    empty_rows: str = "zero",
+    empty_rows: EmptyRows = "zero",
     library: Paths | None = None,
     **constants: Constant,
 ) -> Program:
@@ -152,7 +153,7 @@ class Program(Compiled):
         num_heads: int = 1,
         num_kv_heads: int | None = None,
         device: torch.device | str | None = None,
-        block_size: int | tuple[int, int] | str = 128,
+        block_size: BlockSize = 128,
         q_offset: int | Tensor = 0,
         kv_offset: int | Tensor = 0,
         head_offset: int | Tensor | None = None,
@@ -229,7 +230,7 @@ class Program(Compiled):
         ranks: int,
         *,
         block_size: int | tuple[int, int] = 128,
-        balance: str | Plan | Tensor | Sequence[int] = "lpt",
+        balance: Balance | Plan | Tensor | Sequence[int] = "lpt",
         batch_size: int = 1,
         num_heads: int = 1,
         num_kv_heads: int | None = None,
@@ -329,7 +330,45 @@ class Program(Compiled):
             compact=compact,
         )
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, **keywords: Any) -> Any:
+    @overload
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        backend: BackendName = "auto",
+        return_lse: Literal[False] = False,
+        **keywords: Any,
+    ) -> Tensor: ...
+
+    @overload
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        backend: BackendName = "auto",
+        return_lse: Literal[True],
+        **keywords: Any,
+    ) -> tuple[Tensor, Tensor]: ...
+
+    @overload
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        backend: BackendName = "auto",
+        return_lse: bool,
+        **keywords: Any,
+    ) -> Tensor | tuple[Tensor, Tensor]: ...
+
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, **keywords: Any
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Bind to the sizes of q, k and v and attend, in one call.
 
         Args:
@@ -345,9 +384,10 @@ class Program(Compiled):
 
         """
         call = {name: keywords.pop(name) for name in CALL if name in keywords}
-        return self.bind_to(q, k, **keywords)(q, k, v, **call)
+        out: Tensor | tuple[Tensor, Tensor] = self.bind_to(q, k, **keywords)(q, k, v, **call)
+        return out
 
-    def emit(self, target: str = "flex") -> str:
+    def emit(self, target: Target = "flex") -> str:
         """Return the source of a Python file that needs torch alone.
 
         Args:
@@ -386,12 +426,13 @@ class Program(Compiled):
             far it looked; ``.equal`` is True, False or None, and printing it tells the rest.
 
         """
-        from maskc.analysis.equiv.at_sizes import call_sizes, compare_at
         from maskc.analysis.equiv.compare import compare_programs
 
         for program in (self, other):
             program.refuse_open()
         if sizes is not None:
+            from maskc.analysis.equiv.at_sizes import call_sizes, compare_at
+
             return compare_at(self.module, other.module, call_sizes(sizes))
         return compare_programs(self.module, other.module)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class Source:
     def file(self) -> str:
         """The name of the file that positions are in."""
         return self.name if self.origin is None else self.origin.name
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the file that it was read from, None for a text of no file."""
+        return None if self.file.startswith("<") else Path(self.file).parent
 
     def position(self, offset: int) -> tuple[int, int]:
         """Return the line and the column of ``offset``, both from 1."""

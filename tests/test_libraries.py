@@ -22,8 +22,8 @@ def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_library_is_named() -> None:
-    help = '    = help: `masks.mask` defines it: name it, as in `library = "masks.mask"`'
-    for ref in ("model.mask", "c.toml:mask"):
+    for ref, named in (("model.mask", "use"), ("c.toml:mask", "library =")):
+        help = f'    = help: `masks.mask` defines it: name it, as in `{named} "masks.mask"`'
         with pytest.raises(MaskcError) as caught:
             load(ref)
         assert "error[M301]: unknown name `local`" in str(caught.value)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from maskc.commands import arguments
 from maskc.commands.arguments import load_program
 from maskc.files.write import write_text
+from maskc.options import Target
 from maskc.view.terminal import say
 
 
@@ -18,7 +19,7 @@ from maskc.view.terminal import say
 @arguments.define_option
 @click.option(
     "--target",
-    type=click.Choice(("flex", "sdpa", "module")),
+    type=click.Choice(get_args(Target)),
     default="flex",
     show_default=True,
     help="The keywords of flex_attention, the mask of SDPA, or a whole attention(q, k, v).",
@@ -27,7 +28,7 @@ from maskc.view.terminal import say
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write it to a file."
 )
 def emit(
-    program: str, constants: tuple[tuple[str, Any], ...], target: str, output: Path | None
+    program: str, constants: tuple[tuple[str, Any], ...], target: Target, output: Path | None
 ) -> None:
     """Write a program as Python that needs torch alone."""
     source = load_program(program, constants).emit(target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textwrap import indent
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -15,6 +15,7 @@ from maskc.topics import describe_bytes
 from maskc.view.terminal import console, print_table, say
 
 if TYPE_CHECKING:
+    from maskc.options import Balance
     from maskc.program import Program
     from maskc.scale.plan import Plan
 
@@ -62,7 +63,9 @@ def plan(
     compiled = load_program(program, constants)
     inputs = _inputs(compiled, tokens, lengths)
     plans = {
-        name: compiled.plan(tokens, ranks, block_size=block, balance=name, **inputs)
+        name: compiled.plan(
+            tokens, ranks, block_size=block, balance=cast("Balance", name), **inputs
+        )
         for name in ORDERS
     }
     result = {name: _numbers(compiled, one, inputs) for name, one in plans.items()}

@@ -84,11 +84,20 @@ class Declarations:
         match statement:
             case ast.Assignment():
                 pass
+            case ast.Use():
+                self._check_use(statement)
             case ast.Axes(axes):
                 for axis in axes:
                     self._take(axis.name, statement, "")
             case _:
                 self._take(statement.name, statement, statement.doc)
+
+    def _check_use(self, statement: ast.Use) -> None:
+        """Refuse a library that nothing has read: the text of a string has no folder."""
+        if statement.span.source.folder is None:
+            message = "`use` names a file from the folder of its own, and this text is of no file"
+            help = f'load it from a file, or give it: `library="{statement.path}"`'
+            raise MaskNameError("M610", message, statement.span, help)
 
     def _take(self, name: ast.Identifier, statement: ast.Statement, doc: str) -> None:
         text = name.text

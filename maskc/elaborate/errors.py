@@ -52,7 +52,7 @@ class Report:
 def declared(statement: ast.Statement) -> tuple[str, ...]:
     """Return the names that a statement declares."""
     match statement:
-        case ast.Assignment():
+        case ast.Assignment() | ast.Use():
             return ()
         case ast.Axes(axes):
             return tuple(axis.name.text for axis in axes)

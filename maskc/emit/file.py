@@ -10,6 +10,7 @@ import re
 import textwrap
 from importlib import metadata
 from inspect import getsource, isfunction
+from typing import get_args
 
 from maskc.analysis.scores.score_class import Additive, classify
 from maskc.compiled import Compiled
@@ -20,14 +21,15 @@ from maskc.ir.nodes import OUT, SCORE, TRUE, Module, TopK, reads, walk
 from maskc.ir.types import Dim, Given
 from maskc.lower.codegen.tensors import imports
 from maskc.lower.plan import CAUSAL
+from maskc.options import Target
 
-TARGETS = ("flex", "sdpa", "module")
+TARGETS: tuple[Target, ...] = get_args(Target)
 
 _WIDEST = 92
 """Columns of a line of the program in the header."""
 
 
-def emit(program: Compiled, target: str) -> str:
+def emit(program: Compiled, target: Target) -> str:
     """Return the source of a Python file that does what the program does.
 
     Args:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -14,14 +14,12 @@ from maskc import log
 from maskc.analysis.bands import Parts
 from maskc.binding.call import CallSpec, call_spec, device_of, next_step
 from maskc.binding.check_qkv import check_qkv, check_tensors
-from maskc.binding.inputs import as_tensors, known, names_of
+from maskc.binding.inputs import as_tensors, known
 from maskc.binding.relocate import moved, sliced
 from maskc.blocks import traced
 from maskc.blocks.mask_blocks import TileCounts
 from maskc.compiled import Compiled
 from maskc.errors import BindError, LoweringError
-from maskc.explain.why.answer import Why, WhyRow
-from maskc.explain.why.ask import Question, place_of
 from maskc.in_trace import in_trace
 from maskc.ir.nodes import TRUE
 from maskc.ir.types import Sz
@@ -30,10 +28,10 @@ from maskc.lower import flex, reference, sdpa
 from maskc.lower.attention_call import AttentionCall
 from maskc.lower.codegen.mods import MaskMod, ScoreMod, score_mod
 from maskc.lower.plan import Plan
+from maskc.options import BackendName
 from maskc.run import backends
-from maskc.run.explain import explain_call, stand_ins
-from maskc.run.notebook import binding_html, input_lines, sizes_line
 from maskc.run.state import State, bind_state, rebound
+from maskc.run.telling import Telling
 
 
 def bind(program: Compiled, given: Mapping[str, Any], *, device: Any, **call: Any) -> Bound:
@@ -60,7 +58,7 @@ def sizes_of(q: Tensor, k: Tensor) -> dict[str, Any]:
     return {**sizes, "num_kv_heads": k.shape[1], "kv_len": k.shape[2], "device": q.device}
 
 
-class Bound:
+class Bound(Telling):
     """What ``Program.bind`` returns: call it as ``bound(q, k, v)`` in every layer.
 
     Inputs that only the score or the epilogue reads may be left to the call, so that gradients
@@ -85,13 +83,58 @@ class Bound:
         known(given, [declared.name for declared in program.inputs])
         self._state = bind_state(program, spec, self._given, built)
 
+    @overload
     def __call__(
         self,
         q: Tensor,
         k: Tensor,
         v: Tensor,
         *,
-        backend: str = "auto",
+        backend: BackendName = "auto",
+        scale: float | None = None,
+        dropout_p: float = 0.0,
+        return_lse: Literal[False] = False,
+        fold_bias: bool = False,
+        **inputs: Any,
+    ) -> Tensor: ...
+
+    @overload
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        backend: BackendName = "auto",
+        scale: float | None = None,
+        dropout_p: float = 0.0,
+        return_lse: Literal[True],
+        fold_bias: bool = False,
+        **inputs: Any,
+    ) -> tuple[Tensor, Tensor]: ...
+
+    @overload
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        backend: BackendName = "auto",
+        scale: float | None = None,
+        dropout_p: float = 0.0,
+        return_lse: bool,
+        fold_bias: bool = False,
+        **inputs: Any,
+    ) -> Tensor | tuple[Tensor, Tensor]: ...
+
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        backend: BackendName = "auto",
         scale: float | None = None,
         dropout_p: float = 0.0,
         return_lse: bool = False,
@@ -299,94 +342,6 @@ class Bound:
             raise BindError("M423", message, help="pass it: `bound.epilogue(out, lse)`")
         return plan.epilogue(out, lse)
 
-    def choice(self, q: Tensor, k: Tensor, v: Tensor, **inputs: Any) -> backends.Choice:
-        """Return which backend ``auto`` takes for these tensors, and why."""
-        return backends.choose(self._plan(inputs), AttentionCall(q, k, v, self))
-
-    def explain(
-        self,
-        q: Tensor | None = None,
-        k: Tensor | None = None,
-        v: Tensor | None = None,
-        **inputs: Any,
-    ) -> str:
-        """Return what a call costs: the backend that ``auto`` takes, the tiles, bytes of masks.
-
-        Args:
-            q: queries of the call; without q, k and v, those of float32 without a gradient.
-            k: keys.
-            v: values.
-            **inputs: inputs that were left to the call; without them only the mask is
-                described.
-
-        """
-        call = stand_ins(self.spec, self)
-        if q is not None and k is not None and v is not None:
-            check_qkv(self.spec, q, k, v)
-            call = AttentionCall(q, k, v, self)
-        missing = tuple(name for name in self.call_inputs if name not in inputs)
-        state = self._current
-        tiles = None if state.mask.expr == TRUE else state.blocks
-        plan = None if missing else self._plan(inputs)
-        return explain_call(self.spec, tiles, missing, plan, call)
-
-    @overload
-    def why(self, q: int | None, k: int, **more: Any) -> Why: ...
-
-    @overload
-    def why(self, q: int | None = None, *, k: int, **more: Any) -> Why: ...
-
-    @overload
-    def why(self, q: int | None = None, *, kv_idx: int, **more: Any) -> Why: ...
-
-    @overload
-    def why(self, q: int | None = None, **more: Any) -> WhyRow: ...
-
-    def why(
-        self,
-        q: int | None = None,
-        k: int | None = None,
-        *,
-        batch: int = 0,
-        head: int = 0,
-        q_idx: int | None = None,
-        kv_idx: int | None = None,
-        qk: tuple[Tensor, Tensor] | None = None,
-        scale: float | None = None,
-        **inputs: Any,
-    ) -> Why | WhyRow:
-        """Tell why a query sees a key or does not, in the names that the program was written in.
-
-        Without a key: which keys the query sees, and what bounds them. Printing the answer tells
-        all; ``as_dict()`` is the same as plain data.
-
-        Args:
-            q: logical position of the query, as `q` in the program.
-            k: logical position of the key.
-            batch: which batch.
-            head: which query head of this call.
-            q_idx: the row of the query, in place of ``q``.
-            kv_idx: the row of the key, in place of ``k``.
-            qk: the tensors ``(q, k)`` of the call, for the scores and the weight of the key.
-            scale: as for the call.
-            **inputs: inputs that were left to the call.
-
-        Raises:
-            BindError: the call has no such query or key, or a tensor does not fit.
-
-        """
-        self._check_call_inputs(inputs)
-        if qk is not None:
-            check_qkv(self.spec, *qk)
-            backends.check_scale(scale)
-        place = {"q": q, "k": k, "q_idx": q_idx, "kv_idx": kv_idx, "batch": batch, "head": head}
-        at, names_key = place_of(self.spec, **place)
-        given = {**self._given, **as_tensors(inputs, self.spec.device)}
-        complete = all(name in inputs for name in self.call_inputs)
-        plan = self._plan(inputs) if complete else None
-        question = Question(self.program, self.spec, given, self._current.mask, plan)
-        return question.pair(at, qk, scale) if names_key else question.row(at)
-
     def at(
         self,
         *,
@@ -445,14 +400,6 @@ class Bound:
         roots = self.program.module.roots
         return Bound(self.program, *sliced(roots, self.spec, self._given, start, stop))
 
-    def __repr__(self) -> str:
-        inputs = "".join(f", {line}" for line in input_lines(self._given))
-        text = "; ".join(self.program.text.splitlines())
-        return f"<maskc binding, {sizes_line(self.spec)}{inputs}: {text}>"
-
-    def _repr_html_(self) -> str:
-        return binding_html(self.program, self.spec, self._given, self._current.blocks)
-
     def __reduce__(self) -> tuple[object, ...]:
         # What a data loader's worker has built comes along, so that it is not built again.
         return Bound, (self.program, self.spec, self._given, self._current.blocks.built)
@@ -472,14 +419,6 @@ class Bound:
             self._check_call_inputs(call_inputs)
             score = state.with_score(self.spec, {**self._given, **call_inputs})
         return state.plan(score)
-
-    def _check_call_inputs(self, names: Iterable[str]) -> None:
-        known(names, [declared.name for declared in self.program.inputs])
-        of_mask = names_of((self.program.module.mask,))
-        for name in names:
-            if name in of_mask:
-                message = f"input `{name}` is read by the mask, not by the call"
-                raise BindError("M424", message, help="give it to `bind`")
 
 
 def _chosen(plan: Plan, call: AttentionCall) -> str:

@@ -210,7 +210,15 @@ class Axes:
     span: Span = field(compare=False, repr=False)
 
 
-Statement = Assignment | Let | Define | Param | Input | Axes
+@dataclass(frozen=True, slots=True)
+class Use:
+    """``use "PATH"``: the definitions of a library, by its path from the file that it stands in."""
+
+    path: str
+    span: Span = field(compare=False, repr=False)
+
+
+Statement = Assignment | Let | Define | Param | Input | Axes | Use
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ class Builder:
             case "axes", [*axes, start]:
                 listed = tuple(self._axis_size(axis) for axis in axes)
                 return ast.Axes(listed, None if start is None else self.expr(start), span)
+            case "use", [path]:
+                return ast.Use(path[1:-1], span)
             case "bare_mask", [value]:
                 return self._mask(value)
             case _:

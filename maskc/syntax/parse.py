@@ -58,7 +58,7 @@ def _accepts(tokens: Sequence[Token]) -> set[str]:
 
 def _declared(tokens: Sequence[Token]) -> list[str]:
     """Return the names that a statement with an error was about to declare."""
-    if len(tokens) < 2 or tokens[0].type not in DECLARATIONS:
+    if len(tokens) < 2 or tokens[0].type not in DECLARATIONS - {"USE"}:
         return []
     if tokens[0].type == "AXIS":
         return [str(token) for token in tokens if token.type == "NAME"]

@@ -25,7 +25,7 @@ MAX_REPORTED = 20
 
 CLOSERS = {"LPAR": "RPAR", "LSQB": "RSQB"}
 CLOSING = {"(": ")", "[": "]"}
-DECLARATIONS = frozenset({"LET", "DEF", "PARAM", "INPUT", "AXIS"})
+DECLARATIONS = frozenset({"LET", "DEF", "PARAM", "INPUT", "AXIS", "USE"})
 CONTINUES_AFTER = frozenset(
     {"_OR", "_AND", "NOT", "XOR", "COMPARE", "PLUS", "MINUS", "STAR", "SLASH", "FLOOR", "PERCENT"}
     | {"POWER", "EQUAL", "COMMA", "COLON", "IF", "ELSE", "FROM"}
@@ -101,6 +101,9 @@ class _Cutter:
                 pass  # the first thing wrong with a statement explains the next ones
             case "UNREADABLE":
                 self._report(unreadable(self._span(token)))
+            case "STRING" if [one.type for one in self._statement[:-1]] != ["USE"]:
+                start = cast(int, token.start_pos)
+                self._report(unreadable(Span(self._source, start, start + 1)))
             case "NAME" if len(token) > MAX_NAME:
                 message = f"the name has {len(token)} characters, at most {MAX_NAME} are read"
                 self._report(MaskSyntaxError("M109", message, self._span(token), "shorten it"))

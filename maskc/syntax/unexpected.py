@@ -17,6 +17,7 @@ WORDS = {
     "COMMA": "`,`",
     "ELSE": "`else`",
     "NAME": "a name",
+    "STRING": "a path in quotes",
 }
 """How a terminal is called in a message, in the order of the message."""
 
@@ -29,6 +30,7 @@ FORMS = {
     "param": "write `param n: int = 8`",
     "input": "write `input doc: int`",
     "axis": "write `axis h = 16, w = 32`",
+    "use": 'write `use "masks.mask"`',
 }
 PYTHON = frozenset({"lambda", "return", "for", "in", "is", "import", "class", "while", "def"})
 WRITE_MASK = "a mask is an expression, as in `causal & window(512)`"

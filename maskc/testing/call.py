@@ -104,10 +104,9 @@ class Call:
         """Return the output of a backend."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DenseScoresWarning)  # what is compared is small
-            result: Tensor = self.program(
-                **self.qkv, backend=backend, scale=self.scale, **self.inputs
-            )
-        return result
+            given: dict[str, Any] = {"backend": backend, "scale": self.scale, **self.inputs}
+            out: Tensor = self.program(self.qkv["q"], self.qkv["k"], self.qkv["v"], **given)
+        return out
 
     def outcome(self, backend: str, gradients: bool) -> Outcome:
         """Return the output of a backend and, if asked for, its gradients; or why it has none."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -21,12 +21,13 @@ from maskc.errors import MaskcError, MaskNameError, TracingWarning, did_you_mean
 from maskc.in_trace import in_trace
 from maskc.ir.nodes import Module
 from maskc.ir.types import Ix
+from maskc.options import Fallback
 from maskc.run.bound import Bound
 from maskc.tracing.tiles import all_full, expanded, joined
 from maskc.tracing.traced import SIZES, Mod, Traced, bind_module, trace
 from maskc.tracing.verify import verify_mask
 
-FALLBACKS = ("warn", "error", "silent")
+FALLBACKS: tuple[Fallback, ...] = get_args(Fallback)
 
 FEW = 2**20
 """Pairs of a mask that torch evaluates while a program is compiled."""
@@ -53,7 +54,7 @@ def create_block_mask(
     compute_dq_write_order: bool = False,
     dq_kv_order: bool = True,
     *,
-    fallback: str = "warn",
+    fallback: Fallback = "warn",
     verify: bool = False,
 ) -> BlockMask:
     """Return the block mask that ``torch.nn.attention.flex_attention.create_block_mask`` returns.

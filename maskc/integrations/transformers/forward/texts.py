@@ -13,6 +13,7 @@ import torch
 
 from maskc.analysis.translation import is_translation_invariant
 from maskc.ir.nodes import OUT, SCORE
+from maskc.options import EmptyRows
 from maskc.program import Program, compile_mask
 
 Texts = tuple[str, ...]
@@ -43,7 +44,7 @@ def is_same_anywhere(text: str) -> bool:
     return _is_same_anywhere(text)
 
 
-def composed(text: str, empty_rows: str, clauses: Texts, score: Texts, out: Texts) -> Program:
+def composed(text: str, empty_rows: EmptyRows, clauses: Texts, score: Texts, out: Texts) -> Program:
     """Return a program with more to its mask, its score and its output.
 
     Args:
@@ -67,7 +68,7 @@ HELD = Held()
 
 
 @constant
-def _held(text: str, empty_rows: str, clauses: Texts, score: Texts, out: Texts) -> str:
+def _held(text: str, empty_rows: EmptyRows, clauses: Texts, score: Texts, out: Texts) -> str:
     """Return the name under which a program is held."""
     program = _composed(text, empty_rows, clauses, score, out)
     name = f"program_{program.digest}"
@@ -79,7 +80,7 @@ def _held(text: str, empty_rows: str, clauses: Texts, score: Texts, out: Texts) 
 @lru_cache(maxsize=1024)
 def _composed(
     text: str,
-    empty_rows: str,
+    empty_rows: EmptyRows,
     clauses: Texts,
     score: Texts,
     out: Texts,
