@@ -15,9 +15,12 @@ from maskc.errors import LoadError, did_you_mean
 from maskc.files.read import read_text
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from maskc.program import Program
+
+    Array = NDArray[Any]
 
 Command = Callable[..., None]
 
@@ -94,7 +97,17 @@ def input_options(command: Command) -> Command:
 def read_inputs(
     program: Program, given: Sequence[tuple[str, str]], lengths: tuple[int, ...] | None, tokens: int
 ) -> dict[str, Any]:
-    """Return the inputs that are given, ids of documents among them.
+    """Return the inputs that are given, ids of documents too, as tensors; see ``read_arrays``."""
+    import torch
+
+    arrays = read_arrays(program, given, lengths, tokens)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def read_arrays(
+    program: Program, given: Sequence[tuple[str, str]], lengths: tuple[int, ...] | None, tokens: int
+) -> dict[str, Array]:
+    """Return the inputs that are given, ids of documents among them, without torch but for `.pt`.
 
     Raises:
         click.UsageError: the program has no such input, or lengths have none to go to.
@@ -106,20 +119,20 @@ def read_inputs(
         if name not in known:
             hint = did_you_mean(name, known) or f"it has {', '.join(known) or 'none'}"
             raise click.UsageError(f"the program has no input {name!r}: {hint}")
-    tensors = {name: read_tensor(name, value) for name, value in given}
+    arrays = {name: read_array(name, value) for name, value in given}
     if lengths is None:
-        return tensors
+        return arrays
     free = [
         one.name
         for one in program.inputs
-        if one.type == "int" and one.rank == 1 and one.name not in tensors
+        if one.type == "int" and one.rank == 1 and one.name not in arrays
     ]
     if len(free) != 1:
         found = ", ".join(f"`{name}`" for name in free) or "none"
         help = "give the others by --input" if free else "leave --lengths out"
         message = f"--lengths makes one input of ids, one a token; the program has {found}: {help}"
         raise click.UsageError(message)
-    return {**tensors, free[0]: documents(lengths, tokens)}
+    return {**arrays, free[0]: documents(lengths, tokens)}
 
 
 def with_random(
@@ -152,51 +165,65 @@ def grid_of(program: Program) -> int:
     return max((axis.start + axis.count for axis in axes), default=0)
 
 
-def documents(lengths: Sequence[int], tokens: int) -> Tensor:
+def documents(lengths: Sequence[int], tokens: int) -> Array:
     """Return the document of each token; the last one ends with the sequence."""
-    import torch
+    import numpy as np
 
     ends: list[int] = []
     for end in accumulate(cycle(lengths)):
         ends.append(min(end, tokens))
         if end >= tokens:
             break
-    starts = torch.tensor([0, *ends[:-1]])
-    return torch.repeat_interleave(torch.tensor(ends) - starts)
+    return np.repeat(np.arange(len(ends)), np.diff([0, *ends]))
 
 
-def read_tensor(name: str, value: str) -> Tensor:
-    """Return the tensor of an input from a file, or from numbers with commas between.
+def read_array(name: str, value: str) -> Array:
+    """Return the array of an input from a file, or from numbers with commas between.
 
     Raises:
         LoadError: it is neither.
 
     """
-    import torch
+    import numpy as np
 
     path = Path(value)
     try:
         match path.suffix:
             case ".pt" | ".pth":
-                held: Any = torch.load(path, map_location="cpu", weights_only=True)
+                held: Any = _tensor(path)
             case ".npy":
-                import numpy as np
-
-                held = torch.from_numpy(np.load(path, allow_pickle=False))
+                held = np.load(path, allow_pickle=False)
             case ".json":
-                held = torch.tensor(json.loads(read_text(path)))
+                held = np.asarray(json.loads(read_text(path)))
             case _:
-                held = torch.tensor(json.loads(f"[{value}]" if "," in value else value))
+                held = np.asarray(json.loads(f"[{value}]" if "," in value else value))
     except OSError:
         message = f"cannot read `{value}` for the input `{name}`"
         raise LoadError("M601", message, help="give a file that is there") from None
     except LoadError:
         raise
     except Exception:  # of unpickling, of numpy's format and of json there are many kinds
-        message = f"`{value}` holds no tensor for the input `{name}`"
-        help = "give a .pt or .npy file with a tensor, a .json file with numbers, or 0,0,1,1"
-        raise LoadError("M602", message, help=help) from None
-    if not isinstance(held, torch.Tensor):
+        raise _no_tensor(name, value) from None
+    if not isinstance(held, np.ndarray):
         message = f"`{value}` holds a {type(held).__name__}, expected the tensor of `{name}`"
         raise LoadError("M602", message, help="save the tensor itself: `torch.save(doc, ...)`")
+    if held.dtype.kind not in "biuf":
+        raise _no_tensor(name, value)
     return held
+
+
+def _tensor(path: Path) -> Any:
+    """Return what a file of torch holds, a tensor as an array."""
+    import torch
+
+    held: Any = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(held, torch.Tensor):
+        return held
+    plain: Tensor = held.detach().float() if held.dtype is torch.bfloat16 else held.detach()
+    return plain.numpy()
+
+
+def _no_tensor(name: str, value: str) -> LoadError:
+    message = f"`{value}` holds no tensor for the input `{name}`"
+    help = "give a .pt or .npy file with a tensor, a .json file with numbers, or 0,0,1,1"
+    return LoadError("M602", message, help=help)

@@ -118,7 +118,9 @@ def _inputs(program: Program, tokens: int, lengths: tuple[int, ...] | None) -> d
         return {}
     match declared:
         case [one] if one.type == "int" and one.rank == 1 and lengths is not None:
-            return {one.name: documents(lengths, tokens)}
+            import torch
+
+            return {one.name: torch.from_numpy(documents(lengths, tokens))}
         case [one] if one.type == "int" and one.rank == 1:
             raise click.UsageError(f"the mask reads `{one.name}`: give --lengths of documents")
         case []:

@@ -10,18 +10,11 @@ from click.core import ParameterSource
 
 from maskc.commands import arguments
 from maskc.commands.arguments import load_program
-from maskc.commands.call_inputs import (
-    InputType,
-    complete,
-    natural_length,
-    read_inputs,
-    with_documents,
-)
-from maskc.commands.inputs import Lengths
-from maskc.view.scene import Scene, block_for
+from maskc.commands.inputs import grid_of, input_options, length_of, read_arrays
 from maskc.view.terminal import say
 
 if TYPE_CHECKING:
+    from maskc.view.scene import Scene
     from maskc.view.shares import Looker, Part
 
 PAGES = (".html", ".htm")
@@ -53,20 +46,7 @@ class Range(click.ParamType[range]):
 @arguments.program_argument
 @arguments.define_option
 @arguments.size_options(b=1, h=1, q=32)
-@click.option(
-    "--input",
-    "files",
-    metavar="NAME=FILE",
-    type=InputType(),
-    multiple=True,
-    help="An input, from a file of .npy, .json or .pt; may be given several times.",
-)
-@click.option(
-    "--lengths",
-    metavar="N,N,...",
-    type=Lengths(),
-    help="Of packed documents, in place of an input of their ids.",
-)
+@input_options
 @click.option(
     "--rows", metavar="FIRST:STOP", type=Range(), help="The queries to show.  [default: all]"
 )
@@ -113,7 +93,7 @@ def show(
     /,
     program: str,
     constants: tuple[tuple[str, Any], ...],
-    files: tuple[tuple[str, Path], ...],
+    given: tuple[tuple[str, str], ...],
     lengths: tuple[int, ...] | None,
     rows: range | None,
     columns: range | None,
@@ -127,23 +107,24 @@ def show(
     seed: int,
     **sizes: Any,
 ) -> None:
-    """Show a mask of any size as text, as a picture, or as a page to explore.
+    """Show a mask of any size: as text, a picture or a page.
 
     Inputs that are not given are drawn at random. A large mask is shown in squares, whose shades
     tell how many of their pairs attend; --rows and --columns show a part of it.
     """
+    # numpy comes with these, and `maskc check` must not wait for it.
+    from maskc.commands.scene_inputs import complete
+    from maskc.view.scene import Scene, block_for
+
     compiled = load_program(program, constants)
-    inputs = read_inputs(compiled, files)
     is_page = output is not None and output.suffix.lower() in PAGES
     if ctx.get_parameter_source("q") is ParameterSource.DEFAULT:
-        given = sum(lengths) if lengths else natural_length(compiled, inputs)
-        sizes["q"] = given or (PAGE_LENGTH if is_page else sizes["q"])
+        natural = sum(lengths or ()) or length_of(read_arrays(compiled, given, None, 0))
+        sizes["q"] = natural or grid_of(compiled) or (PAGE_LENGTH if is_page else sizes["q"])
     shape = arguments.call_sizes(**sizes)
     if batch >= shape["batch_size"] or head >= shape["num_heads"]:
         raise click.UsageError("--batch and --head count from 0 and stay below --b and --h")
-    if lengths is not None:
-        tokens = max(shape["q_len"], shape["kv_len"])
-        inputs = with_documents(compiled, inputs, lengths, tokens)
+    inputs = read_arrays(compiled, given, lengths, max(shape["q_len"], shape["kv_len"]))
     side = block or block_for(max(shape["q_len"], shape["kv_len"]))
     scene = complete(Scene(compiled, shape, inputs, batch, head, side), seed)
     if output is not None and is_page:

@@ -16,7 +16,7 @@ SHADES = ("░░", "▒▒", "▓▓")
 """Two characters each, which a terminal shows as a square; shades from few to many."""
 CORNER = "q \\ k"
 LABEL_EVERY = 8
-QUERY = "◆◆"
+QUERY, GAP = "◆◆", "  "
 
 
 def grid(mask: NDArray[Any], width: int = WIDTH) -> str:
@@ -45,14 +45,17 @@ def shares_text(shares: Shares) -> str:
 
 
 def seen_text(seen: NDArray[Any], query: tuple[int, int] | None) -> str:
-    """Return what one query sees of a token grid, ``[rows, columns]``; the query itself marked."""
-    return "\n".join(
-        "".join(
-            QUERY if (row, column) == query else FULL if sees else NONE
-            for column, sees in enumerate(line)
-        )
-        for row, line in enumerate(seen.tolist())
-    )
+    """Return what one query sees of a token grid as text.
+
+    Args:
+        seen: 1 for a token that it sees, 0 for one that it does not, NaN between frames.
+        query: where it stands itself; None for outside the grid.
+
+    """
+    signs = [[{0.0: NONE, 1.0: FULL}.get(sees, GAP) for sees in line] for line in seen.tolist()]
+    if query is not None:
+        signs[query[0]][query[1]] = QUERY
+    return "\n".join("".join(line).rstrip() if GAP in line else "".join(line) for line in signs)
 
 
 def _counts(mask: NDArray[Any], rows: Along, columns: Along) -> NDArray[Any]:

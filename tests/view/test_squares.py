@@ -15,18 +15,13 @@ from maskc.view.squares import Along, along, areas, true_counts
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[KeyRanges, np.ndarray, Along, Along]:
     """Draw ranges of rows, the mask that they are, and squares over a part of it."""
-    q_len, k_len, heads = (
-        draw(st.integers(1, 12)),
-        draw(st.integers(1, 14)),
-        draw(st.integers(1, 2)),
-    )
-    mask = draw(st.lists(st.booleans(), min_size=heads * q_len * k_len).map(np.array))
-    mask = np.resize(mask, (heads, q_len, k_len)) if mask.size else np.ones((heads, q_len, k_len))
-    edges = np.sort(mask.reshape(heads, q_len, -1).cumsum(-1)[..., [0, -1]] * 3 % (k_len + 1), -1)
-    first, stop = (edges[..., n].astype(np.int32)[None, None] for n in (0, 1))
-    dense = (np.arange(k_len) >= first[0, 0, ..., None]) & (
-        np.arange(k_len) < stop[0, 0, ..., None]
-    )
+    q_len, k_len, heads = (draw(st.integers(1, most)) for most in (12, 14, 2))
+    ends = st.lists(st.integers(0, k_len), min_size=2, max_size=2).map(sorted)
+    rows = draw(st.lists(ends, min_size=heads * q_len, max_size=heads * q_len))
+    edges = np.array(rows, np.int32).reshape(heads, q_len, 2)
+    first, stop = edges[None, None, ..., 0], edges[None, None, ..., 1]
+    keys = np.arange(k_len)
+    dense = (keys >= edges[..., :1]) & (keys < edges[..., 1:])
     sides = []
     for length in (q_len, k_len):
         begin = draw(st.integers(0, length - 1))

@@ -16,7 +16,7 @@ from itertools import islice
 from maskc.compiled import Compiled, Recipe
 from maskc.elaborate.module import Constant, elaborate
 from maskc.elaborate.open_layer import LAYER
-from maskc.ir.nodes import BoolConst, Expr, FloatConst, IntConst, Module, children, with_children
+from maskc.ir.nodes import BoolConst, Expr, FloatConst, IntConst, children, with_children
 from maskc.source import Source, Span
 from maskc.syntax import ast
 from maskc.syntax.parse import parse
@@ -106,13 +106,22 @@ def _numbers(node: ast.Expr, owner: ast.Expr) -> Iterator[tuple[ast.Literal, str
 
 
 def _range(name: str, value: Constant) -> tuple[float, float]:
-    """Return the ends of a slider: four times the value, and some room where it is small."""
+    """Return the ends of a slider: up to four times the value, and some room where it is small."""
     if isinstance(value, bool):
         return 0, 1
     if name == LAYER:
         return 0, max(LAYERS - 1, value)
-    most = max(8, 4 * abs(value))
-    return (0 if value >= 0 else -most), most
+    most = max(8, 4 * abs(value)) if isinstance(value, int) else 4 * abs(value) or 8.0
+    return _least(name, value), most
+
+
+def _least(name: str, value: float) -> float:
+    """Return the least value of a slider; a number that is written out is seldom turned to 0."""
+    if value < 0:
+        return -4 * abs(value)
+    if isinstance(value, int):
+        return 0 if name else 1
+    return value / 20
 
 
 def _others(value: Constant) -> Iterator[Constant]:
@@ -137,11 +146,7 @@ def _stands_alone(program: Compiled, knob: Knob, other: Constant) -> bool:
     if errors or more:
         return False
     expected = program.written.map(lambda root: _with_value(root, knob.span, other))
-    return _roots(typed.module) == _roots(expected)
-
-
-def _roots(module: Module) -> tuple[Expr, ...]:
-    return module.roots
+    return typed.module == expected
 
 
 def _changed(recipe: Recipe, knob: Knob, other: Constant) -> Recipe:

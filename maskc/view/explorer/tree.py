@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maskc.explain.tree import Kind, Written
-from maskc.ir.nodes import And, Compare, Expr, Load, children
+from maskc.ir.nodes import And, Compare, Coord, Expr, Load, children
 from maskc.ir.text import expr_text
 from maskc.ir.types import Type
 from maskc.source import Source, Span
@@ -60,7 +60,7 @@ def _is_number(span: Span) -> bool:
 def tree_of(node: Written, functions: Functions) -> dict[str, Any]:
     """Return a node and all below it as ``answered`` of ``why.js`` takes them."""
     return {
-        "label": functions.label(node.text, node.expr.span),
+        "label": functions.label(node.label, node.expr.span),
         "kind": "and" if _links(node) else node.kind.value,
         "fn": functions.add(node.expr),
         "sides": _sides(node, functions),
@@ -95,4 +95,5 @@ def _sides(node: Written, functions: Functions) -> dict[str, Any] | None:
 def _side(expr: Expr, functions: Functions) -> dict[str, Any]:
     is_plain = not children(expr) and not isinstance(expr, Load)
     work = 2 if not is_plain else 1 if expr.deps else 0
-    return {"text": expr_text(expr), "fn": functions.add(expr), "work": work}
+    is_read = isinstance(expr, Load | Coord)
+    return {"text": expr_text(expr), "fn": functions.add(expr), "work": work, "isRead": is_read}

@@ -51,6 +51,7 @@ function compared(sides, ask) {
     sign = MIRRORED[op] ?? op;
   }
   const [one, other] = ends.map((side) => shownSide(side, ask));
+  if (ends.every((side) => side.isRead)) return `${one}, ${other}`;
   return ask(holds) ? `${one} ${sign} ${other}` : `${one}, not ${sign} ${other}`;
 }
 

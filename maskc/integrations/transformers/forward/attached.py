@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from maskc.errors import ModelError, did_you_mean
+from maskc.options import EmptyRows
 from maskc.program import Program, compile_mask
 
 Programs = str | Program | Mapping[str, str | Program] | Sequence[str | Program]
@@ -40,7 +41,7 @@ class Attached:
     """
 
     text: str
-    empty_rows: str
+    empty_rows: EmptyRows
     inputs: Mapping[str, Tensor]
 
 

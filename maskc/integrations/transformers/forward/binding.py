@@ -20,6 +20,7 @@ from maskc.integrations.transformers.forward.texts import (
     is_same_anywhere,
     looks_back,
 )
+from maskc.options import EmptyRows
 from maskc.program import Program
 from maskc.run.bound import Bound
 
@@ -98,7 +99,7 @@ def bound_for(
 @dataclass(frozen=True, slots=True)
 class _Parts:
     text: str
-    empty_rows: str
+    empty_rows: EmptyRows
     clauses: tuple[str, ...]
     positions: Mapping[str, Any]
     inputs: Mapping[str, Any]
