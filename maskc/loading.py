@@ -21,7 +21,7 @@ from maskc.config.formats import parse
 from maskc.config.places import origin
 from maskc.errors import LoadError
 from maskc.files.read import read_text
-from maskc.libraries_used import MOST_LIBRARIES, libraries_used
+from maskc.libraries.used import MOST_LIBRARIES, libraries_used
 from maskc.source import Source
 
 __all__ = ["LoadError", "Located", "read", "read_libraries", "read_source"]

@@ -15,7 +15,7 @@ from maskc.elaborate.open_layer import LAYER
 from maskc.errors import MaskNameError, MaskSyntaxError
 from maskc.ir.nodes import Module
 from maskc.ir.text import to_text
-from maskc.libraries import naming_library
+from maskc.libraries.beside import naming_library
 from maskc.loading import Paths, read, read_libraries
 from maskc.options import BackendName, Balance, BlockSize, EmptyRows, Target
 from maskc.pipeline import check_policy, compile_recipe

@@ -105,7 +105,7 @@ def _check_all(
 def _check(ref: str, libraries: tuple[Source, ...]) -> Checked:
     """Return the errors and the warnings of one program."""
     from maskc.checking import check as errors_of
-    from maskc.libraries import naming_library
+    from maskc.libraries.beside import naming_library
     from maskc.mistakes import mistakes_of
 
     try:
