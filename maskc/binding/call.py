@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from maskc.errors import BindError
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.rows import HEAD_OFFSET, K_POSITION, Q_POSITION, Position
 from maskc.ir.types import Sz
 from maskc.limits import MAX_INT

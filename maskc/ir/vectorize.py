@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from maskc.errors import LoweringError
-from maskc.in_trace import in_trace
 from maskc.ir.domain import ROW_INDICES as ROW_INDICES
 from maskc.ir.domain import Domain as Domain
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import (
     And,
     Arith,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from maskc.tracing.callables.arity import takes_score
+from maskc.arity import takes_score
 
 if TYPE_CHECKING:
     import torch

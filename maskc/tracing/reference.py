@@ -8,8 +8,8 @@ from functools import reduce
 from importlib import import_module
 from typing import Any
 
+from maskc.arity import takes_score
 from maskc.errors import TraceError
-from maskc.tracing.callables.arity import takes_score
 from maskc.tracing.traced import Traced, trace
 
 

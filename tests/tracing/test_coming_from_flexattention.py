@@ -11,7 +11,7 @@ import torch
 from torch.nn.attention.flex_attention import or_masks
 
 import maskc
-from maskc.tracing.callables.arity import takes_score
+from maskc.arity import takes_score
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from-flexattention.md"
 PAIRS = re.findall(r"```python\n(.*?)```\n```\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)

@@ -14,8 +14,8 @@ from corpus.cases import CASES, Case, Mod
 from torch.nn.attention.flex_attention import create_block_mask
 
 import maskc
+from maskc.arity import takes_score
 from maskc.testing.matches import dense_mask, dense_score
-from maskc.tracing.callables.arity import takes_score
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "tracing"
 

@@ -26,7 +26,7 @@ def cases(draw: st.DrawFn) -> tuple[KeyRanges, np.ndarray, Along, Along]:
     for length in (q_len, k_len):
         begin = draw(st.integers(0, length - 1))
         sides.append(Along(begin, draw(st.integers(begin + 1, length)), draw(st.integers(1, 5))))
-    return KeyRanges(first, stop, k_len), dense, sides[0], sides[1]
+    return KeyRanges(np.stack([first, stop]), k_len), dense, sides[0], sides[1]
 
 
 @given(cases(), st.integers(0, 1), st.sampled_from([1, 7, 2**21]))
