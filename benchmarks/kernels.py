@@ -9,7 +9,8 @@ is maskc's (`by_hand/kernels.py`): another way to lower the same mask, or the sa
 instructions are no proof of less time, but a kernel here is bound by them, and values on the stack
 cost more.
 
-Each row goes into ``benchmarks/results/kernels.json`` as soon as it is counted.
+Each row goes into ``benchmarks/results/kernels.json`` as soon as it is counted, and all of them
+into the table of ``docs/gpu-kernels.md``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ from maskc import compile_mask
 HERE = Path(__file__).parent
 WIDTH = 64
 CAPABILITIES = (90, 80)
+RESULTS = HERE / "results" / "kernels.json"
+PAGE = HERE.parent / "docs" / "gpu-kernels.md"
+BEGIN, END = "<!-- table -->", "<!-- end of the table -->"
+HEAD = """
+| mask or score | form | sm_90: step | stack | ratio | sm_80: step | stack | ratio |
+|---|---|---|---|---|---|---|---|""".strip()
 
 
 def emitted(form: Form, capability: int) -> str:
@@ -91,17 +98,37 @@ def main() -> None:
     sys.path.append(str(HERE.parent / "tests" / "kernels"))
     for row in measured(options.only):
         keep(row)
+    write_table()
+
+
+def kept() -> list[dict[str, Any]]:
+    """Return the rows of earlier runs."""
+    return json.loads(RESULTS.read_text(encoding="utf-8"))["kernels"] if RESULTS.exists() else []
 
 
 def keep(row: dict[str, Any]) -> None:
     """Write a row among those of earlier runs, in place of its own."""
-    path = HERE / "results" / "kernels.json"
-    old = json.loads(path.read_text(encoding="utf-8"))["kernels"] if path.exists() else []
+    old = kept()
     key = ("group", "form", "sm")
     others = [each for each in old if any(each[name] != row[name] for name in key)]
     setting = {"torch": torch.__version__, "length": LENGTH, "width": WIDTH}
     text = json.dumps({**setting, "kernels": [*others, row]}, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+    RESULTS.write_text(text + "\n", encoding="utf-8")
+
+
+def write_table() -> None:
+    """Write the table of the page, in the order of the forms."""
+    rows = {(row["group"], row["form"], row["sm"]): row for row in kept()}
+    lines = [HEAD]
+    for form in forms():
+        found = [rows.get((form.group, form.name, sm)) for sm in CAPABILITIES]
+        if all(found):
+            cells = [cell for row in found for cell in (row["partial"], row["stack"], row["ratio"])]
+            lines.append(f"| {form.group} | {form.name} | {' | '.join(map(str, cells))} |")
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    text = "\n".join(lines)
+    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
