@@ -10,9 +10,10 @@ import pytest
 from maskc import compile_mask
 from maskc.errors import MaskcError
 from maskc.view.looked_at import looked_at
-from maskc.view.picture import EMPTY, FULL, PARTIAL, QUERY, Pictured, picture, shade
+from maskc.view.picture import Pictured, picture
 from maskc.view.scene import Scene
 from maskc.view.shares import Looker, Part
+from maskc.view.style import EMPTY, FULL, PARTIAL, QUERY, shade
 
 PIL = pytest.importorskip("PIL.Image")
 pytest.importorskip("matplotlib")
