@@ -64,10 +64,18 @@ function restart() {
 /** Look at what is in sight now. */
 function lookAgain() {
   findings = emptyFindings(squaresIn(state.view, state.sizes.q_len, state.sizes.kv_len));
-  lookWork = look(findings, attends, state.mode === "score" ? scoreAt : null);
+  lookWork = lookAtSight();
   document.body.dataset.state = "working";
   if (!isWorking) requestAnimationFrame(proceed);
   isWorking = true;
+}
+
+function* lookAtSight() {
+  const { q_len, kv_len } = state.sizes;
+  yield* look(findings, attends, state.mode === "score" ? scoreAt : null);
+  if (tiles.kinds === null && areWide(state.tile, state.view)) {
+    yield* lookAtTilesInSight(tiles, findings.squares, q_len, kv_len, attends);
+  }
 }
 
 /** Work for one slice: first what is in sight, then the tiles. */
@@ -288,7 +296,7 @@ function showSeen() {
 // Cost and legend
 
 function showCost() {
-  const counts = known() ?? tiles.counts;
+  const counts = known() ?? ofAllTiles(tiles);
   const total = counts[0] + counts[1] + counts[2];
   if (total === 0) return;
   const share = (count) => `${(100 * count / total).toFixed(1)}%`;
@@ -311,6 +319,12 @@ function showCost() {
   for (const title of byId("costs").querySelectorAll("dt")) title.style.display = "block";
   byId("how").textContent = howKnown();
   showSummary(counts, pairs);
+}
+
+/** Return how many tiles of each kind there are; where some were looked at, as many in proportion. */
+function ofAllTiles({ counts, isEvery, high, wide }) {
+  const looked = counts[EMPTY] + counts[PARTIAL] + counts[FULL];
+  return isEvery ? counts : counts.map((some) => Math.round(some / looked * high * wide) || 0);
 }
 
 /** Return the tiles that maskc found, while sizes and numbers are those that it found them for. */

@@ -92,7 +92,7 @@ def _data(
         "functions": {"mask": mask, "score": score},
         "tree": None if tree.mask is None else tree_of(tree.mask, functions),
         "steps": [
-            {"label": functions.label(step.label, step.expr.span), "fn": functions.add(step.expr)}
+            {"label": functions.label(step) or [step.label], "fn": functions.add(step.expr)}
             for step in tree.score
         ],
         "reads": {
