@@ -1,42 +1,48 @@
 """Draw every piece of the gallery, and write ``examples/README.md``: ``make gallery``.
 
-A mask is drawn as maskc's own tiles beside its elements. A program that changes the score is drawn
-as what becomes of a score of 2 at every query and key.
+Pictures are those of ``maskc show -o mask.png``: the mask with its tiles, what a score of 2
+becomes, what one query sees of a token grid. Pages to explore (``maskc show -o mask.html``) are
+written to ``examples/explorers/``, which git ignores: all together they are some megabytes.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from textwrap import fill
 
+import numpy as np
 import torch
-from maskc.view.tiles import Tile
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from pieces import SECTIONS, Piece
 from PIL import Image
-from torch import Tensor
 
 import maskc
 from maskc.elaborate.unsupported import reasons
+from maskc.view.explorer.page import page
 from maskc.view.library import entries
-from maskc.view.picture import COLOURS, INK, PAPER, picture
+from maskc.view.looked_at import looked_at
+from maskc.view.picture import Pictured, picture
+from maskc.view.scene import Scene
+from maskc.view.seen import middle_query
+from maskc.view.shares import Looker, Part
 
 HERE = Path(__file__).parent
 IMAGES = HERE / "images"
+EXPLORERS = HERE / "explorers"
 PALETTE = 48
 """Colours of a picture's palette: few make a small file."""
 GIVEN_SCORE = 2.0
 HEAD = """# The gallery
 
 Masks and scores of the literature, each as a program of maskc: a line of the standard library
-(`maskc list` prints its names), or a file of this folder. Beside the mask stand the tiles that a
-block-sparse kernel sees, as maskc derives them from the text. A program that changes the score is
-drawn as what becomes of a score of 2, where the mask lets it through.
+(`maskc list` prints its names), or a file of this folder. Lines part the tiles that a block-sparse
+kernel sees; what a partial tile computes for nothing is tinted. Beside a mask stands what becomes
+of a score of 2, where the program changes it, and what one query sees of a token grid.
 
-`make gallery` draws the pictures and writes this page. The tensors come from
-`maskc.integrations.inputs`: documents from lengths or `cu_seqlens`, trees, slopes, tables.
+`make gallery` draws the pictures, writes this page, and writes `explorers/`: a page for each
+program, to open in a browser, where its numbers are sliders and each pair of query and key says why
+it attends or not. (They are not in git; `maskc show PROGRAM -o mask.html` writes one for a program
+of your own.) The tensors come from `maskc.integrations.inputs`: documents from lengths or
+`cu_seqlens`, trees, slopes, tables.
 
 `python train.py` is a program in use: it trains a small model on every backend, its mask from a
 config, and holds the loss curves against each other.
@@ -50,13 +56,14 @@ by name what does not fit, and tells the reason:
 
 
 def main() -> None:
-    """Draw the pictures and write the page."""
-    page = [HEAD, contents()]
+    """Draw the pictures and write the pages."""
+    EXPLORERS.mkdir(exist_ok=True)
+    text = [HEAD, contents()]
     for section, pieces in SECTIONS.items():
-        page.append(f"## {section}\n")
-        page += [shown(piece) for piece in pieces]
-    page.append(BEYOND + "\n".join(f"- {reason}" for reason in reasons()) + "\n")
-    (HERE / "README.md").write_text("\n".join(page), encoding="utf-8")
+        text.append(f"## {section}\n")
+        text += [shown(piece) for piece in pieces]
+    text.append(BEYOND + "\n".join(f"- {reason}" for reason in reasons()) + "\n")
+    (HERE / "README.md").write_text("\n".join(text), encoding="utf-8")
 
 
 def contents() -> str:
@@ -72,39 +79,42 @@ def anchor(title: str) -> str:
 
 def shown(piece: Piece) -> str:
     """Draw a piece and return its part of the page."""
-    program = maskc.compile_mask(piece.text, **piece.constants)
-    bound = program.bind(
-        q_len=piece.q_len,
-        kv_len=piece.kv_len,
-        num_heads=piece.num_heads,
-        block_size=piece.block_size,
-        **piece.bind,
-        **piece.inputs,
-    )
+    scenes = [scene(piece, head) for head in piece.show]
+    path = EXPLORERS / f"{piece.slug}.html"
+    path.write_text(page(scenes[0]), encoding="utf-8")
     lines = [f"### {piece.title}\n", about(piece), f"```\n{program_text(piece)}\n```\n"]
-    lines += [f"![{piece.title}](images/{path.name})\n" for path in draw(piece, bound)]
-    return "\n".join(lines)
+    lines += [f"![{piece.title}](images/{drawn.name})" for drawn in draw(piece, scenes)]
+    return "\n".join([*lines, f"\n[explore](explorers/{path.name})\n"])
 
 
-def draw(piece: Piece, bound: maskc.Bound) -> list[Path]:
-    """Draw a piece: a curve of all heads, or a picture a head."""
-    masks = bound.dense_mask().expand(-1, piece.num_heads, -1, -1)[0]
-    changed = [scores(bound, masks[head], head) for head in piece.show]
-    if all(found is not None and len(found[~found.isnan()].unique()) == 1 for found in changed):
-        path = IMAGES / f"{piece.slug}.png"
-        curve(bound, piece, path)
-        shrink(path)
-        return [path]
+def scene(piece: Piece, head: int) -> Scene:
+    """Return the call of a piece, looked at in one head."""
+    sizes = {
+        "batch_size": 1,
+        "num_heads": piece.num_heads,
+        "num_kv_heads": piece.num_heads,
+        "q_len": piece.q_len,
+        "kv_len": piece.kv_len or piece.q_len,
+    }
+    program = maskc.compile_mask(piece.text, **piece.constants)
+    inputs = {name: np.asarray(value) for name, value in piece.inputs.items()}
+    positions = {
+        name: value.numpy() if isinstance(value, torch.Tensor) else value
+        for name, value in piece.bind.items()
+    }
+    return Scene(program, sizes, inputs, 0, head, piece.block_size, **positions)
+
+
+def draw(piece: Piece, scenes: list[Scene]) -> list[Path]:
+    """Draw a piece, a picture a head."""
     paths = []
-    for head, found in zip(piece.show, changed, strict=True):
-        several = len(piece.show) > 1
-        path = IMAGES / (f"{piece.slug}-{head}.png" if several else f"{piece.slug}.png")
-        title = one_line(piece) + (f"   (head {head})" if several else "")
-        if found is None:
-            block = (piece.block_size, piece.block_size)
-            picture(masks[head].numpy(), path, title=title, block=block)
-        else:
-            heat(found, path, title)
+    for shown in scenes:
+        several = len(scenes) > 1
+        path = IMAGES / (f"{piece.slug}-{shown.head}.png" if several else f"{piece.slug}.png")
+        title = one_line(piece) + (f"   (head {shown.head})" if several else "")
+        looker = Looker(shown, looked_at(shown))
+        part = Part(range(shown.q_len), range(shown.kv_len))
+        picture(Pictured(looker, part, title, GIVEN_SCORE, middle_query(shown)), path)
         shrink(path)
         paths.append(path)
     return paths
@@ -146,47 +156,6 @@ def one_line(piece: Piece) -> str:
     lines = (line.partition("#")[0] for line in piece.text.splitlines())
     parts = [part.strip() for line in lines for part in line.split(";")]
     return "; ".join(part for part in parts if part and not part.startswith(("param", "input")))
-
-
-def scores(bound: maskc.Bound, mask: Tensor, head: int) -> Tensor | None:
-    """Return what becomes of the given score, NaN where it is masked; None: it stays."""
-    if bound.score_mod is None:
-        return None
-    q, k = torch.arange(mask.shape[0])[:, None], torch.arange(mask.shape[1])
-    score = torch.full(mask.shape, GIVEN_SCORE)
-    found = bound.score_mod(score, torch.tensor(0), torch.tensor(head), q, k)
-    return found.expand(mask.shape).masked_fill(~mask, torch.nan).detach()
-
-
-def heat(values: Tensor, path: Path, title: str) -> None:
-    """Draw scores as colours."""
-    figure, axes = panel(title)
-    image = axes.imshow(values.numpy(), cmap="viridis", interpolation="nearest")
-    axes.set_xlabel("k", color=INK)
-    axes.set_ylabel("q", color=INK, rotation=0, labelpad=8)
-    figure.colorbar(image, ax=axes, label=f"score that was {GIVEN_SCORE:g}")
-    figure.savefig(path)
-
-
-def curve(bound: maskc.Bound, piece: Piece, path: Path) -> None:
-    """Draw the new score over the old, for a program that looks at nothing else."""
-    figure, axes = panel(one_line(piece))
-    old, zero = torch.linspace(-6, 6, 241), torch.tensor(0)
-    axes.plot(old, old, color=COLOURS[Tile.EMPTY], linewidth=4, label="before")
-    for head in piece.show:
-        new = bound.score_mod(old, zero, torch.tensor(head), zero, zero)
-        axes.plot(old, new, label=f"head {head}" if len(piece.show) > 1 else "after")
-    axes.set_xlabel("score", color=INK)
-    axes.set_ylim(-7, 7)
-    axes.legend(frameon=False)
-    figure.savefig(path)
-
-
-def panel(title: str) -> tuple[Figure, Axes]:
-    """Return a figure with one panel."""
-    figure = Figure(figsize=(5.4, 4.6), dpi=110, facecolor=PAPER, layout="constrained")
-    figure.suptitle(fill(title, 60), family="monospace", fontsize=8, color=INK)
-    return figure, figure.subplots()
 
 
 def shrink(path: Path) -> None:

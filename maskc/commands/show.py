@@ -60,6 +60,13 @@ class Range(click.ParamType[range]):
     "--head", metavar="N", type=click.IntRange(min=0), default=0, help="Which head to show."
 )
 @click.option(
+    "--q-offset",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=0,
+    help="The position of query row 0.",
+)
+@click.option(
     "--query",
     metavar="N",
     type=click.IntRange(min=0),
@@ -99,6 +106,7 @@ def show(
     columns: range | None,
     batch: int,
     head: int,
+    q_offset: int,
     query: int | None,
     score: float,
     width: int,
@@ -126,7 +134,7 @@ def show(
         raise click.UsageError("--batch and --head count from 0 and stay below --b and --h")
     inputs = read_arrays(compiled, given, lengths, max(shape["q_len"], shape["kv_len"]))
     side = block or block_for(max(shape["q_len"], shape["kv_len"]))
-    scene = complete(Scene(compiled, shape, inputs, batch, head, side), seed)
+    scene = complete(Scene(compiled, shape, inputs, batch, head, side, q_offset), seed)
     if output is not None and is_page:
         _write_page(scene, output)
     else:

@@ -68,6 +68,8 @@ def _is_plain(scene: Scene) -> bool:
     names = {term.input.name for term in walk(*roots) if isinstance(term, Load)}
     return (
         program.empty_rows == "zero"
+        and scene.q_offset == 0
+        and scene.q_positions is scene.kv_positions is None
         and sizes[Sz.NUM_HEADS.value] % sizes[Sz.NUM_KV_HEADS.value] == 0
         and names == scene.inputs.keys()
         and is_subscripted_plainly(*roots)
@@ -140,17 +142,17 @@ def _bound(scene: Scene) -> LookedAt:
         **cast(Any, dict(scene.sizes)),
         device=torch.device("cpu"),
         block_size=128,
-        q_offset=0,
+        q_offset=scene.q_offset,
         kv_offset=0,
         head_offset=None,
-        q_positions=None,
-        kv_positions=None,
+        q_positions=_tensor(scene.q_positions),
+        kv_positions=_tensor(scene.kv_positions),
         compact=False,
         backward=False,
     )
     given: dict[str, Any] = {}
     for name, bound in scene.inputs.items():
-        sides = tuple(torch.from_numpy(np.ascontiguousarray(side)) for side in _sides(bound))
+        sides = tuple(map(_tensor, _sides(bound)))
         given[name] = sides if len(sides) == 2 else sides[0]
     state = bind_state(scene.program, spec, given)
     score = state.with_score(spec, given) if scene.program.module.score != SCORE else None
@@ -158,6 +160,12 @@ def _bound(scene: Scene) -> LookedAt:
     arrays = {name: as_array(tensor) for name, tensor in domain.tensors.items()}
     plain = ArrayDomain(domain.sizes, cast(Any, arrays), domain.device)
     return LookedAt(state.mask.expr, SCORE if score is None else score.score, plain)
+
+
+def _tensor(array: Array | None) -> Any:
+    import torch
+
+    return None if array is None else torch.from_numpy(np.array(array))
 
 
 def names_read(scene: Scene) -> Iterator[str]:

@@ -27,6 +27,9 @@ class Scene:
         batch: which batch is looked at.
         head: which head.
         block: the side of a tile.
+        q_offset: the logical position of query row 0.
+        q_positions: logical positions of the query rows, in place of an offset.
+        kv_positions: likewise of the key rows.
 
     """
 
@@ -36,6 +39,9 @@ class Scene:
     batch: int = 0
     head: int = 0
     block: int = 128
+    q_offset: int = 0
+    q_positions: Array | None = None
+    kv_positions: Array | None = None
 
     @property
     def q_len(self) -> int:

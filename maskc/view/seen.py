@@ -50,12 +50,15 @@ def middle_query(scene: Scene) -> int:
     sizes = list(axis_sizes(scene.program).values())
     if not scene.axes or not sizes:
         return scene.q_len // 2
-    place = np.ravel_multi_index([size // 2 for size in sizes], sizes)
-    return min(int(place) + scene.axes[0].start, scene.q_len - 1)
+    token = int(np.ravel_multi_index([size // 2 for size in sizes], sizes)) + scene.axes[0].start
+    positions = _positions(scene.q_positions, scene.q_len) + scene.q_offset
+    return int(np.abs(positions - token).argmin())
 
 
 def seen_by(looker: Looker, query: int) -> Seen | None:
-    """Return what a query sees of the token grid; None where the program reads none.
+    """Return what a query sees of the token grid; None without one of at least two axes.
+
+    Of one axis a row of the mask tells as much.
 
     Args:
         looker: the mask.
@@ -64,22 +67,28 @@ def seen_by(looker: Looker, query: int) -> Seen | None:
     """
     scene = looker.scene
     axes = axis_sizes(scene.program)
-    if not scene.axes or not axes:
+    if not scene.axes or len(axes) < 2:
         return None
     start = scene.axes[0].start
-    tokens = np.arange(prod(axes.values()))
-    keys = np.minimum(tokens + start, scene.kv_len - 1)
-    seen = looker.mask(np.array([[query]]), keys[None])[0] & (tokens + start < scene.kv_len)
+    tokens = _positions(scene.kv_positions, scene.kv_len) - start
+    seen = looker.mask(np.array([[query]]), np.arange(scene.kv_len)[None])[0]
+    count = prod(axes.values())
+    on_grid = (tokens >= 0) & (tokens < count)
     places = _places(list(axes.values()))
     sheet = np.full(tuple(places.max(axis=1) + 1), np.nan)
-    sheet[tuple(places)] = seen
-    own = query - start
-    if not 0 <= own < len(tokens):
+    sheet[tuple(places)] = 0
+    sheet[tuple(places[:, tokens[on_grid]])] = seen[on_grid]
+    own = int(_positions(scene.q_positions, scene.q_len)[query]) + scene.q_offset - start
+    if not 0 <= own < count:
         return Seen(sheet, None, f"what query {query}, outside the grid, sees of it")
     row, column = places[:, own].tolist()
     named = zip(axes, np.unravel_index(own, tuple(axes.values())), strict=True)
     coordinates = ", ".join(f"{name} {int(place)}" for name, place in named)
     return Seen(sheet, (row, column), f"what query {query} ({coordinates}) sees")
+
+
+def _positions(given: Array | None, length: int) -> Array:
+    return np.arange(length) if given is None else given
 
 
 def _places(sizes: list[int]) -> Array:

@@ -67,7 +67,7 @@ def values(node: Engine, expr: Expr, case: Case, score: list[float] | None = Non
     """)
 
 
-@settings(max_examples=examples(120))
+@settings(max_examples=examples(80))
 @given(data=st.data(), expr=st.one_of(masks(), ints(), floats()))
 def test_every_point_has_its_value(node: Engine, data: st.DataObject, expr: Expr) -> None:
     case: Case = data.draw(environments(expr, positions=True, pairs=True))
@@ -81,7 +81,7 @@ def test_selections(node: Engine, data: st.DataObject, expr: Expr) -> None:
     assert values(node, expr, case) == case.matrix(expr).flatten().tolist()
 
 
-@settings(max_examples=examples(60))
+@settings(max_examples=examples(30))
 @given(data=st.data(), score=scores())
 def test_scores(node: Engine, data: st.DataObject, score: Expr) -> None:
     case: Case = data.draw(environments(score, positions=True))
@@ -94,6 +94,7 @@ def test_scores(node: Engine, data: st.DataObject, score: Expr) -> None:
     )
 
 
+@pytest.mark.planted
 def test_a_planted_fault_is_caught(node: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A remainder with the sign of the dividend, as JavaScript's own."""
     wrong = replace(ArithOp.MOD.value, javascript_ints="({0} % {1})")

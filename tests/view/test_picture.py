@@ -10,9 +10,10 @@ import pytest
 from maskc import compile_mask
 from maskc.errors import MaskcError
 from maskc.view.looked_at import looked_at
-from maskc.view.picture import EMPTY, FULL, PARTIAL, QUERY, Pictured, picture, shade
+from maskc.view.picture import Pictured, picture
 from maskc.view.scene import Scene
 from maskc.view.shares import Looker, Part
+from maskc.view.style import EMPTY, FULL, PARTIAL, QUERY, shade
 
 PIL = pytest.importorskip("PIL.Image")
 pytest.importorskip("matplotlib")
@@ -25,7 +26,7 @@ def pictured(text: str, q_len: int, kv_len: int, title: str = "", block: int = 1
     return Pictured(looker, Part(range(q_len), range(kv_len)), title or text, 1.0, q_len // 2)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (64, 64), (1000, 3), (1, 700), (300_000, 300_000)])
+@pytest.mark.parametrize("shape", [(1, 1), (1000, 3), (300_000, 300_000)])
 def test_any_shape(shape: tuple[int, int], tmp_path: Path) -> None:
     path = tmp_path / "mask.png"
     picture(pictured("causal", *shape), path)
@@ -49,11 +50,10 @@ def test_the_kinds_have_their_colours(tmp_path: Path) -> None:
 
 def test_a_score_and_a_grid_have_panels(tmp_path: Path) -> None:
     text = "axis h = 8, w = 8\nnear(h, 2) & near(w, 2)"
-    for extra, panels in (("", 2), ("; score = score - float(abs(q - k))", 3)):
-        path = tmp_path / "mask.png"
-        picture(pictured(text + extra, 64, 64), path)
-        assert QUERY in colours_of(path)
-        assert abs(PIL.open(path).width - 150 * (4.1 * panels + 0.5)) < 5
+    path = tmp_path / "mask.png"
+    picture(pictured(f"{text}; score = score - float(abs(q - k))", 64, 64), path)
+    assert QUERY in colours_of(path)
+    assert abs(PIL.open(path).width - 150 * (4.1 * 3 + 0.5)) < 5
 
 
 def test_shades_grow_with_the_share() -> None:

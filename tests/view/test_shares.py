@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from environments import Case, environments
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from profiles import examples
 from strategies import masks, scores
@@ -42,7 +42,7 @@ def sizes(tokens: int) -> dict[str, int]:
     return {"batch_size": 1, "num_heads": 1, "num_kv_heads": 1, "q_len": tokens, "kv_len": tokens}
 
 
-@settings(max_examples=examples(60), phases=[Phase.generate])
+@settings(max_examples=examples(60))
 @given(data=st.data(), mask=masks())
 @pytest.mark.filterwarnings("ignore::maskc.MaskcWarning")
 def test_every_pair_is_the_evaluator_s(data: st.DataObject, mask: Expr) -> None:
@@ -147,6 +147,7 @@ def test_tiles_are_those_of_the_block_mask() -> None:
     assert tile_counts(Looker(*_scene("(q - k) % 3 == 0", 64))) is None
 
 
+@pytest.mark.processes
 def test_no_torch_is_imported_for_a_large_mask() -> None:
     script = """
 import sys

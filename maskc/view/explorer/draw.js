@@ -172,10 +172,33 @@ function emptyTiles(rows, columns, side) {
     side, high, wide, isEvery,
     isExact: rows * columns <= EXACT_UP_TO,
     kinds: isEvery ? new Uint8Array(high * wide) : null,
+    inSight: null,
     counts: [0, 0, 0],
     seen: 0,
     true: 0,
   };
+}
+
+/** Look at some pairs of each tile in sight, where the tiles are too many to know them all. */
+function* lookAtTilesInSight(tiles, squares, rows, columns, attends) {
+  const random = randoms(3);
+  const side = tiles.side;
+  const along = ({ begin, count, step, end }) => [
+    Math.floor(begin / side), Math.ceil(Math.min(end, begin + count * step) / side)];
+  const [top, bottom] = along(squares.rows);
+  const [left, right] = along(squares.columns);
+  const wide = right - left;
+  const kinds = new Uint8Array((bottom - top) * wide);
+  for (let n = 0; n < kinds.length; n++) {
+    const [r, s] = [top + Math.floor(n / wide), left + n % wide];
+    kinds[n] = kindOf(lookAtTile(tiles, r, s, rows, columns, attends, random));
+    if (n % 64 === 63) yield;
+  }
+  tiles.inSight = { top, left, wide, kinds };
+}
+
+function kindOf(found) {
+  return found.true === 0 ? EMPTY : found.true === found.seen ? FULL : PARTIAL;
 }
 
 /** Look at the tiles: at every pair, or at some of each tile, or at some of some tiles. */
@@ -186,7 +209,7 @@ function* lookAtTiles(tiles, rows, columns, attends) {
     const r = tiles.isEvery ? Math.floor(n / tiles.wide) : Math.floor(random() * tiles.high);
     const s = tiles.isEvery ? n % tiles.wide : Math.floor(random() * tiles.wide);
     const found = lookAtTile(tiles, r, s, rows, columns, attends, random);
-    const kind = found.true === 0 ? EMPTY : found.true === found.seen ? FULL : PARTIAL;
+    const kind = kindOf(found);
     tiles.counts[kind]++;
     tiles.seen += found.seen;
     tiles.true += found.true;
@@ -293,16 +316,24 @@ function stretch(context, image, from, size) {
 
 /** Tell whether a square lies within a partial tile; one wider than tiles lies in none. */
 function isInPartial(tiles, { rows, columns }, square) {
-  if (tiles.kinds === null || Math.max(rows.step, columns.step) > tiles.side) return false;
-  const i = rows.begin + Math.floor(square / columns.count) * rows.step;
-  const j = columns.begin + (square % columns.count) * columns.step;
-  const tile = Math.floor(i / tiles.side) * tiles.wide + Math.floor(j / tiles.side);
-  return tiles.kinds[tile] === PARTIAL;
+  if (Math.max(rows.step, columns.step) > tiles.side) return false;
+  const r = Math.floor((rows.begin + Math.floor(square / columns.count) * rows.step) / tiles.side);
+  const s = Math.floor((columns.begin + (square % columns.count) * columns.step) / tiles.side);
+  if (tiles.kinds !== null) return tiles.kinds[r * tiles.wide + s] === PARTIAL;
+  if (tiles.inSight === null) return false;
+  const { top, left, wide, kinds } = tiles.inSight;
+  const isKnown = s >= left && s < left + wide && r >= top;
+  return isKnown && kinds[(r - top) * wide + s - left] === PARTIAL;
+}
+
+/** Tell whether tiles are wide enough to tell them apart. */
+function areWide(side, view) {
+  return side * Math.min(view.x, view.y) >= 7;
 }
 
 /** Paint lines between tiles that are wide enough. */
 function paintTiles(context, view, side, rows, columns, colours) {
-  if (side * Math.min(view.x, view.y) >= 7) {
+  if (areWide(side, view)) {
     lines(context, view, rows, columns, side, colours.line, 1);
   }
 }

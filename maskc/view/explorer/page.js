@@ -32,14 +32,17 @@ let isWorking = false;
 
 // What is asked of the program
 
+/** Return the logical position of a query row, and of a key row. */
+const queryAt = page.positions.q === null ? (i) => i + state.offset : (i) => page.positions.q[i];
+const keyAt = page.positions.k === null ? (j) => j : (j) => page.positions.k[j];
+
 function renewCall() {
-  const q = (b, i) => i + state.offset;
-  call = makeCall(state.sizes, state.knobs, inputs, q, (b, j) => j);
+  const [q, k] = [(b, i) => queryAt(i), (b, j) => keyAt(j)];
+  call = makeCall(state.sizes, state.knobs, inputs, q, k);
 }
 
 function ask(number, i, j, score) {
-  const { batch, head, offset } = state;
-  return FUNCTIONS[number](call, batch, head, i, j, i + offset, j, score);
+  return FUNCTIONS[number](call, state.batch, state.head, i, j, queryAt(i), keyAt(j), score);
 }
 
 const attends = (i, j) => ask(page.functions.mask, i, j);
@@ -61,10 +64,18 @@ function restart() {
 /** Look at what is in sight now. */
 function lookAgain() {
   findings = emptyFindings(squaresIn(state.view, state.sizes.q_len, state.sizes.kv_len));
-  lookWork = look(findings, attends, state.mode === "score" ? scoreAt : null);
+  lookWork = lookAtSight();
   document.body.dataset.state = "working";
   if (!isWorking) requestAnimationFrame(proceed);
   isWorking = true;
+}
+
+function* lookAtSight() {
+  const { q_len, kv_len } = state.sizes;
+  yield* look(findings, attends, state.mode === "score" ? scoreAt : null);
+  if (tiles.kinds === null && areWide(state.tile, state.view)) {
+    yield* lookAtTilesInSight(tiles, findings.squares, q_len, kv_len, attends);
+  }
 }
 
 /** Work for one slice: first what is in sight, then the tiles. */
@@ -190,7 +201,7 @@ function showAnswer() {
   const { i, j } = state.cursor;
   const sees = valueOf(() => attends(i, j));
   const verb = sees === null ? "and" : sees ? "sees" : "does not see";
-  const title = made("p", "title", `query ${i + state.offset} ${verb} key ${j}`);
+  const title = made("p", "title", `query ${queryAt(i)} ${verb} key ${keyAt(j)}`);
   const list = made("ul", "mono");
   const atPair = (number, score) => ask(number, i, j, score);
   if (page.tree === null) {
@@ -214,7 +225,7 @@ function rowText(i) {
     return seen;
   });
   if (total === null) return "";
-  return `Query ${i + state.offset} sees ${count(total)} of ${count(kv_len)} keys.`;
+  return `Query ${queryAt(i)} sees ${count(total)} of ${count(kv_len)} keys.`;
 }
 
 function answerLine({ depth, one, numbers }) {
@@ -253,7 +264,7 @@ function showSeen() {
   if (page.grid === null) return;
   const { q_len, kv_len } = state.sizes;
   const i = state.cursor === null ? Math.floor(q_len / 2) : state.cursor.i;
-  byId("grid-title").textContent = `What query ${i + state.offset} sees of the grid`;
+  byId("grid-title").textContent = `What query ${queryAt(i)} sees of the grid`;
   const [frames, rows, columns] = page.grid.shape;
   const gap = 1;
   const square = Math.ceil(Math.sqrt(frames));
@@ -261,29 +272,31 @@ function showSeen() {
   const down = Math.ceil(frames / across);
   const found = colours();
   const image = new ImageData(across * (columns + gap) - gap, down * (rows + gap) - gap);
-  for (let token = 0; token < frames * rows * columns; token++) {
-    const j = token + page.grid.start;
+  const placed = (token, hue, alpha = 255) => {
     const frame = Math.floor(token / (rows * columns));
     const y = Math.floor(frame / across) * (rows + gap) + Math.floor(token / columns) % rows;
     const x = (frame % across) * (columns + gap) + token % columns;
-    const sees = j < kv_len && valueOf(() => attends(i, j));
-    const hue = j === i + state.offset ? toRgb(cursorColour()) : sees ? found.full : found.empty;
-    image.data.set([...hue, j < kv_len ? 255 : 60], 4 * (y * image.width + x));
+    image.data.set([...hue, alpha], 4 * (y * image.width + x));
+  };
+  const tokens = frames * rows * columns;
+  for (let token = 0; token < tokens; token++) placed(token, found.empty, 120);
+  for (let j = 0; j < kv_len; j++) {
+    const token = keyAt(j) - page.grid.start;
+    if (token < 0 || token >= tokens) continue;
+    placed(token, valueOf(() => attends(i, j)) ? found.full : found.empty);
   }
+  const own = queryAt(i) - page.grid.start;
+  if (own >= 0 && own < tokens) placed(own, toRgb(found.cursor));
   const seen = byId("seen");
   seen.width = image.width;
   seen.height = image.height;
   seen.getContext("2d").putImageData(image, 0, 0);
 }
 
-function cursorColour() {
-  return getComputedStyle(document.documentElement).getPropertyValue("--cursor").trim();
-}
-
 // Cost and legend
 
 function showCost() {
-  const counts = known() ?? tiles.counts;
+  const counts = known() ?? ofAllTiles(tiles);
   const total = counts[0] + counts[1] + counts[2];
   if (total === 0) return;
   const share = (count) => `${(100 * count / total).toFixed(1)}%`;
@@ -306,6 +319,12 @@ function showCost() {
   for (const title of byId("costs").querySelectorAll("dt")) title.style.display = "block";
   byId("how").textContent = howKnown();
   showSummary(counts, pairs);
+}
+
+/** Return how many tiles of each kind there are; where some were looked at, as many in proportion. */
+function ofAllTiles({ counts, isEvery, high, wide }) {
+  const looked = counts[EMPTY] + counts[PARTIAL] + counts[FULL];
+  return isEvery ? counts : counts.map((some) => Math.round(some / looked * high * wide) || 0);
 }
 
 /** Return the tiles that maskc found, while sizes and numbers are those that it found them for. */

@@ -25,7 +25,7 @@ from maskc.view.explorer.javascript import Javascript, to_javascript
 from maskc.view.explorer.knobs import Knob, knobs
 from maskc.view.explorer.tables import packed
 from maskc.view.explorer.tree import Functions, tree_of
-from maskc.view.scene import Scene
+from maskc.view.scene import Array, Scene
 from maskc.view.seen import axis_sizes
 
 SCRIPTS = ("evaluate.js", "draw.js", "why.js", "page.js")
@@ -60,7 +60,6 @@ def page(scene: Scene, known: Known | None = None) -> str:
     data["inputs"] = _inputs(scene, functions.roots, written)
     return _filled(
         {
-            "version": _version(),
             "title": escape(_title(program)),
             "style": _asset("page.css"),
             "data": json.dumps(data).replace("<", "\\u003c"),
@@ -83,7 +82,8 @@ def _data(
         "program": list(_program_parts(program, found)),
         "sizes": dict(scene.sizes),
         "limits": _limits(scene),
-        "offset": 0,
+        "offset": scene.q_offset,
+        "positions": {"q": _listed(scene.q_positions), "k": _listed(scene.kv_positions)},
         "batch": scene.batch,
         "head": scene.head,
         "tile": scene.block,
@@ -92,11 +92,11 @@ def _data(
         "functions": {"mask": mask, "score": score},
         "tree": None if tree.mask is None else tree_of(tree.mask, functions),
         "steps": [
-            {"label": functions.label(step.label, step.expr.span), "fn": functions.add(step.expr)}
+            {"label": functions.label(step) or [step.label], "fn": functions.add(step.expr)}
             for step in tree.score
         ],
         "reads": {
-            "q": _reads_positions(program),
+            "q": _reads_positions(program) and scene.q_positions is None,
             "batch": Dim.BATCH in deps and scene.sizes["batch_size"] > 1,
             "head": Dim.HEAD in deps and scene.sizes["num_heads"] > 1,
             "score": has_score,
@@ -111,6 +111,10 @@ def _knob(knob: Knob) -> dict[str, Any]:
     kind = type(knob.value).__name__
     ends = {"least": knob.least, "most": knob.most}
     return {"name": knob.name, "doc": knob.doc, "kind": kind, "value": knob.value, **ends}
+
+
+def _listed(positions: Array | None) -> list[int] | None:
+    return None if positions is None else positions.tolist()
 
 
 def _deps(program: Compiled) -> Dim:
@@ -129,7 +133,8 @@ def _reads_positions(program: Compiled) -> bool:
 
 def _limits(scene: Scene) -> dict[str, tuple[int, int]]:
     """Return the least and the largest sizes that the sliders offer: inputs end somewhere."""
-    most = {"q_len": LONGEST, "kv_len": LONGEST}
+    positions = {"q_len": scene.q_positions, "kv_len": scene.kv_positions}
+    most = {name: LONGEST if one is None else len(one) for name, one in positions.items()}
     for term in walk(*scene.program.written.roots):
         if isinstance(term, Load):
             for name, dim in (("q_len", Dim.Q), ("kv_len", Dim.K)):
@@ -152,9 +157,9 @@ def _limit(scene: Scene, load: Load, name: str, dim: Dim) -> int:
 
 
 def _grid(scene: Scene) -> dict[str, Any] | None:
-    """Return the token grid as frames of rows and columns, None where there is none."""
+    """Return the token grid as frames of rows and columns, None without one of two axes."""
     sizes = axis_sizes(scene.program)
-    if not sizes or not scene.axes:
+    if len(sizes) < 2 or not scene.axes:
         return None
     *frames, rows, columns = [1, 1, *sizes.values()]
     return {"start": scene.axes[0].start, "shape": [prod(frames), rows, columns]}
@@ -219,12 +224,3 @@ def _filled(parts: Mapping[str, str]) -> str:
 @cache
 def _asset(name: str) -> str:
     return files("maskc.view.explorer").joinpath(name).read_text(encoding="utf-8").rstrip("\n")
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("maskc")
-    except PackageNotFoundError:
-        return "from a checkout"

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskc.explain.tree import Kind, Written
-from maskc.ir.nodes import And, Compare, Coord, Expr, Load, children
+from maskc.explain.tree import Kind, Written, worked_out
+from maskc.ir.nodes import SCORE, And, BoolConst, Compare, Coord, Expr, Load, children
+from maskc.ir.operators import CompareOp
 from maskc.ir.text import expr_text
 from maskc.ir.types import Type
 from maskc.source import Source, Span
@@ -36,11 +37,21 @@ class Functions:
         self.roots.append(expr)
         return len(self.roots) - 1
 
-    def label(self, text: str, span: Span | None) -> Label:
-        """Return a text, its numbers replaced where it stands in the program as it is."""
-        if span is None or span.source != self.source or span.text != text:
-            return [text]
-        return list(self._pieces(span))
+    def label(self, node: Written) -> Label | None:
+        """Return what to call a node; None where its text would be wrong once a knob is turned.
+
+        So is one of a library that comes to true or false: ``q % 1 == k % 1``.
+        """
+        span = node.expr.span
+        if node.has_parameters and isinstance(node.plain, BoolConst):
+            return None
+        if span is not None and span.source == self.source and span.text == node.label:
+            return list(self._pieces(span))
+        return [node.label] if self.is_fixed(node.expr) or _is_written(node) else None
+
+    def is_fixed(self, expr: Expr) -> bool:
+        """Tell whether no knob changes an expression."""
+        return expr.span not in self.knobs and all(map(self.is_fixed, children(expr)))
 
     def _pieces(self, span: Span) -> Iterator[str | int]:
         text, at = self.source.text, span.start
@@ -53,6 +64,11 @@ class Functions:
         yield text[at : span.end]
 
 
+def _is_written(node: Written) -> bool:
+    """Tell whether a node's label is the text of the program, on fewer lines than it stands on."""
+    return node.is_own and not node.has_parameters
+
+
 def _is_number(span: Span) -> bool:
     return not span.text.isidentifier()
 
@@ -60,7 +76,7 @@ def _is_number(span: Span) -> bool:
 def tree_of(node: Written, functions: Functions) -> dict[str, Any]:
     """Return a node and all below it as ``answered`` of ``why.js`` takes them."""
     return {
-        "label": functions.label(node.label, node.expr.span),
+        "label": functions.label(node),
         "kind": "and" if _links(node) else node.kind.value,
         "fn": functions.add(node.expr),
         "sides": _sides(node, functions),
@@ -79,8 +95,7 @@ def _links(node: Written) -> list[Compare]:
 
 
 def _link(expr: Compare, functions: Functions) -> dict[str, Any]:
-    written = Written(Kind.LEAF, expr_text(expr), expr)
-    return tree_of(written, functions)
+    return tree_of(Written(Kind.LEAF, expr_text(expr), expr, (), True, False), functions)
 
 
 def _sides(node: Written, functions: Functions) -> dict[str, Any] | None:
@@ -95,5 +110,18 @@ def _sides(node: Written, functions: Functions) -> dict[str, Any] | None:
 def _side(expr: Expr, functions: Functions) -> dict[str, Any]:
     is_plain = not children(expr) and not isinstance(expr, Load)
     work = 2 if not is_plain else 1 if expr.deps else 0
-    is_read = isinstance(expr, Load | Coord)
-    return {"text": expr_text(expr), "fn": functions.add(expr), "work": work, "isRead": is_read}
+    return {
+        "text": expr_text(_plain(expr)) if work == 2 and functions.is_fixed(expr) else None,
+        "fn": functions.add(expr),
+        "work": work,
+        "isRead": isinstance(expr, Load | Coord),
+    }
+
+
+def _plain(expr: Expr) -> Expr:
+    """Return a side of a comparison with its numbers worked out."""
+    match worked_out(Compare(CompareOp.LT, expr, SCORE)):
+        case Compare(_, found, _):
+            return found
+        case _:
+            return expr

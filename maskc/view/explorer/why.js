@@ -57,7 +57,7 @@ function compared(sides, ask) {
 
 function shownSide(side, ask) {
   const value = shown(ask(side.fn));
-  return side.work < 2 ? value : `${side.text} = ${value}`;
+  return side.text === null ? value : `${side.text} = ${value}`;
 }
 
 /** Return what stands under names: a name is told with the numbers of what it stands for. */
@@ -67,8 +67,9 @@ function withinNames(one) {
   return found;
 }
 
-/** List a tree as lines with their depths; names are not told twice. */
+/** List a tree as lines with their depths; names are not told twice, nodes without a label never. */
 function* linesOf(one, depth = 0) {
+  if (one.node.label === null) return;
   const inner = withinNames(one);
   yield { depth, one, numbers: inner.numbers };
   for (const part of inner.parts) yield* linesOf(part, depth + 1);
