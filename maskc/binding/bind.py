@@ -17,7 +17,7 @@ from maskc.binding.check_int32 import check_values
 from maskc.binding.check_reads import Danger, check_reads, open_dangers, possible_dangers
 from maskc.binding.inputs import read
 from maskc.binding.signature import CallSignature, RowProgram, Shapes, row_program
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Input, IntConst, Load, Or
 from maskc.ir.rows import BATCH, HEAD, Q_ROW
 from maskc.ir.types import Type

@@ -239,9 +239,19 @@ def _error(danger: Danger, question: Expr, found: Point, domain: Domain) -> Bind
         message = f"input `{name}` has {size} entries where {reads} up to {high}: {short}"
         help = "give one entry for each value of the subscript, or guard it with `where`"
     else:
-        message = f"input `{name}` starts at entry 0, and {reads} down to {low}"
-        help = "shift the subscript, or guard it with `where`"
+        where = _first_at(question, found)
+        message = f"input `{name}` starts at entry 0, and {reads} down to {low}{where}"
+        help = "guard it by a test on its left (`q >= 0 & ...`), or shift the subscript"
     return BindError("M417", message, load.span, help)
+
+
+def _first_at(question: Expr, found: Point) -> str:
+    """Return where a question is true, by the rows that it depends on."""
+    rows = {"batch": found.batch, "head": found.head, "query": found.q_idx, "key": found.kv_idx}
+    named = zip(ROW_INDICES, rows.items(), strict=True)
+    deps = question.deps
+    listed = ", ".join(f"{what} {row}" for which, (what, row) in named if which.dim in deps)
+    return f", first at {listed}" if listed else ""
 
 
 def _extremes(index: Expr, question: Expr, found: Point, domain: Domain) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from maskc.binding.check_reads import Sides
 from maskc.binding.plain import check_plain
 from maskc.binding.signature import Shapes
 from maskc.errors import BindError, did_you_mean
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import Expr, Index, Input, Load, Same, walk
 from maskc.ir.rows import side_name
 from maskc.ir.text import expr_text

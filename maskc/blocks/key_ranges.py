@@ -20,7 +20,7 @@ from maskc.analysis.key_ranges.bound import compares_ids, is_of_ids
 from maskc.analysis.key_ranges.derive import one_range
 from maskc.analysis.key_ranges.ranges import Array, KeyRanges
 from maskc.binding.bind import BoundMask
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import And, Compare, Expr, Input, Load, children, with_children
 from maskc.ir.operators import CompareOp
 from maskc.ir.rows import BATCH, HEAD, KV_ROW, Q_ROW

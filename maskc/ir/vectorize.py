@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from maskc.errors import LoweringError
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import (
     And,
     Arith,

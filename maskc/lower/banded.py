@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from maskc.analysis.bands import CALL, Band, Part, Parts, Rest, key_count, pairs
 from maskc.analysis.scores.score_class import Additive, Identity
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.vectorize import Window
 from maskc.lower import dense, sdpa
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal

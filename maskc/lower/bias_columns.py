@@ -17,7 +17,7 @@ from torch import Tensor
 
 from maskc.analysis.scores.score_class import Additive, Identity
 from maskc.analysis.scores.separate import ONE, Lookup, Product, Term, needs_key_heads
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import Expr, Index, inputs
 from maskc.ir.types import Ix, Sz
 from maskc.ir.vectorize import Domain, dense, inside

@@ -9,7 +9,7 @@ from operator import index
 import torch
 from torch import Tensor
 
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import Expr
 from maskc.ir.types import Given
 from maskc.ir.vectorize import check_pairs

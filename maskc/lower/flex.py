@@ -20,7 +20,7 @@ from torch.nn.attention.flex_attention import AuxRequest, BlockMask, flex_attent
 from maskc.analysis.tiles.block_tables import block_tables
 from maskc.analysis.tiles.tile_map import TileMap
 from maskc.errors import DenseScoresWarning, LoweringError
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import Expr, Load, walk
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from maskc.errors import LoweringError
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.types import Sz
 
 Block = tuple[int, int]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maskc.analysis.scores.score_class import Additive, Identity, Scaled, ScoreClass, classify
 from maskc.analysis.scores.separate import Term, separate
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import (
     OUT,
     SCORE,

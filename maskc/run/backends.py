@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from maskc.errors import BindError, LoweringError, did_you_mean
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.lower import banded, flex, reference, sdpa, sdpa_columns
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal
 from maskc.lower.plan import Plan

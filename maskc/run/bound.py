@@ -20,7 +20,7 @@ from maskc.blocks import traced
 from maskc.blocks.mask_blocks import TileCounts
 from maskc.compiled import Compiled
 from maskc.errors import BindError, LoweringError
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import TRUE
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import dense

@@ -30,7 +30,7 @@ from maskc.blocks.mask_blocks import MaskBlocks
 from maskc.blocks.traced_bands import TracedMaskBlocks
 from maskc.compiled import Compiled
 from maskc.errors import BindError
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Module
 from maskc.ir.text import expr_text
 from maskc.ir.types import Sz

@@ -18,7 +18,7 @@ from torch.nn.attention import flex_attention as flex
 from torch.nn.attention.flex_attention import BlockMask
 
 from maskc.errors import MaskcError, MaskNameError, TracingWarning, did_you_mean
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import Module
 from maskc.ir.types import Ix
 from maskc.run.bound import Bound

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from maskc.in_trace import in_trace
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import Expr
 from maskc.ir.vectorize import Domain
 from maskc.lower.codegen.tensors import Generated, Kind, generate
