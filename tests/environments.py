@@ -119,10 +119,11 @@ def environments(
     heads = kv_heads * draw(st.sampled_from([1, 2, 3] if kv_heads == 1 else [1, 2]))
     case = Case(draw(st.sampled_from([1, 2])), heads, kv_heads, draw(lengths), draw(lengths))
     if positions:
+        least = 0 if _reads_by_position(roots) else -4
         case = replace(
             case,
-            q_positions=draw(_shifted(case.batch_size, case.q_len)),
-            kv_positions=draw(_shifted(case.batch_size, case.kv_len)),
+            q_positions=draw(_shifted(case.batch_size, case.q_len, least)),
+            kv_positions=draw(_shifted(case.batch_size, case.kv_len, least)),
         )
     return draw(_bound(case, roots, pairs))
 
@@ -197,11 +198,11 @@ def _filled(draw: DrawFn, table: Input, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 @st.composite
-def _shifted(draw: DrawFn, batch: int, length: int) -> torch.Tensor:
+def _shifted(draw: DrawFn, batch: int, length: int, least: int) -> torch.Tensor:
     """Draw logical positions of ``length`` rows, the same for all batches or one for each."""
     order = st.one_of(st.just(range(length)), st.permutations(range(length)))
     rows = [
-        torch.tensor(draw(order)) + draw(st.integers(0, 3))
+        torch.tensor(draw(order)) + draw(st.integers(least, 3))
         for _ in range(batch if draw(st.booleans()) else 1)
     ]
     return rows[0] if len(rows) == 1 else torch.stack(rows)
@@ -216,6 +217,13 @@ def _positions(positions: torch.Tensor | None) -> Callable[[int, int], int]:
         if positions.ndim == 2
         else (lambda batch, row: known[row])
     )
+
+
+def _reads_by_position(roots: list[Expr]) -> bool:
+    """Tell whether a tensor is subscripted by logical positions, which are at least 0 then."""
+    loads = [term for term in walk(*roots) if isinstance(term, Load)]
+    terms = walk(*(index for load in loads for index in load.indices))
+    return any(isinstance(term, Index) and term.which in (Ix.Q, Ix.K) for term in terms)
 
 
 def _longest(roots: list[Expr]) -> int:

@@ -34,11 +34,11 @@ WRONG = {
     "  1 | causal & k > q\n"
     "    |          ^^^^^\n"
     "    = help: `causal` and `k > q` exclude each other: drop one, or write `|`",
-    "causal & same_doc & q < 0": f"{NO_KEYS}\n"
+    "causal & same_doc & q_idx < 0": f"{NO_KEYS}\n"
     " --> <mask>:1:21\n"
-    "  1 | causal & same_doc & q < 0\n"
-    "    |                     ^^^^^\n"
-    "    = help: `q < 0` is never true",
+    "  1 | causal & same_doc & q_idx < 0\n"
+    "    |                     ^^^^^^^^^\n"
+    "    = help: `q_idx < 0` is never true",
     "causal; score = where(k > q, score, -inf)": f"{NO_KEYS}\n"
     " --> <mask>:1:1\n"
     "  1 | causal; score = where(k > q, score, -inf)\n"

@@ -260,11 +260,6 @@ class _Rows:
             raise BindError("M406", message, help="positions are absolute: leave the offset out")
         result = self.tensors[name] = self._ints(f"{side}_positions", table)
         self._fit(f"{side}_positions", result, [(length,), (self.batch, length)])
-        lowest = 0 if in_trace() else int(torch.min(result))
-        if lowest < 0:
-            message = f"`{side}_positions` holds {lowest}, expected positions from 0"
-            help = "positions count from 0, in any order: shift them"
-            raise BindError("M407", message, help=help)
         return Position.TABLE if result.dim() == 1 else Position.BATCH_TABLE
 
     def moved(
@@ -284,13 +279,12 @@ class _Rows:
         """Record an offset, one for all or one for each batch, and return it as a tensor."""
         result = self._ints(argument, value)
         if isinstance(value, int):
-            self.numbers[name] = lowest = value
+            self.numbers[name] = value
         else:
             self._fit(argument, result, [()] if scalar else [(), (self.batch,)])
-            lowest = 0 if in_trace() else int(result.min())
-        if lowest < 0:
-            message = f"`{argument}` is at least 0, found {lowest}"
-            raise BindError("M407", message, help="positions and heads count from 0")
+        if argument == "head_offset" and not in_trace() and int(result) < 0:
+            message = f"`head_offset` is at least 0, found {int(result)}"
+            raise BindError("M407", message, help="heads count from 0")
         self.tensors[name] = result
         return result
 

@@ -15,12 +15,9 @@ from maskc.analysis.intervals.int32 import excess
 from maskc.analysis.intervals.whole_call import Range
 from maskc.errors import BindError
 from maskc.ir.nodes import Expr
-from maskc.ir.text import expr_text
+from maskc.ir.text import quoted
 from maskc.ir.types import Sz
 from maskc.limits import EXACT_FLOAT
-
-SHORT = 60
-"""The longest text of a term that an error quotes as it was written."""
 
 
 def check_ints(
@@ -43,24 +40,18 @@ def check_ints(
         if (result := excess(expr, sizes, ranges)) is not None:
             raise BindError(
                 "M429",
-                f"`{_written(result.term)}` may leave 32 bits for these sizes and inputs",
+                f"`{quoted(result.term)}` may leave 32 bits for these sizes and inputs",
                 result.term.span,
                 "compute it with floats, or divide before you multiply",
             )
         if (result := inexact(expr, sizes, ranges)) is not None:
             raise BindError(
                 "M433",
-                f"`{_written(result.term)}` decides as a float and may be {result.reach}, and "
+                f"`{quoted(result.term)}` decides as a float and may be {result.reach}, and "
                 f"floats of 32 bits hold all ints up to {EXACT_FLOAT} only",
                 result.term.span,
                 "compare ints with ints: multiply the other side instead of dividing this one",
             )
-
-
-def _written(term: Expr) -> str:
-    """Return a term as it was written, or, where that is long, its canonical text."""
-    fits = term.span is not None and len(term.span.text) <= SHORT
-    return term.span.text if term.span is not None and fits else expr_text(term)
 
 
 def check_values(

@@ -35,7 +35,7 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.operators import ArithOp, CompareOp
 from maskc.ir.rows import side_name
-from maskc.ir.text import expr_text
+from maskc.ir.text import quoted
 from maskc.ir.types import Ix, Sz, Type
 from maskc.ir.vectorize import ROW_INDICES, At, Domain, everywhere, vectorize
 
@@ -88,10 +88,12 @@ def check_counts(
                     case Index(Ix.HEAD | Ix.KV_HEAD) if head_offset:
                         pass
                     case Index(which) if which in _EXACT:
-                        _check_count(load, which, result, sizes)
+                        _check_count(load, which, result, shape, sizes)
 
 
-def _check_count(load: Load, which: Ix, found: int, sizes: Mapping[Sz, int]) -> None:
+def _check_count(
+    load: Load, which: Ix, found: int, shape: tuple[int, ...], sizes: Mapping[Sz, int]
+) -> None:
     size = _EXACT[which]
     expected = sizes[size]
     if found not in (1, expected):
@@ -101,6 +103,8 @@ def _check_count(load: Load, which: Ix, found: int, sizes: Mapping[Sz, int]) -> 
         )
         which_one = "batch" if which is Ix.BATCH else "head"
         help = f"give one for each {which_one} of the call, or one for all"
+        if len(shape) == 2 and expected in shape:
+            help = f"its dimensions stand the other way around: pass `{load.input.name}.T`"
         raise BindError("M416", message, load.span, help)
 
 
@@ -228,20 +232,30 @@ def _outside(index: Expr, size: int) -> Expr:
 def _error(danger: Danger, question: Expr, found: Point, domain: Domain) -> BindError:
     load = danger.term
     if not isinstance(load, Load):
-        message = f"`{_written(load, load)}` divides by zero for these inputs"
+        message = f"`{quoted(load)}` divides by zero for these inputs"
         return BindError("M418", message, load.span, "guard it: `where(n > 0, q // n, 0)`")
     name, index = load.input.name.partition("@")[0], load.indices[danger.dim]
     size = domain.tensors[load.input.name].shape[danger.dim]
     low, high = _extremes(index, question, found, domain)
-    reads = f"`{_written(load, index)}` reads"
+    reads = f"`{quoted(load, index)}` reads"
     if high >= size:
         short = f"{high - size + 1} too few"
         message = f"input `{name}` has {size} entries where {reads} up to {high}: {short}"
         help = "give one entry for each value of the subscript, or guard it with `where`"
     else:
-        message = f"input `{name}` starts at entry 0, and {reads} down to {low}"
-        help = "shift the subscript, or guard it with `where`"
+        where = _first_at(question, found)
+        message = f"input `{name}` starts at entry 0, and {reads} down to {low}{where}"
+        help = "guard it by a test on its left (`q >= 0 & ...`), or shift the subscript"
     return BindError("M417", message, load.span, help)
+
+
+def _first_at(question: Expr, found: Point) -> str:
+    """Return where a question is true, by the rows that it depends on."""
+    rows = {"batch": found.batch, "head": found.head, "query": found.q_idx, "key": found.kv_idx}
+    named = zip(ROW_INDICES, rows.items(), strict=True)
+    deps = question.deps
+    listed = ", ".join(f"{what} {row}" for which, (what, row) in named if which.dim in deps)
+    return f", first at {listed}" if listed else ""
 
 
 def _extremes(index: Expr, question: Expr, found: Point, domain: Domain) -> tuple[int, int]:
@@ -254,10 +268,3 @@ def _extremes(index: Expr, question: Expr, found: Point, domain: Domain) -> tupl
     wrong = vectorize(question, at, domain)
     values = vectorize(index, at, domain).expand_as(wrong)[wrong]
     return int(values.min()), int(values.max())
-
-
-def _written(term: Expr, otherwise: Expr) -> str:
-    """Return a term as the user wrote it, or, where that is long, another term."""
-    if term.span is not None and len(term.span.text) <= 60:
-        return term.span.text
-    return expr_text(otherwise)

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from maskc.binding.call import KEYWORDS, CallSpec
 from maskc.binding.check_reads import Sides
+from maskc.binding.needed_shape import has_batch, needed_shape
 from maskc.binding.plain import check_plain
 from maskc.binding.signature import Shapes
 from maskc.errors import BindError, did_you_mean
 from maskc.ir.in_trace import in_trace
-from maskc.ir.nodes import Expr, Index, Input, Load, Same, walk
+from maskc.ir.nodes import Expr, Input, Load, Same, walk
 from maskc.ir.rows import side_name
-from maskc.ir.text import expr_text
-from maskc.ir.types import Ix, Sz, Type
+from maskc.ir.types import Sz, Type
 from maskc.limits import EXACT_FLOAT
 from maskc.source import Span
 
@@ -62,7 +62,7 @@ def read(
     for load in _first_loads(roots):
         name = load.input.name
         if name not in given:
-            raise _missing(load)
+            raise _missing(load, spec)
         value = given[name]
         parts = value if _is_pair(value) else (value,)
         result = [_tensor(load, part, spec) for part in parts]
@@ -109,23 +109,10 @@ def _is_pair(value: Any) -> bool:
     )
 
 
-def _missing(load: Load) -> BindError:
+def _missing(load: Load, spec: CallSpec) -> BindError:
     name, kind = load.input.name, load.input.type.value
-    message = f"input `{name}` is missing, expected {_expected(load)} of {kind}"
+    message = f"input `{name}` is missing, expected {needed_shape(load, spec)} of {kind}"
     return BindError("M402", message, load.span, f"bind it: `{name}=...`")
-
-
-def _expected(load: Load) -> str:
-    """Describe the shape an input should have, by what subscripts it."""
-    if not load.indices:
-        return "a number or a tensor [batch_size]"
-    dims = ", ".join(expr_text(index) for index in load.indices)
-    return f"a tensor [{dims}]" if _has_batch(load) else f"a tensor [{dims}] or [batch, {dims}]"
-
-
-def _has_batch(load: Load) -> bool:
-    """Tell whether `batch` is an explicit subscript; then there is no batch in front."""
-    return any(isinstance(index, Index) and index.which is Ix.BATCH for index in load.indices)
 
 
 def _tensor(load: Load, value: Any, spec: CallSpec) -> Tensor:
@@ -136,7 +123,9 @@ def _tensor(load: Load, value: Any, spec: CallSpec) -> Tensor:
     except (TypeError, ValueError, RuntimeError):
         message = f"input `{name}` is a tensor or numbers, found {type(value).__name__}"
         pair = " or a pair of two, for queries and for keys" if isinstance(value, tuple) else ""
-        raise BindError("M411", message, load.span, f"pass {_expected(load)}{pair}") from None
+        raise BindError(
+            "M411", message, load.span, f"pass {needed_shape(load, spec)}{pair}"
+        ) from None
     check_plain(name, result, "M412", load.span)
     if not _holds(result.dtype, kind):
         fix = {Type.BOOL: f"compare it: `{name} != 0`", Type.INT: f"convert it: `{name}.long()`"}
@@ -154,7 +143,7 @@ def _tensor(load: Load, value: Any, spec: CallSpec) -> Tensor:
         result = result.long()  # arithmetic in 8 or 16 bits would wrap
     if 0 in result.shape:
         message = f"input `{name}` is empty, its shape is {list(result.shape)}"
-        raise BindError("M413", message, load.span, f"expected {_expected(load)}")
+        raise BindError("M413", message, load.span, f"expected {needed_shape(load, spec)}")
     return result
 
 
@@ -184,13 +173,13 @@ def _holds(dtype: torch.dtype, kind: Type) -> bool:
 def _side(load: Load, tensor: Tensor, spec: CallSpec) -> tuple[bool, tuple[int, ...]]:
     """Return whether a batch stands in front, and the shape; or refuse the rank."""
     rank = len(load.indices)
-    allowed = (rank,) if _has_batch(load) else (rank, rank + 1)
+    allowed = (rank,) if has_batch(load) else (rank, rank + 1)
     if tensor.dim() not in allowed:
         message = (
             f"input `{load.input.name}` has {tensor.dim()} dimensions {list(tensor.shape)}, "
             f"expected {_expected_rank(allowed)}"
         )
-        raise BindError("M414", message, load.span, f"expected {_expected(load)}")
+        raise BindError("M414", message, load.span, f"expected {needed_shape(load, spec)}")
     batched = tensor.dim() > rank
     if batched and tensor.shape[0] not in (1, spec.sizes[Sz.BATCH_SIZE]):
         raise _batch(load.input.name, tensor.shape[0], spec, load.span)

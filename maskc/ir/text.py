@@ -179,3 +179,21 @@ def _minus(arg: Expr) -> str:
 
 def _list(parts: tuple[Expr, ...]) -> str:
     return ", ".join(expr_text(part) for part in parts)
+
+
+_LONGEST = 60
+
+
+def quoted(term: Expr, otherwise: Expr | None = None) -> str:
+    """Return a term for a message: as it was written, cut where that is long.
+
+    Args:
+        term: the term.
+        otherwise: what to print where nothing tells how it was written; the term itself if None.
+
+    """
+    if term.span is None:
+        text = expr_text(term if otherwise is None else otherwise)
+    else:
+        text = " ".join(term.span.text.split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

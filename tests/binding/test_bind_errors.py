@@ -84,3 +84,53 @@ def test_every_error_has_a_code_and_a_sentence(path: Path) -> None:
         if case.expected != "accepted":
             first = case.expected.splitlines()[0]
             assert re.fullmatch(r"error\[M[345]\d\d\]: .*[^.]", first), case.title
+
+
+T5 = "input table: float; score = score + table[head, t5_bucket(k - q, 32, 128, true)]"
+WHERE = (
+    " --> <mask>:1:37\n"
+    f"  1 | {T5}\n"
+    "    |                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rendered"),
+    [
+        (
+            None,
+            "error[M402]: input `table` is missing, expected a tensor [heads = 4, at least 32] or "
+            f"[batch, heads = 4, at least 32] of float\n{WHERE}"
+            "    = help: bind it: `table=...`",
+        ),
+        (
+            (32, 4),
+            "error[M416]: input `table` has 32 entries along `head`, expected 4 (num_heads) or 1\n"
+            f"{WHERE}"
+            "    = help: its dimensions stand the other way around: pass `table.T`",
+        ),
+        (
+            (32,),
+            "error[M414]: input `table` has 1 dimensions [32], expected 2, or 3 with the batch in "
+            f"front\n{WHERE}"
+            "    = help: expected a tensor [heads = 4, at least 32] or "
+            "[batch, heads = 4, at least 32]",
+        ),
+        (
+            (4, 20),
+            "error[M417]: input `table` has 20 entries where "
+            "`table[head, t5_bucket(k - q, 32, 128, true)]` reads up to 31: 12 too few\n"
+            f"{WHERE}"
+            "    = help: give one entry for each value of the subscript, or guard it with `where`",
+        ),
+    ],
+)
+def test_what_a_table_lacks_is_said_without_what_its_subscript_became(
+    shape: tuple[int, ...] | None, rendered: str
+) -> None:
+    program = compile_mask(T5)
+    given = {} if shape is None else {"table": torch.rand(shape)}
+    q = torch.randn(1, 4, 200, 8)
+    with pytest.raises(MaskcError) as caught:
+        program(q, q, q, **given)
+    assert str(caught.value) == rendered

@@ -108,7 +108,7 @@ class _Translation:
         index = {which: z3.Int(which.value) for which in Ix}
         size = {which: z3.Int(which.value) for which in Sz}
         return [
-            *(term >= 0 for term in index.values()),
+            *(term >= 0 for which, term in index.items() if which not in (Ix.Q, Ix.K)),
             *(term >= 1 for term in size.values()),
             index[Ix.Q_IDX] < size[Sz.Q_LEN],
             index[Ix.KV_IDX] < size[Sz.KV_LEN],

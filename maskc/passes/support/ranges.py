@@ -1,9 +1,9 @@
 """What is known of every int before anything is bound.
 
-Positions, rows, heads and batches are at least 0, sizes at least 1; a row is below its length, a
-coordinate is -1 or below its axis, ``x % n`` lies in ``[0, n)``. Nothing is assumed of ``q``
-below ``q_len``: logical positions can be shifted. ``head`` has no upper bound either: a rank of
-tensor parallelism holds heads from an offset on.
+Rows, heads and batches are at least 0, sizes at least 1; a row is below its length, a coordinate
+is -1 or below its axis, ``x % n`` lies in ``[0, n)``. Nothing is assumed of ``q`` and ``k``:
+logical positions can be shifted, and those of padding on the left are below 0. ``head`` has no
+upper bound either: a rank of tensor parallelism holds heads from an offset on.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ def known(term: Expr) -> Range:
     match term:
         case IntConst(value):
             return value, value
+        case Index(Ix.Q | Ix.K):
+            return ANY
         case Index():
             return 0, None
         case Size():
