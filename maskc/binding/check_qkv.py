@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maskc.binding.call import CallSpec
-from maskc.binding.plain import check_plain
+from maskc.binding.plain import FLOATS, check_plain
 from maskc.errors import BindError
 from maskc.ir.types import Sz
 
@@ -49,6 +49,8 @@ def check_qkv(spec: CallSpec, q: Tensor, k: Tensor, *values: Tensor) -> None:
 
     """
     sizes = spec.sizes
+    if not torch.compiler.is_compiling() and _fit(spec, (q, k, *values)):
+        return
     batch, queries, keys = sizes[Sz.BATCH_SIZE], sizes[Sz.Q_LEN], sizes[Sz.KV_LEN]
     _check("q", q, (batch, sizes[Sz.NUM_HEADS], queries), spec.device)
     _check("k", k, (batch, sizes[Sz.NUM_KV_HEADS], keys), spec.device)
@@ -58,6 +60,25 @@ def check_qkv(spec: CallSpec, q: Tensor, k: Tensor, *values: Tensor) -> None:
     for v in values:
         _check("v", v, (batch, sizes[Sz.NUM_KV_HEADS], keys), spec.device)
     _check_dtypes((q, k, *values))
+
+
+def _fit(spec: CallSpec, tensors: Sequence[Any]) -> bool:
+    """Tell whether plain tensors fit, without telling what does not: that takes longer."""
+    if any(type(x) is not Tensor or x.is_nested or x.dim() != 4 for x in tensors):
+        return False
+    q, *others = tensors
+    sizes = spec.sizes
+    batch, heads, keys = sizes[Sz.BATCH_SIZE], sizes[Sz.NUM_KV_HEADS], sizes[Sz.KV_LEN]
+    if q.dtype not in FLOATS or q.layout is not torch.strided or q.device != spec.device:
+        return False
+    kind = q.dtype, q.layout, q.device
+    width = q.shape[-1]
+    return (
+        q.shape == (batch, sizes[Sz.NUM_HEADS], sizes[Sz.Q_LEN], width)
+        and width == others[0].shape[-1] > 0
+        and all((x.dtype, x.layout, x.device) == kind for x in others)
+        and all(x.shape[:3] == (batch, heads, keys) and x.shape[3] for x in others)
+    )
 
 
 def _check_dtypes(tensors: Sequence[Tensor]) -> None:

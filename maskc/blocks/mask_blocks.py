@@ -109,6 +109,16 @@ class MaskBlocks:
         known: TileMap | None = self.__dict__.get("tile_map")
         return key_ranges(self._mask.expr, self._mask.domain) if known is None else known.ranges
 
+    @cached_property
+    def common_keys(self) -> range | None:
+        """The keys of every query row, where all rows have the same, side by side; else None."""
+        ranges = self.key_ranges
+        if ranges is None or ranges.ends.shape[1] != 1:
+            return None
+        first, stop = (int(end.reshape(-1)[0]) for end in ranges.ends)
+        same = (ranges.first == first).all() and (ranges.stop == stop).all()
+        return range(first, stop) if same else None
+
     def bands(self, long: bool) -> Parts:
         """Return the bands of query rows; see ``bands_of_ranges``."""
         if long not in self._bands:

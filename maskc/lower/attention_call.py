@@ -25,6 +25,13 @@ class Blocks(Protocol):
         """Whether the block mask has the tables that a backward pass reads."""
 
     @property
+    def common_keys(self) -> range | None:
+        """The keys of the one query of a decode step, where they stand side by side.
+
+        None: they do not, or to find out would cost more than a mask does.
+        """
+
+    @property
     def has_key_ranges(self) -> bool:
         """Whether comparisons of ids became ranges of keys."""
 

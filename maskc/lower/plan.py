@@ -143,6 +143,10 @@ class Plan:
         module = Module(self.written, self.module.score, self.module.out)
         return replace(self, module=module, written=None)
 
+    def unmasked(self) -> Plan:
+        """Return the plan without its mask, for keys that each query sees."""
+        return replace(self, module=Module(TRUE, self.module.score, self.module.out), written=None)
+
     def without_factors(self) -> Plan:
         """Return the plan whose score only adds the bias, or is left as it is."""
         rest = self.facts.rest

@@ -89,8 +89,13 @@ def refuses(plan: Plan, call: AttentionCall) -> Refusal | None:
 
 
 def run(plan: Plan, call: AttentionCall) -> Attended:
-    """Run SDPA."""
-    k, v = without_unseen(plan, call.k, call.v)
+    """Run SDPA, without a mask on the keys of a decode step where they are a slice."""
+    keys = common_keys(plan, call)
+    if keys is None:
+        k, v = without_unseen(plan, call.k, call.v)
+    else:
+        k, v = (x[:, :, keys.start : keys.stop] for x in (call.k, call.v))
+        plan = plan.unmasked()
     folded = fold(plan, call.q, k, call.scale)
     args = sdpa_args(folded.plan, folded.q, folded.k, folded.scale)
     out = F.scaled_dot_product_attention(folded.q, folded.k, v, dropout_p=call.dropout_p, **args)
@@ -121,11 +126,20 @@ def explain(plan: Plan | None, call: AttentionCall) -> list[str]:
     """Return the mask that SDPA gets."""
     if plan is None:
         return []
+    if (keys := common_keys(plan, call)) is not None:
+        return [f"attn_mask=None on keys {keys.start} to {keys.stop - 1}; no memory"]
     if is_maskless(plan, call.scale):
         return [f"attn_mask=None, is_causal={plan.masks}; no memory"]
     is_boolean = isinstance(remaining(plan), Identity)
     size = mask_elements(plan) * (1 if is_boolean else call.q.element_size())
     return [f"a {'boolean' if is_boolean else 'float'} attn_mask, {describe_bytes(size)}"]
+
+
+def common_keys(plan: Plan, call: AttentionCall) -> range | None:
+    """Return the keys of a decode step if they are a slice and need no mask then, else None."""
+    if not plan.masks or plan.changes_score or plan.window is not None:
+        return None
+    return call.blocks.common_keys or None
 
 
 def is_maskless(plan: Plan, scale: float | None = None) -> bool:

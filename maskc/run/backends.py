@@ -91,7 +91,8 @@ def named(backend: str, fold_bias: bool = False) -> str:
 def choose(plan: Plan, call: AttentionCall) -> Choice:
     """Return the backend that ``auto`` runs a call on, and why.
 
-    The rules, the first that fits: what SDPA does without a mask tensor runs there, and a bias
+    The rules, the first that fits: what SDPA does without a mask tensor runs there, on a slice of
+    the keys where the one query of a decode step sees just that, and a bias
     that pays as a few columns of q and k, too; on CPU a long call of scores that SDPA takes, and
     whose bands hold few of the pairs, runs on them; what flex cannot run (dropout, a gradient on
     CPU, a log-sum-exp, epilogue or float64 that would run it eagerly) runs on bands where they
@@ -101,6 +102,8 @@ def choose(plan: Plan, call: AttentionCall) -> Choice:
     needs_lse = banded.needs_lse(plan, call)
     if not needs_lse and sdpa.is_maskless(plan, call.scale):
         return Choice("sdpa", "it needs no mask tensor")
+    if sdpa.common_keys(plan, call) is not None:
+        return Choice("sdpa", "the keys of its query are a slice, so it needs no mask tensor")
     if sdpa_columns.pays(plan, call):
         reason = "its bias is a few columns of q and k, which beats a mask tensor of this size"
         return Choice(COLUMNS, reason)

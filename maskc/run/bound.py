@@ -76,11 +76,13 @@ class Bound(Telling):
         spec: CallSpec,
         given: Mapping[str, Any],
         built: BlockMask | None = None,
+        checked: bool = False,
     ) -> None:
         self.program = program
         self.spec = spec
-        self._given = as_tensors(given, spec.device)
-        known(given, [declared.name for declared in program.inputs])
+        self._given = given if checked else as_tensors(given, spec.device)
+        if not checked:
+            known(given, [declared.name for declared in program.inputs])
         self._state = bind_state(program, spec, self._given, built)
 
     @overload
@@ -234,6 +236,19 @@ class Bound(Telling):
         return self.spec.backward
 
     @property
+    def common_keys(self) -> range | None:
+        """The keys of the one query of a decode step, where they stand side by side.
+
+        In a window they are a slice of the cache, which needs no mask. None for other keys, where
+        batches or heads see different ones, and where a look takes longer than a mask: for many
+        queries, in a trace, on a GPU.
+        """
+        rows, device = self.spec.sizes[Sz.Q_LEN], self.spec.device.type
+        if rows > 1 or device != "cpu" or torch.compiler.is_compiling():
+            return None
+        return self._current.blocks.common_keys
+
+    @property
     def has_key_ranges(self) -> bool:
         """Whether FlexAttention gets comparisons of ids as ranges of keys."""
         state = self._current
@@ -385,7 +400,9 @@ class Bound(Telling):
             q_positions=q_positions,
             kv_positions=kv_positions,
         )
-        return Bound(self.program, spec, {**self._given, **inputs} if inputs else self._given)
+        if not inputs:
+            return Bound(self.program, spec, self._given, checked=True)
+        return Bound(self.program, spec, {**self._given, **inputs})
 
     def to(self, device: torch.device | str) -> Bound:
         """Return the same binding with its tensors on another device."""

@@ -138,11 +138,12 @@ def bind_state(
                 blocks = MaskBlocks(mask, spec, built)
             case "nan":
                 nan_rows = empty
-    missing = inputs.missing(roots, given)
     lookup, signature, score = _LOOKUP, None, None
+    missing: tuple[str, ...] = ()
     if roots == (SCORE, OUT):
         score = score_left_alone(mask)
     else:
+        missing = inputs.missing(roots, given)
         signature = call_signature(roots, spec, None if mask.expr == TRUE else mask.expr)
         if not missing:
             score = bind_score(signature, spec, given, mask, lookup)
