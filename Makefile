@@ -6,7 +6,7 @@
 #   ARGS=...            more arguments for the command itself
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery test test-all explore triton kernels check format bench fuzz clean
+.PHONY: help demo gallery docs test test-all explore triton kernels check format bench fuzz clean
 
 PYTHON ?= python3
 JOBS ?= auto
@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 KERNELS := .venv-triton
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
-SLOW := browser compiled distributed models packages planted processes
+SLOW := browser compiled distributed docs models packages planted processes
 QUICK := not $(subst $(SPACE), and not ,$(SLOW))
 CONSTRAINTS := .ci/constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c $(CONSTRAINTS)
@@ -32,6 +32,10 @@ demo: $(VENV)/run.installed  ## one program from a config file to attention, on 
 
 gallery: $(VENV)/run.installed  ## pictures of every mask and score, in examples/README.md
 	@$(BIN)/python examples/gallery.py $(ARGS)
+
+docs: $(VENV)/docs.installed  ## the book, in site/index.html: its pages from docs/ and from the code
+	@$(BIN)/python -m docs.generate
+	@$(BIN)/zensical build --strict --clean $(ARGS)
 
 test: $(VENV)/dev.installed  ## what to run after each change: the same draws everywhere, about two minutes
 	@HYPOTHESIS_PROFILE=newcomer $(BIN)/python -m pytest -n $(JOBS) -m "$(QUICK)" $(ARGS)
@@ -73,11 +77,12 @@ fuzz: $(VENV)/dev.installed  ## 200 000 programs and calls at random: each ends 
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py $(ARGS)
 
 clean:  ## remove .venv and what tools write
-	rm -rf $(VENV) $(KERNELS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(KERNELS) build dist site .cache *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # An installation is a stamp file; it is repeated when the metadata or the pins change.
 $(VENV)/run.installed: EXTRAS := cli,view,config
 $(VENV)/dev.installed: EXTRAS := dev
+$(VENV)/docs.installed: EXTRAS := docs
 $(VENV)/%.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "installing maskc[$(EXTRAS)] into $(VENV) ..."
 	@$(PIP) setuptools

@@ -1,0 +1,1 @@
+"""The pages of the book: those that are written, and those that the code gives."""
