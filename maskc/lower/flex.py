@@ -269,7 +269,10 @@ def _run_compiled(q: Tensor, k: Tensor, v: Tensor, **args: Any) -> Any:
 
 
 def _many_programs() -> Any:
-    """Return a context in which dynamo compiles as many programs and shapes as we allow."""
+    """Return a context in which dynamo compiles as many programs and shapes as we allow.
+
+    torch keeps these limits for each thread, so that no other thread lowers them meanwhile.
+    """
     return torch._dynamo.config.patch(
         recompile_limit=COMPILED_PROGRAMS, accumulated_recompile_limit=COMPILED_PROGRAMS
     )

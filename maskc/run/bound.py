@@ -15,11 +15,12 @@ from maskc.analysis.bands import Parts
 from maskc.binding.call import CallSpec, call_spec, device_of, next_step
 from maskc.binding.check_qkv import check_qkv, check_tensors
 from maskc.binding.inputs import as_tensors, known
+from maskc.binding.mistakes import mistakes_of_call
 from maskc.binding.relocate import moved, sliced
 from maskc.blocks import traced
 from maskc.blocks.mask_blocks import TileCounts
 from maskc.compiled import Compiled
-from maskc.errors import BindError, LoweringError
+from maskc.errors import BindError, LoweringError, warn
 from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import TRUE
 from maskc.ir.types import Sz
@@ -33,6 +34,9 @@ from maskc.run import backends
 from maskc.run.state import State, bind_state, rebound
 from maskc.run.telling import Telling
 
+OFFSETS = ("q_offset", "kv_offset")
+"""What says where rows stand; None leaves them at 0, and unsaid."""
+
 
 def bind(program: Compiled, given: Mapping[str, Any], *, device: Any, **call: Any) -> Bound:
     """Bind a program; see ``Program.bind``.
@@ -42,7 +46,13 @@ def bind(program: Compiled, given: Mapping[str, Any], *, device: Any, **call: An
 
     """
     program.refuse_open()
-    return Bound(program, call_spec(device=device_of(device, given), **call), given)
+    placed = any(call[name] is not None for name in OFFSETS)
+    call |= {name: 0 for name in OFFSETS if call[name] is None}
+    bound = Bound(program, call_spec(device=device_of(device, given), **call), given)
+    if not in_trace():
+        for mistake in mistakes_of_call(program.module, bound.spec, given, placed):
+            warn(mistake)
+    return bound
 
 
 def sizes_of(q: Tensor, k: Tensor) -> dict[str, Any]:

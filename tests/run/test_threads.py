@@ -2,8 +2,15 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
+import torch
+
+import maskc
+from maskc.ir.nodes import Expr
+from maskc.lower import flex
+from maskc.lower.codegen.tensors import Kind, generate
 
 FIRST_USE = """
 import sys, threading
@@ -11,7 +18,7 @@ import maskc
 
 sys.setswitchinterval(1e-5)
 TEXTS = ["causal & window(3)", "causal & same_doc", "full; score = softcap(score, 5)", "causal",
-         "window(2); score = score + alibi", "topk(abs(float(k - 3)), 2) & causal"]
+         "window(2); score = score + alibi", "topk(abs(float(k - 3)), 2) & causal"][:{most}]
 together = threading.Barrier(16)
 wrong = []
 
@@ -21,7 +28,7 @@ def use(number):
         together.wait()
         import torch
 
-        for text in TEXTS[number % 6 :] + TEXTS[: number % 6]:
+        for text in TEXTS[number % {most} :] + TEXTS[: number % {most}]:
             program = maskc.compile_mask(text)
             given = {{"doc": torch.tensor([0, 0, 1, 1, 1, 2]), "slopes": torch.ones(2)}}
             given = {{one.name: given[one.name] for one in program.inputs}}
@@ -43,15 +50,63 @@ print("right")
 """
 
 
-# Not flex: while one thread compiles, `torch.compiler.is_compiling()` is true in all of them.
 @pytest.mark.distributed
 @pytest.mark.parametrize("backend", ["sdpa", "auto"])
 def test_sixteen_threads_compile_bind_and_call(backend: str) -> None:
     for _ in range(2):
-        found = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", FIRST_USE.format(backend=backend)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert found.stdout == "right\n", found.stderr
+        use(backend, programs=6)
+
+
+@pytest.mark.compiled
+@pytest.mark.distributed
+def test_sixteen_threads_compile_kernels() -> None:
+    """While one thread traces, ``torch.compiler.is_compiling()`` is true in all of them."""
+    use("flex", programs=2)
+
+
+def use(backend: str, programs: int) -> None:
+    source = FIRST_USE.format(backend=backend, most=programs)
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", source], capture_output=True, text=True, timeout=500
+    )
+    assert found.stdout == "right\n", found.stderr
+
+
+def test_threads_get_one_code_object_of_a_program() -> None:
+    """A second one would be compiled again, and so would each other."""
+    for number in range(20):
+        mask = maskc.compile_mask(f"q - k < {1000 + number}").module.mask
+        together, found = threading.Barrier(8), []
+
+        def write(mask: Expr = mask) -> None:
+            together.wait()  # noqa: B023
+            found.append(generate(mask, Kind.MASK))  # noqa: B023
+
+        threads = [threading.Thread(target=write) for _ in range(8)]
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            sys.setswitchinterval(before)
+        assert len({id(one) for one in found}) == 1
+
+
+def test_the_limits_of_dynamo_are_those_of_a_thread() -> None:
+    """So no thread lowers them in the middle of another one's call."""
+    inside, checked = threading.Barrier(2), []
+
+    def look() -> None:
+        inside.wait()
+        checked.append(torch._dynamo.config.recompile_limit)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    with flex._many_programs():
+        inside.wait()
+        thread.join()
+        assert torch._dynamo.config.recompile_limit == flex.COMPILED_PROGRAMS
+    assert checked != [flex.COMPILED_PROGRAMS]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
+from threading import Lock
 from typing import Any, assert_never
 
 from maskc.ir.nodes import (
@@ -110,7 +111,19 @@ class Generated:
 
 @lru_cache(maxsize=4096)
 def generate(expr: Expr, kind: Kind) -> Generated:
-    """Return the code of a row expression."""
+    """Return the code of a row expression: one code object, whichever thread comes first.
+
+    Each code object would be compiled by itself.
+    """
+    with _writing:
+        return _generated(expr, kind)
+
+
+_writing = Lock()
+
+
+@lru_cache(maxsize=4096)
+def _generated(expr: Expr, kind: Kind) -> Generated:
     source = "\n".join([*imports(expr), "", "", *definition(expr, kind), ""])
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
     filename = f"<maskc {kind.name.lower()}_mod {digest}>"

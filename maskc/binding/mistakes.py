@@ -1,0 +1,117 @@
+"""Calls that are legal and almost surely wrong.
+
+Codes: M702 fewer queries than keys without an offset, M703 a grid of another size than the
+sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from maskc.binding.call import CallSpec
+from maskc.errors import MaskcWarning
+from maskc.ir.nodes import (
+    Axis,
+    Compare,
+    Coord,
+    Expr,
+    Index,
+    IntConst,
+    Load,
+    Module,
+    Size,
+    children,
+    walk,
+)
+from maskc.ir.rows import Position
+from maskc.ir.types import Dim, Ix, Sz
+
+LENGTHS = (Sz.Q_LEN, Sz.KV_LEN)
+
+
+def mistakes_of_call(
+    module: Module, spec: CallSpec, given: Mapping[str, Any], placed: bool
+) -> list[MaskcWarning]:
+    """Return the likely mistakes of a call.
+
+    Args:
+        module: the program.
+        spec: the call.
+        given: its inputs.
+        placed: whether the caller said where the rows stand, by offsets or positions.
+
+    """
+    if placed or (spec.q, spec.k) != (Position.ROW, Position.ROW):
+        return []
+    found = [_unplaced(module.mask, spec, given), _off_grid(module, spec)]
+    return [one for one in found if one is not None]
+
+
+def _unplaced(mask: Expr, spec: CallSpec, given: Mapping[str, Any]) -> MaskcWarning | None:
+    """Warn of a decode step without its place: its one query would stand at position 0."""
+    queries, keys = (spec.sizes[which] for which in LENGTHS)
+    aligned = any(isinstance(term, Size) and term.which in LENGTHS for term in walk(mask))
+    if aligned or queries >= keys:
+        return None
+    read = next(_query_positions(mask, given, queries), None)
+    if read is None:
+        return None
+    message = f"`q` counts from 0 in a call of {keys} keys and fewer queries, {queries}"
+    help = (
+        f"behind a cache they stand later: `q_offset={keys - queries}`; where that is meant, "
+        "say `q_offset=0`"
+    )
+    return MaskcWarning("M702", message, read.span or mask.span, help)
+
+
+def _query_positions(expr: Expr, given: Mapping[str, Any], queries: int) -> Iterator[Expr]:
+    """Yield where a query's position matters, but for tables that have one entry a query row."""
+    match expr:
+        case Index(Ix.Q):
+            yield expr
+        case Load(source, indices):
+            value = given.get(source.name)
+            shape = getattr(value, "shape", ())
+            for place, index in enumerate(indices, start=len(shape) - len(indices)):
+                fits = 0 <= place < len(shape) and shape[place] == queries
+                if not (isinstance(value, tuple) or (isinstance(index, Index) and fits)):
+                    yield from _query_positions(index, given, queries)
+        case _:
+            for child in children(expr):
+                yield from _query_positions(child, given, queries)
+
+
+def _off_grid(module: Module, spec: CallSpec) -> MaskcWarning | None:
+    """Warn of a grid that is not the sequence's, unless the program asks what is on it."""
+    terms = list(walk(*module.roots))
+    if any(isinstance(term, Compare) and _asks_whether_on_grid(term) for term in terms):
+        return None
+    for term in terms:
+        if isinstance(term, Coord):
+            side = Sz.Q_LEN if Dim.Q in term.deps else Sz.KV_LEN
+            if spec.sizes[side] != _end(term.axis):
+                return _other_grid(term, side, spec)
+    return None
+
+
+def _other_grid(term: Coord, side: Sz, spec: CallSpec) -> MaskcWarning:
+    axis, length = term.axis, spec.sizes[side]
+    before = f" from token {axis.start} on" if axis.start else ""
+    message = f"the grid has {axis.count} tokens{before}, and `{side.value}` is {length}"
+    help = (
+        "give the axes the sizes of this sequence; where tokens beside the grid are meant, say "
+        f"what they see, by `{'q' if side is Sz.Q_LEN else 'k'}.{axis.name} >= 0`"
+    )
+    return MaskcWarning("M703", message, term.span, help)
+
+
+def _end(axis: Axis) -> int:
+    return axis.start + axis.count
+
+
+def _asks_whether_on_grid(term: Compare) -> bool:
+    sides = (term.left, term.right)
+    return any(isinstance(side, Coord) for side in sides) and any(
+        isinstance(side, IntConst) for side in sides
+    )
