@@ -20,15 +20,15 @@ from typing import ClassVar
 from maskc.source import Span
 
 
-class MaskcError(ValueError):
-    """A bad program, a bad binding, or a program that a backend cannot run.
+class Report(Exception):  # noqa: N818 - a warning is one as well
+    """What an error and a warning have in common: a code, one sentence, a place and a fix.
 
     Attributes: ``code`` (stable, ``M201``), ``message`` (one sentence), ``span`` (the place in the
     source, or None where there is none), ``help`` (the fix, or None), ``notes`` (context added by
     outer calls).
     """
 
-    kind: ClassVar[str] = "error"
+    word: ClassVar[str]
 
     def __init__(
         self,
@@ -50,6 +50,16 @@ class MaskcError(ValueError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.code, self.message, self.span, self.help, self.notes)
+
+
+class MaskcError(Report, ValueError):
+    """A bad program, a bad binding, or a program that a backend cannot run.
+
+    Its attributes are those of ``Report``.
+    """
+
+    word = "error"
+    kind: ClassVar[str] = "error"
 
     def at(self, span: Span | None) -> MaskcError:
         """Return this error placed at ``span`` if it has no place yet."""
@@ -99,33 +109,13 @@ class LoadError(MaskcError):
     kind = "load"
 
 
-class MaskcWarning(UserWarning):
+class MaskcWarning(Report, UserWarning):
     """A program or a call that is legal and almost surely wrong.
 
-    Attributes: ``code`` (stable, ``M701``), ``message`` (one sentence), ``span`` (the place in the
-    source, or None where there is none), ``help`` (the fix, or None), ``notes``.
+    Its attributes are those of ``Report``.
     """
 
-    def __init__(
-        self,
-        code: str,
-        message: str,
-        span: Span | None = None,
-        help: str | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
-        self.span = span
-        self.help = help
-        self.notes = notes
-
-    def __str__(self) -> str:
-        return render(self)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.code, self.message, self.span, self.help, self.notes)
+    word = "warning"
 
 
 class TraceError(MaskcError):
@@ -160,15 +150,14 @@ def _is_ours(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__")).partition(".")[0] == "maskc"
 
 
-def render(error: MaskcError | MaskcWarning) -> str:
-    """Return the error as text: code and sentence, the source line with carets, notes, help."""
-    kind = "error" if isinstance(error, MaskcError) else "warning"
-    lines = [f"{kind}[{error.code}]: {_cut(error.message)}"]
-    if error.span is not None:
-        lines += _excerpt(error.span)
-    lines += [f"    = note: {_cut(note)}" for note in error.notes]
-    if error.help is not None:
-        lines.append(f"    = help: {_cut(error.help)}")
+def render(report: Report) -> str:
+    """Return a report as text: code and sentence, the source line with carets, notes, help."""
+    lines = [f"{report.word}[{report.code}]: {_cut(report.message)}"]
+    if report.span is not None:
+        lines += _excerpt(report.span)
+    lines += [f"    = note: {_cut(note)}" for note in report.notes]
+    if report.help is not None:
+        lines.append(f"    = help: {_cut(report.help)}")
     return printable("\n".join(lines))
 
 

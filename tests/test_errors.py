@@ -7,6 +7,7 @@ by its code, a first line ``with n = 4`` gives constants), then after ``---`` al
 from __future__ import annotations
 
 import ast
+import pickle
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,8 +17,8 @@ import pytest
 
 from maskc import compile_mask
 from maskc.elaborate.module import elaborate
-from maskc.errors import MaskcError
-from maskc.source import Source
+from maskc.errors import MaskcError, MaskcWarning
+from maskc.source import Source, Span
 from maskc.syntax.parse import parse
 
 FOLDER = Path(__file__).parent / "fixtures" / "errors"
@@ -86,3 +87,21 @@ def test_a_long_quote_is_cut() -> None:
         compile_mask(f"causal {'9' * 5000}")
     assert max(map(len, str(caught.value).splitlines())) < 200
     assert f"found `{'9' * 80}...`" in str(caught.value)
+
+
+def test_errors_and_warnings_are_told_alike() -> None:
+    source = Source("causal & k")
+    parts = ("M999", "a sentence", Span(source, 9, 10), "a fix", ("a note",))
+    error, warning = MaskcError(*parts), MaskcWarning(*parts)
+    told = (
+        "[M999]: a sentence\n"
+        " --> <mask>:1:10\n"
+        "  1 | causal & k\n"
+        "    |          ^\n"
+        "    = note: a note\n"
+        "    = help: a fix"
+    )
+    assert (str(error), str(warning)) == (f"error{told}", f"warning{told}")
+    for one in (error, warning):
+        again = pickle.loads(pickle.dumps(one))
+        assert (type(again), str(again)) == (type(one), str(one))
