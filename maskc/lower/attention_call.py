@@ -103,4 +103,4 @@ def no_dropout(backend: str, call: AttentionCall) -> Refusal | None:
     if not call.dropout_p:
         return None
     message = f"{backend} has no dropout, found dropout_p={call.dropout_p}"
-    return Refusal("M506", message, 'use backend="sdpa"')
+    return Refusal("M506", message, 'use backend="banded" or "sdpa"')

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -256,12 +257,13 @@ def _nothing(q: Tensor, k: Tensor, v: Tensor) -> Attended:
 def _keys(x: Tensor, wanted: Sequence[tuple[range, ...]]) -> Iterator[Tensor]:
     """Yield the rows of k or v of each band, ``[b, h, keys, D]``.
 
-    The gradient of a slice is as large as what it is cut from. Where one is wanted, the rows are
-    cut once, at all ends, and each band joins its pieces: that takes time for each of its keys.
+    The gradient of a slice is as large as what it is cut from, so the slices of all bands share
+    one. A trace is given what it knows: rows that are cut once, at all ends, and joined again.
     """
-    if not (torch.is_grad_enabled() and x.requires_grad):
+    if not torch.compiler.is_compiling():
+        slices = iter(_slices(x, [run for runs in wanted for run in runs or (range(0),)]))
         for runs in wanted:
-            yield _joined([x[:, :, run.start : run.stop] for run in runs] or [x[:, :, :0]], 2)
+            yield _joined(list(islice(slices, max(1, len(runs)))), 2)
         return
     ends = {end for runs in wanted for run in runs for end in (run.start, run.stop)}
     cuts = sorted(ends | {0, x.shape[2]})
@@ -270,6 +272,35 @@ def _keys(x: Tensor, wanted: Sequence[tuple[range, ...]]) -> Iterator[Tensor]:
     for runs in wanted:
         own = [p for run in runs for p in pieces[place[run.start] : place[run.stop]]]
         yield _joined(own or [x[:, :, :0]], 2)
+
+
+def _slices(x: Tensor, runs: Sequence[range]) -> Sequence[Tensor]:
+    """Return rows of k or v ``[b, h, K, D]`` as views."""
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return [x[:, :, run.start : run.stop] for run in runs]
+    slices: tuple[Tensor, ...] = _Slices.apply(x, runs)  # type: ignore[no-untyped-call]
+    return slices
+
+
+class _Slices(torch.autograd.Function):
+    """Rows of a tensor as views that may overlap; the gradients of all meet in one tensor."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, runs: Sequence[range]) -> tuple[Tensor, ...]:
+        """Return the slices."""
+        ctx.shape, ctx.runs = x.shape, runs
+        ctx.set_materialize_grads(False)
+        return tuple(x[:, :, run.start : run.stop] for run in runs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None]:
+        """Return the sum of the gradients, each in its rows."""
+        total: Tensor | None = None
+        for run, grad in zip(ctx.runs, grads, strict=True):
+            if grad is not None:
+                total = grad.new_zeros(ctx.shape) if total is None else total
+                total[:, :, run.start : run.stop] += grad
+        return total, None
 
 
 def _cut(parts: Parts, q: Tensor, k: Tensor, v: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

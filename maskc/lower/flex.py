@@ -297,7 +297,7 @@ TOO_MANY = Refusal(
 NO_BACKWARD = Refusal(
     "M502",
     "flex_attention has no backward on CPU, and a tensor requires a gradient",
-    "use the sdpa or the reference backend, or `torch.no_grad()`",
+    "use the banded or the sdpa backend, or `torch.no_grad()`",
 )
 NO_TABLES_BY_KEY = Refusal(
     "M518",
