@@ -174,7 +174,7 @@ def _filled(text: str, args: list[str]) -> str:
 def _int(value: int, span: Span | None) -> str:
     if abs(value) >= EXACT:
         message = f"`{value}` has more than 53 bits, and so no page can compute with it"
-        raise LoweringError("M608", message, span, "draw a picture instead: `-o mask.png`")
+        raise LoweringError("M522", message, span, "draw a picture instead: `-o mask.png`")
     return str(value) if value >= 0 else f"({value})"
 
 
@@ -188,4 +188,4 @@ def _float(value: float) -> str:
 
 def _refused(name: str, span: Span | None) -> LoweringError:
     message = f"{name} has no meaning in JavaScript, and so no page can evaluate it"
-    return LoweringError("M608", message, span, "draw a picture instead: `-o mask.png`")
+    return LoweringError("M522", message, span, "draw a picture instead: `-o mask.png`")

@@ -39,7 +39,7 @@ def packed(name: str, array: NDArray[Any]) -> Packed:
     """
     if array.dtype.kind in "iu" and array.size and int(np.abs(array).max()) >= EXACT:
         message = f"`{name}` holds an int of more than 53 bits, and so no page can compute with it"
-        raise BindError("M608", message, help="draw a picture instead: `-o mask.png`")
+        raise BindError("M522", message, help="draw a picture instead: `-o mask.png`")
     kind = next(kind for kind, dtype in _KINDS.items() if _holds(dtype, array))
     data = np.ascontiguousarray(array, _KINDS[kind])
     text = base64.b64encode(data.tobytes()).decode("ascii")
