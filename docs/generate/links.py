@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 
 LINK = re.compile(r"(?P<before>!?\[[^\]\n]*\]\()(?P<target>[^)\s]+)(?=\))")
-FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,})[^\n]*\n.*?^(?P=indent)(?P=fence)$", re.M | re.S)
+FENCE = re.compile(
+    r"^(?P<indent> *)(?P<fence>`{3,})[^\n]*\n.*?^(?P=indent)(?P=fence)$", re.M | re.S
+)
 
 
 def outside_fences(text: str, change: Callable[[str], str]) -> str:

@@ -8,10 +8,11 @@ from types import CodeType, FunctionType
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskc.errors import ModelError
-from maskc.integrations.transformers.forward.binding import bound_for
+from maskc.integrations.transformers.forward.binding import Binding, bound_for
 from maskc.integrations.transformers.forward.context import Context
 from maskc.integrations.transformers.forward.derive import DENSE, Derived
 from maskc.integrations.transformers.forward.recording import Call, record
@@ -57,13 +58,27 @@ def attend(
     query, key, value = in_one_dtype(query, key, value)
     scores = scores_of(keywords, prepared, key.shape[2])
     binding = bound_for(module, context, query, key, scores, keywords.get("position_ids"))
-    bound = binding.bound
-    late: dict[str, Any] = {name: scores.inputs[name] for name in bound.call_inputs}
-    dropout = dropout if module.training else 0.0
-    out: Any = bound(query, key, value, scale=scaling, dropout_p=dropout, **late)
+    late = {name: scores.inputs[name] for name in binding.bound.call_inputs}
+    out = _run(binding, query, key, value, scaling, dropout if module.training else 0.0, late)
     if not torch.compiler.is_compiling():
-        record(Call(module, binding.program, bound, {**binding.inputs, **late}, query, key))
+        inputs = {**binding.inputs, **late}
+        record(Call(module, binding.program, binding.bound, inputs, query, key))
     return out.transpose(1, 2).contiguous(), None
+
+
+def _run(
+    binding: Binding,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scale: float | None,
+    dropout: float,
+    late: dict[str, Any],
+) -> Tensor:
+    if binding.decoding is not None and not dropout:
+        return F.scaled_dot_product_attention(query, key, value, scale=scale, **binding.decoding)
+    out: Any = binding.bound(query, key, value, scale=scale, dropout_p=dropout, **late)
+    return cast(Tensor, out)
 
 
 def _context(

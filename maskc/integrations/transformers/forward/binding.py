@@ -20,6 +20,7 @@ from maskc.integrations.transformers.forward.texts import (
     is_same_anywhere,
     looks_back,
 )
+from maskc.ir.nodes import OUT, SCORE
 from maskc.options import EmptyRows
 from maskc.program import Program
 from maskc.run.bound import Bound
@@ -48,12 +49,22 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a layer had bound, and the tensors that its mask reads."""
+    """What a layer had bound.
+
+    Attributes:
+        request: what it asked for.
+        program: the whole of what it attends to.
+        bound: the program, bound.
+        inputs: the tensors that its mask reads.
+        decoding: for a step of decoding by a mask alone, the keywords of torch's own attention.
+
+    """
 
     request: Request
     program: Program
     bound: Bound
     inputs: Mapping[str, Any]
+    decoding: Mapping[str, Any] | None
 
 
 def bound_for(
@@ -91,9 +102,23 @@ def bound_for(
         parts = _of_attached(request.attached, context, packed)
     program = composed(parts.text, parts.empty_rows, parts.clauses, request.score, request.out)
     bound = program.bind_to(query, key, **parts.positions, **parts.inputs)
-    binding = Binding(request, program, bound, parts.inputs)
+    binding = Binding(request, program, bound, parts.inputs, _decoding(program, bound, query))
     context.bindings.append(binding)
     return binding
+
+
+def _decoding(program: Program, bound: Bound, query: Tensor) -> Mapping[str, Any] | None:
+    """Return the keywords of torch's own attention where one query needs nothing but a mask.
+
+    A step of decoding is short: what ``Bound`` checks and chooses anew in each layer would be a
+    good part of it. A cache holds finite numbers, so keys that nobody sees need no care either.
+    """
+    if query.shape[2] != 1 or torch.compiler.is_compiling():
+        return None
+    module = program.module
+    if (module.score, module.out, program.empty_rows) != (SCORE, OUT, "zero"):
+        return None
+    return bound.sdpa_args()
 
 
 @dataclass(frozen=True, slots=True)
