@@ -8,33 +8,49 @@ disagree or equality is not proved, 2 wrong usage.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any
 
-from maskc.errors import MaskcError
+from maskc.errors import MaskcError, did_you_mean
 
 try:
     import click
 
-    from maskc.commands.check import check
-    from maskc.commands.diff import diff
-    from maskc.commands.emit import emit
-    from maskc.commands.equiv import equiv
-    from maskc.commands.explain import explain
-    from maskc.commands.fmt import fmt
-    from maskc.commands.listing import list_library
-    from maskc.commands.plan import plan
-    from maskc.commands.show import show
-    from maskc.commands.trace import trace
-    from maskc.commands.why import why
     from maskc.view.terminal import report, warnings_reported
 except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
 
-COMMANDS = (check, fmt, explain, why, equiv, list_library, show, diff, emit, trace, plan)
+COMMANDS = {
+    "check": "check",
+    "fmt": "fmt",
+    "explain": "explain",
+    "why": "why",
+    "show": "show",
+    "list": "listing:list_library",
+    "equiv": "equiv",
+    "diff": "diff",
+    "emit": "emit",
+    "trace": "trace",
+    "plan": "plan",
+}
+"""Each command and its module, with its name there where that is another: one loads its own."""
 
 
 class Commands(click.Group):
-    """A group whose commands print a program's error and exit with 1."""
+    """A group whose commands are imported when asked for; a program's error exits with 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """Return a command."""
+        home = COMMANDS.get(cmd_name)
+        if home is None:
+            ctx.fail(f"No such command {cmd_name!r}, {_hint(cmd_name)}")
+        module, _, name = home.partition(":")
+        command: click.Command = getattr(import_module(f"maskc.commands.{module}"), name or module)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -46,6 +62,10 @@ class Commands(click.Group):
             ctx.exit(1)
 
 
+def _hint(name: str) -> str:
+    return did_you_mean(name, COMMANDS) or f"there are {', '.join(COMMANDS)}"
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="maskc")
 def main() -> None:
@@ -54,7 +74,3 @@ def main() -> None:
     PROGRAM is an expression ('causal & window(512)'), a file (gemma2.mask) or a key of a config
     file (model.toml:attention.mask).
     """
-
-
-for each in COMMANDS:
-    main.add_command(each)

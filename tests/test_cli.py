@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+click = pytest.importorskip("click")
 click_testing = pytest.importorskip("click.testing")
 
-from maskc.cli import main  # noqa: E402
+from maskc.cli import COMMANDS, main  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -297,12 +298,16 @@ def test_emit_of_nonsense(arguments: tuple[str, ...], code: int, message: str) -
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize("command", sorted(main.commands))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_help_is_whole(command: str) -> None:
     """Dots are where click cuts short a first sentence that is too long for the list."""
     result = click_testing.CliRunner().invoke(main, ["--help"], env={"COLUMNS": "80"})
     listed = next(line for line in result.stdout.splitlines() if line.split()[:1] == [command])
     assert listed.endswith(".")
     assert not listed.endswith("...")
-    options = [p for p in main.commands[command].params if p.param_type_name == "option"]
+    options = [
+        p
+        for p in main.get_command(click.Context(main), command).params
+        if p.param_type_name == "option"
+    ]
     assert all(option.help for option in options)
