@@ -28,7 +28,16 @@ from maskc.view.explorer.tree import Functions, tree_of
 from maskc.view.scene import Array, Scene
 from maskc.view.seen import axis_sizes
 
-SCRIPTS = ("evaluate.js", "draw.js", "why.js", "page.js")
+SCRIPTS = (
+    "evaluate.js",
+    "look.js",
+    "draw.js",
+    "why.js",
+    "tell.js",
+    "controls.js",
+    "steer.js",
+    "page.js",
+)
 
 LONGEST = 2**20
 """Of the sliders of sizes, where no input ends before."""
