@@ -32,7 +32,7 @@ LENGTHS = (Sz.Q_LEN, Sz.KV_LEN)
 
 def mistakes_of_call(
     module: Module, spec: CallSpec, given: Mapping[str, Any], placed: bool
-) -> list[MaskcWarning]:
+) -> tuple[MaskcWarning, ...]:
     """Return the likely mistakes of a call.
 
     Args:
@@ -43,9 +43,9 @@ def mistakes_of_call(
 
     """
     if placed or (spec.q, spec.k) != (Position.ROW, Position.ROW):
-        return []
+        return ()
     found = [_unplaced(module.mask, spec, given), _off_grid(module, spec)]
-    return [one for one in found if one is not None]
+    return tuple(one for one in found if one is not None)
 
 
 def _unplaced(mask: Expr, spec: CallSpec, given: Mapping[str, Any]) -> MaskcWarning | None:

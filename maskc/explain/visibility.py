@@ -28,6 +28,7 @@ from maskc.ir.nodes import (
     Index,
     IntConst,
     Module,
+    Or,
     Size,
     TopK,
     rewrite,
@@ -61,13 +62,17 @@ def looks_ahead(mask: Expr) -> str:
             return f"unknown: at {found.points} pairs up to position {found.furthest} it does not"
 
 
+_BEFORE = Compare(CompareOp.LT, Q, IntConst(0))
+"""Padding on the left, of which no rows are asked for keys."""
+
+
 def empty_rows(mask: Expr) -> str:
     """Tell whether a query may have no key: never, always, possible (and where), or unknown."""
     if isinstance(mask, TopK):
         return empty_rows(mask.where)  # the best of some keys are some keys
     if mask in (TRUE, FALSE):
         return "never" if mask == TRUE else "always: no query has a key"
-    if _always(_at_key(mask, IntConst(0))):
+    if _always(Or((_BEFORE, _at_key(mask, IntConst(0))))):
         return "never: every query sees key 0"
     if _always(_alone(_at_key(mask, Q))):
         return "never in self-attention: every query sees itself"

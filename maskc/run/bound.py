@@ -20,7 +20,7 @@ from maskc.binding.relocate import moved, sliced
 from maskc.blocks import traced
 from maskc.blocks.mask_blocks import TileCounts
 from maskc.compiled import Compiled
-from maskc.errors import BindError, LoweringError, warn
+from maskc.errors import BindError, LoweringError, MaskcWarning, warn
 from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import TRUE
 from maskc.ir.types import Sz
@@ -50,8 +50,7 @@ def bind(program: Compiled, given: Mapping[str, Any], *, device: Any, **call: An
     call |= {name: 0 for name in OFFSETS if call[name] is None}
     bound = Bound(program, call_spec(device=device_of(device, given), **call), given)
     if not in_trace():
-        for mistake in mistakes_of_call(program.module, bound.spec, given, placed):
-            warn(mistake)
+        bound.mistakes = mistakes_of_call(program.module, bound.spec, given, placed)
     return bound
 
 
@@ -77,8 +76,11 @@ class Bound(Telling):
     Attributes:
         program: the program.
         spec: sizes, positions, device and block size.
+        mistakes: what is almost surely wrong with the call, until it was said.
 
     """
+
+    mistakes: tuple[MaskcWarning, ...] = ()
 
     def __init__(
         self,
@@ -433,7 +435,14 @@ class Bound(Telling):
 
     @property
     def _current(self) -> State:
-        """The state, made again where a tensor of the mask was changed in place."""
+        """The state, made again where a tensor of the mask was changed in place.
+
+        Who asks for it uses the binding, and is told what is wrong with it; ``at`` does not.
+        """
+        if self.mistakes and not in_trace():
+            mistakes, self.mistakes = self.mistakes, ()
+            for mistake in mistakes:
+                warn(mistake)
         if self._state.is_stale:
             self._state = rebound(self._state, self.program, self.spec, self._given)
         return self._state

@@ -75,7 +75,7 @@ def use(backend: str, programs: int) -> None:
 def test_threads_get_one_code_object_of_a_program() -> None:
     """A second one would be compiled again, and so would each other."""
     for number in range(20):
-        mask = maskc.compile_mask(f"q - k < {1000 + number}").module.mask
+        mask = maskc.compile_mask(f"q_idx - kv_idx < {1000 + number}").module.mask
         together, found = threading.Barrier(8), []
 
         def write(mask: Expr = mask) -> None:

@@ -36,7 +36,7 @@ PAIRS = [
     ("doc[q] == doc[k] & causal", "k <= q & doc[k] == doc[q]"),
     ("q % 12 % 4 == 0", "q % 4 == 0"),
     ("min(q, 4) <= k", "q <= k | 4 <= k"),
-    ("k.h >= 0; axis h = 2, w = 3", "k < 6"),
+    ("k.h >= 0; axis h = 2, w = 3", "0 <= k < 6"),
     ("causal; score = where(causal, score * 2, score)", "causal; score = score * 2"),
 ]
 
