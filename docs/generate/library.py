@@ -36,13 +36,14 @@ def page() -> str:
 def described(entry: Entry) -> str:
     """Return a name's part of the page."""
     doc = PAPER.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", entry.doc)
-    link = f"[source]({source_url('grammar/prelude.mask')}#L{line_of(entry)})"
+    line = line_of(entry)
+    link = f" · [source]({source_url('grammar/prelude.mask')}#L{line})" if line else ""
     code = f"\n```\n{entry.meaning}\n```\n" if entry.meaning else ""
-    return f"### `{entry.declaration}`\n\n{doc} · {link}\n{code}"
+    return f"### `{entry.declaration}`\n\n{doc}{link}\n{code}"
 
 
-def line_of(entry: Entry) -> int:
-    """Return the line of ``prelude.mask`` that defines a name."""
+def line_of(entry: Entry) -> int | None:
+    """Return the line of ``prelude.mask`` that defines a name, None for what no text can define."""
     lines = (ROOT / "grammar/prelude.mask").read_text(encoding="utf-8").splitlines()
     starts = [f"{kind} {entry.declaration}" for kind in ("def", "let", "input")]
     named = [f"{kind} {entry.name}" for kind in ("def", "let", "input")]
@@ -50,4 +51,4 @@ def line_of(entry: Entry) -> int:
         for number, line in enumerate(lines, 1):
             if any(line.startswith(head) for head in heads):
                 return number
-    raise LookupError(entry.name)
+    return None

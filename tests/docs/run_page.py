@@ -13,6 +13,7 @@ import sys
 import tomllib
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -30,13 +31,15 @@ PROCESSES = {
     "torchrun": [sys.executable, "-m", "torch.distributed.run"],
 }
 PARSERS = {"toml": tomllib.loads, "yaml": yaml.safe_load, "json": json.loads}
+MODULE = "page_of_the_book"
 SHOWN = ("", "text", "diff")
 """Languages of blocks that nothing runs: what is compared with code, or only looked at."""
 
 
 def run_page(path: Path) -> list[tuple[Block, str]]:
     """Run a page in the current folder, and return what each ``it prints`` should hold."""
-    names: dict[str, Any] = {"__name__": "__main__"}
+    module = sys.modules[MODULE] = ModuleType(MODULE)  # torch looks a function's module up
+    names = vars(module)
     printed, found = "", []
     for block in blocks(path.read_text(encoding="utf-8")):
         if block.title == PRINTS:
