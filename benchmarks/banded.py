@@ -2,11 +2,15 @@
 
     python benchmarks/banded.py [--quick] [--threads 1 2] [--lengths 4096 8192] [--flex]
 
+The whole takes about five minutes: each program at the lengths that ``LENGTHS`` gives it.
+
 float32, 4 heads of 64, batch 1. The contenders take turns, one run each in a round; a ratio is the
 median over rounds of sdpa's time over the contender's in the same round, so that what else the
-machine does touches both. Memory is what the first run adds to a process of its own at its peak.
-Outputs and gradients are compared with sdpa's. ``--flex`` adds compiled FlexAttention
-forward, after its compilation. Writes ``benchmarks/results/banded.json``.
+machine does touches both. Memory is what the first run adds to a process of its own at its peak, on
+one thread; that of ``auto`` is that of the backend it takes. ``least`` is what the results alone
+take, the output and the gradients of q, k and v. Outputs and gradients are compared with sdpa's.
+``--flex`` adds compiled FlexAttention forward, after its compilation. Writes
+``benchmarks/results/banded.json``.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, set_forkserver_preload
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,14 @@ PROGRAMS = {
     "full": "full",
     "dense": "q * k % 7 > 0",
 }
+LENGTHS = {
+    "packed documents": [4096, 8192],
+    "window of 512": [4096, 8192],
+    "softcap in packed documents": [2048, 4096],
+    "causal": [4096],
+    "full": [4096],
+    "dense": [4096],
+}
 
 
 @dataclass
@@ -53,6 +65,7 @@ class Result:
     ratio: float
     memory: float
     sdpa_memory: float
+    least: float
 
 
 def bound_of(program: str, length: int) -> Bound:
@@ -90,8 +103,12 @@ def measured(program: str, length: int, backward: bool, rounds: int, flex: bool)
     for _ in range(rounds):
         for name in names:
             seconds[name].append(clock(runs[name]))
-    with get_context("spawn").Pool(1, maxtasksperchild=1) as fresh:
-        memory = {name: fresh.apply(peak, (program, length, backward, name)) for name in names}
+    chosen = bound.choice(*stand_ins(length, backward)).backend
+    with get_context("forkserver").Pool(1, maxtasksperchild=1) as fresh:
+        apart = dict.fromkeys(["sdpa", "banded", chosen, *names[3:]])
+        memory = {name: fresh.apply(peak, (program, length, backward, name)) for name in apart}
+    memory["auto"] = memory[chosen]
+    least = (1 + 3 * backward) * 4 * HEADS * length * WIDTH / 2**20
     return [
         Result(
             program,
@@ -103,9 +120,16 @@ def measured(program: str, length: int, backward: bool, rounds: int, flex: bool)
             statistics.median(a / b for a, b in zip(seconds["sdpa"], seconds[name], strict=True)),
             memory[name],
             memory["sdpa"],
+            least,
         )
         for name in names[1:]
     ]
+
+
+def stand_ins(length: int, backward: bool) -> list[Tensor]:
+    """Return q, k and v by which ``auto`` chooses."""
+    one = torch.zeros((), requires_grad=backward)
+    return [one.expand(1, HEADS, length, WIDTH)] * 3
 
 
 def clock(run: Callable[[], object]) -> float:
@@ -139,7 +163,7 @@ def shown(result: Result) -> str:
     return (
         f"{result.program:<28}{result.length:>6} x{result.threads} {what:<18}{result.backend:<7}"
         f"{result.milliseconds:>8.0f} ms{result.ratio:>7.2f}x"
-        f"{result.memory:>7.0f} of {result.sdpa_memory:.0f} MiB"
+        f"{result.memory:>7.0f} of {result.sdpa_memory:.0f} MiB, least {result.least:.0f}"
     )
 
 
@@ -148,18 +172,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="2k tokens, one thread, 3 rounds")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--lengths", type=int, nargs="+", default=[2048, 4096, 8192])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--lengths", type=int, nargs="+", help="instead of each program's own")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=list(PROGRAMS))
     parser.add_argument("--flex", action="store_true", help="compiled FlexAttention too")
     asked = parser.parse_args()
     if asked.quick:
         asked.threads, asked.lengths, asked.rounds = [1], [2048], 3
+    set_forkserver_preload(["torch", "maskc"])
     loads, results = [os.getloadavg()[0]], []
     for threads in asked.threads:
         torch.set_num_threads(threads)
-        for length in asked.lengths:
-            for program in asked.programs:
+        for program in asked.programs:
+            for length in asked.lengths or LENGTHS[program]:
                 for backward in (False, True):
                     found = measured(program, length, backward, asked.rounds, asked.flex)
                     results += found
