@@ -26,7 +26,10 @@ __all__ = [
     "ancestors",
     "decomposed_rel_pos",
     "doc_ids_from_cu_seqlens",
+    "doc_ids_from_ends",
     "doc_ids_from_lengths",
+    "doc_ids_from_packed_mask",
+    "doc_ids_from_position_ids",
     "positions_in_document",
     "random_blocks",
     "samples",
@@ -86,6 +89,57 @@ def doc_ids_from_cu_seqlens(cu_seqlens: Tensor, total: int | None = None) -> Ten
         message = f"expected boundaries that begin at 0, found {_shown(cu_seqlens)}"
         raise BindError("M430", message, help="as flash-attention takes them: [0, 5, 12]")
     return doc_ids_from_lengths(cu_seqlens.diff(), total)
+
+
+def doc_ids_from_ends(tokens: Tensor, eos_id: int) -> Tensor:
+    """Return ``doc`` for tokens in which a token ends each document, as torchtitan packs them.
+
+    Args:
+        tokens: ``[..., tokens]``.
+        eos_id: the token that ends a document, and belongs to it.
+
+    Returns:
+        Ids from 0, int32, of the same shape.
+
+    """
+    ends = tokens == eos_id
+    return (ends.cumsum(-1) - ends.long()).to(torch.int32)
+
+
+def doc_ids_from_position_ids(position_ids: Tensor) -> Tensor:
+    """Return ``doc`` for positions that begin again in each document, as TRL and transformers pack.
+
+    Args:
+        position_ids: ``[..., tokens]``; a document begins where one is not one more than the last.
+
+    Returns:
+        Ids from 0, int64, of the same shape.
+
+    """
+    first = position_ids[..., :1] - 1
+    return (torch.diff(position_ids, prepend=first, dim=-1) != 1).cumsum(-1)
+
+
+def doc_ids_from_packed_mask(attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``doc`` and ``valid`` for an attention mask that numbers documents, as axolotl packs.
+
+    Args:
+        attention_mask: ints ``[..., tokens]``: 1 for the first document, 2 for the next, and 0 for
+            padding. As a mask of 0 and 1 it would join all documents.
+
+    Returns:
+        The ids, int32, and which tokens are of a document, bool.
+
+    Raises:
+        BindError: the mask holds no ints from 0.
+
+    """
+    if attention_mask.is_floating_point() or attention_mask.dtype is torch.bool:
+        message = f"expected ints that number documents, found {attention_mask.dtype}"
+        raise BindError("M430", message, help="a mask of booleans is `valid` itself")
+    if bool((attention_mask < 0).any()):
+        raise BindError("M430", "documents are numbered from 1, found a number below 0")
+    return attention_mask.to(torch.int32), attention_mask > 0
 
 
 def positions_in_document(doc: Tensor) -> Tensor:

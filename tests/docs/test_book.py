@@ -108,7 +108,9 @@ def test_every_result_is_on_the_page_of_measurements() -> None:
 
 def test_links_move_with_their_page() -> None:
     pages = {"docs/a.md": "a.md", "examples/README.md": "gallery.md", "docs/r/b.md": "r/b.md"}
-    text = "[a](../a.md#x) ![i](../../examples/README.md) [out](https://a.b)\n```\n[a](../a.md)\n```\n"
+    text = (
+        "[a](../a.md#x) ![i](../../examples/README.md) [out](https://a.b)\n```\n[a](../a.md)\n```\n"
+    )
     found = moved(text, "docs/r/b.md", "r/b.md", pages, "far/{}".format)
     assert found.startswith("[a](../a.md#x) ![i](../gallery.md) [out](https://a.b)\n")
     assert found.endswith("[a](../a.md)\n```\n")

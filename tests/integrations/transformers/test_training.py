@@ -43,7 +43,7 @@ def step(model: Any, implementation: str, feed: dict[str, Any]) -> tuple[float, 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_packed_documents_train_as_they_do_alone(family: str) -> None:
-    from agreement import small_model
+    from like_eager import small_model
 
     model = small_model("CausalLM", family).train()
     loss, grads = step(model, "maskc", packed())
@@ -62,7 +62,7 @@ def test_packed_documents_train_as_they_do_alone(family: str) -> None:
 
 
 def test_gradient_checkpointing_changes_nothing() -> None:
-    from agreement import small_model
+    from like_eager import small_model
 
     model = small_model("CausalLM", "gpt_oss").train()
     loss, grads = step(model, "maskc", packed())
@@ -76,7 +76,7 @@ def test_gradient_checkpointing_changes_nothing() -> None:
 
 
 def test_autocast() -> None:
-    from agreement import small_model
+    from like_eager import small_model
 
     model = small_model("CausalLM", "llama").train()
     exact, _ = step(model, "eager", packed())
@@ -86,7 +86,7 @@ def test_autocast() -> None:
 
 
 def test_trainer(tmp_path: Path) -> None:
-    from agreement import small_model
+    from like_eager import small_model
     from transformers import DataCollatorWithFlattening, Trainer, TrainingArguments
 
     from maskc.integrations.transformers import attach
@@ -117,18 +117,18 @@ def test_trainer(tmp_path: Path) -> None:
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("case", ["padded", "packed"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["gemma2", "gpt_oss"])
 def test_one_graph_for_changing_padding_and_documents(family: str, case: str) -> None:
     """Binding is part of the graph: ten steps, each with another padding, compile once."""
-    from agreement import small_model, text
-    from torch._dynamo.testing import CompileCounterWithBackend
+    from like_eager import small_model, text
+    from torch._dynamo.testing import CompileCounter
 
     from maskc.integrations.transformers.implementation import using
 
     torch._dynamo.reset()
     model = small_model("CausalLM", family)
     ids = text()
-    counter = CompileCounterWithBackend("aot_eager")
+    counter = CompileCounter()
     compiled = torch.compile(model, fullgraph=True, backend=counter)
     with using(model, "maskc"):
         for first in range(1, 11):
@@ -149,7 +149,7 @@ def test_one_graph_for_changing_padding_and_documents(family: str, case: str) ->
 
 @pytest.mark.compiled
 def test_compiled_decoding_with_a_static_cache() -> None:
-    from agreement import small_model, text
+    from like_eager import small_model, text
     from torch._dynamo.testing import CompileCounter
     from transformers import StaticCache
 

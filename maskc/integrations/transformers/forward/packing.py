@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maskc.analysis.translation import is_translation_invariant
-from maskc.integrations.inputs import positions_in_document
+from maskc.integrations.inputs import doc_ids_from_position_ids, positions_in_document
 from maskc.integrations.transformers.forward.context import Context
 from maskc.integrations.transformers.forward.derive import Derived
 from maskc.ir.nodes import And, Compare, Expr, Index, Input, Load, Module, children, rewrite
@@ -51,26 +51,13 @@ def packed_of(context: Context, position_ids: Tensor | None) -> Packed | None:
     tables = [] if context.own is None else list(context.own.inputs.values())
     if position_ids is not None and position_ids.shape in ((1, q_len), (batch, q_len)):
         position = position_ids.expand(batch, -1)
-        document = documents_of(position)
+        document = doc_ids_from_position_ids(position)
         if torch.compiler.is_compiling() or bool(document.any()):
             return Packed(document, position, bool(tables))
         return None
     if len(tables) == 1 and tables[0].shape == (batch, q_len) and bool((tables[0] >= 0).all()):
         return Packed(tables[0], positions_in_document(tables[0]), True)
     return None
-
-
-def documents_of(position_ids: Tensor) -> Tensor:
-    """Return the document of each token, from 0, ``[batch, tokens]``.
-
-    A document begins where a position is not one more than the last, as transformers has it.
-
-    Args:
-        position_ids: the position of each token in its document ``[batch, tokens]``.
-
-    """
-    first = position_ids[:, :1] - 1
-    return (torch.diff(position_ids, prepend=first, dim=-1) != 1).cumsum(-1)
 
 
 def documents_as_ranges(own: Derived) -> Derived:
