@@ -63,6 +63,7 @@ def test_same_tokens_as_eager(family: str) -> None:
 def test_an_attached_program_decodes_as_it_reads(text: str) -> None:
     """With any cache, and whatever padding stands before a row, the same tokens follow."""
     from like_eager import small_model
+
     from maskc.integrations.transformers import attach
 
     model = attach(small_model("CausalLM", "llama"), text)
