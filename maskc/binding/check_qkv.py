@@ -11,6 +11,7 @@ from torch import Tensor
 from maskc.binding.call import CallSpec
 from maskc.binding.plain import FLOATS, check_plain
 from maskc.errors import BindError
+from maskc.ir.in_trace import in_trace
 from maskc.ir.types import Sz
 
 LAYOUT = "[batch, heads, tokens, width]"
@@ -49,7 +50,7 @@ def check_qkv(spec: CallSpec, q: Tensor, k: Tensor, *values: Tensor) -> None:
 
     """
     sizes = spec.sizes
-    if not torch.compiler.is_compiling() and _fit(spec, (q, k, *values)):
+    if not in_trace() and _fit(spec, (q, k, *values)):
         return
     batch, queries, keys = sizes[Sz.BATCH_SIZE], sizes[Sz.Q_LEN], sizes[Sz.KV_LEN]
     _check("q", q, (batch, sizes[Sz.NUM_HEADS], queries), spec.device)

@@ -31,12 +31,13 @@ LENGTHS = (Sz.Q_LEN, Sz.KV_LEN)
 
 
 def mistakes_of_call(
-    module: Module, spec: CallSpec, given: Mapping[str, Any], placed: bool
+    module: Module, written: Module, spec: CallSpec, given: Mapping[str, Any], placed: bool
 ) -> tuple[MaskcWarning, ...]:
     """Return the likely mistakes of a call.
 
     Args:
-        module: the program.
+        module: the simplified program.
+        written: as it was written, for the place: equal parts of programs are simplified once.
         spec: the call.
         given: its inputs.
         placed: whether the caller said where the rows stand, by offsets or positions.
@@ -44,25 +45,27 @@ def mistakes_of_call(
     """
     if placed or (spec.q, spec.k) != (Position.ROW, Position.ROW):
         return ()
-    found = [_unplaced(module.mask, spec, given), _off_grid(module, spec)]
+    found = [_unplaced(module.mask, written.mask, spec, given), _off_grid(module, spec)]
     return tuple(one for one in found if one is not None)
 
 
-def _unplaced(mask: Expr, spec: CallSpec, given: Mapping[str, Any]) -> MaskcWarning | None:
+def _unplaced(
+    mask: Expr, written: Expr, spec: CallSpec, given: Mapping[str, Any]
+) -> MaskcWarning | None:
     """Warn of a decode step without its place: its one query would stand at position 0."""
     queries, keys = (spec.sizes[which] for which in LENGTHS)
     aligned = any(isinstance(term, Size) and term.which in LENGTHS for term in walk(mask))
     if aligned or queries >= keys:
         return None
-    read = next(_query_positions(mask, given, queries), None)
-    if read is None:
+    if next(_query_positions(mask, given, queries), None) is None:
         return None
+    read = next(_query_positions(written, given, queries), written)
     message = f"`q` counts from 0 in a call of {keys} keys and fewer queries, {queries}"
     help = (
         f"behind a cache they stand later: `q_offset={keys - queries}`; where that is meant, "
         "say `q_offset=0`"
     )
-    return MaskcWarning("M702", message, read.span or mask.span, help)
+    return MaskcWarning("M702", message, read.span or written.span, help)
 
 
 def _query_positions(expr: Expr, given: Mapping[str, Any], queries: int) -> Iterator[Expr]:

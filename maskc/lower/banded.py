@@ -260,7 +260,7 @@ def _keys(x: Tensor, wanted: Sequence[tuple[range, ...]]) -> Iterator[Tensor]:
     The gradient of a slice is as large as what it is cut from, so the slices of all bands share
     one. A trace is given what it knows: rows that are cut once, at all ends, and joined again.
     """
-    if not torch.compiler.is_compiling():
+    if not in_trace():
         slices = iter(_slices(x, [run for runs in wanted for run in runs or (range(0),)]))
         for runs in wanted:
             yield _joined(list(islice(slices, max(1, len(runs)))), 2)

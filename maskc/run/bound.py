@@ -50,7 +50,9 @@ def bind(program: Compiled, given: Mapping[str, Any], *, device: Any, **call: An
     call |= {name: 0 for name in OFFSETS if call[name] is None}
     bound = Bound(program, call_spec(device=device_of(device, given), **call), given)
     if not in_trace():
-        bound.mistakes = mistakes_of_call(program.module, bound.spec, given, placed)
+        bound.mistakes = mistakes_of_call(
+            program.module, program.written, bound.spec, given, placed
+        )
     return bound
 
 

@@ -103,7 +103,7 @@ def test_longer_tensors_may_be_given() -> None:
     [
         ({"q_len": 0}, "`q_len` is at least 1"),
         ({"kv_len": "9"}, "`kv_len` is an int"),
-        ({"q_offset": -1}, "`q_offset` is at least 0"),
+        ({"q_offset": 0.5}, "`q_offset` holds ints"),
         ({"q_offset": 2**80}, "`q_offset` is an int or a tensor of ints"),
         ({"q_offset": 4, "q_positions": [4]}, "are both given"),
         ({"q_len": 2}, r"`q_positions` has shape \[1\]"),
