@@ -43,10 +43,12 @@ class Commands(click.Group):
         """Return the names of the commands."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        """Return a command."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; None while a shell completes what is no command."""
         home = COMMANDS.get(cmd_name)
         if home is None:
+            if ctx.resilient_parsing:
+                return None
             ctx.fail(f"No such command {cmd_name!r}, {_hint(cmd_name)}")
         module, _, name = home.partition(":")
         command: click.Command = getattr(import_module(f"maskc.commands.{module}"), name or module)

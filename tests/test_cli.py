@@ -305,9 +305,6 @@ def test_help_is_whole(command: str) -> None:
     listed = next(line for line in result.stdout.splitlines() if line.split()[:1] == [command])
     assert listed.endswith(".")
     assert not listed.endswith("...")
-    options = [
-        p
-        for p in main.get_command(click.Context(main), command).params
-        if p.param_type_name == "option"
-    ]
+    found = main.get_command(click.Context(main), command)
+    options = [p for p in found.params if p.param_type_name == "option"]
     assert all(option.help for option in options)

@@ -201,3 +201,14 @@ finally:
     )
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert not loaded & set(LIGHT[command])
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    for words, place, expected in (
+        ("maskc ex", "1", "plain,explain"),
+        ("maskc why --le", "2", "plain,--lengths"),
+        ("maskc shwo --le", "2", ""),
+    ):
+        environment = {"_MASKC_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": place}
+        result = click_testing.CliRunner().invoke(main, prog_name="maskc", env=environment)
+        assert result.stdout.strip() == expected
