@@ -11,15 +11,6 @@ from torch import Tensor
 
 from maskc.errors import ModelError
 
-READ_HERE = frozenset({"softcap", "s_aux", "position_bias", "position_ids"})
-
-IGNORED = frozenset(
-    {"is_causal", "sliding_window", "output_attentions", "use_cache", "head_mask"}
-    | {"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"}
-    | {"position_embeddings", "past_key_values", "logits_to_keep", "labels"}
-)
-"""Keywords that say what the mask says too, or nothing about attention."""
-
 CHANGES_ATTENTION = {
     "indices": "chooses keys by an index of its own",
     "block_indices": "chooses blocks of keys by an index of its own",

@@ -121,6 +121,8 @@ class Term:
         return self._with(">", other)
 
     def __ge__(self, other: Any) -> Term:
+        if self.text in INDICES and type(other) is int and other <= 0:
+            return Term("true", self.tables)  # transformers counts from 0; so it says "every key"
         return self._with(">=", other)
 
     def __eq__(self, other: object) -> Term:  # type: ignore[override]
