@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
-from docs.generate import errors, library, performance
+from docs.generate import errors, library, performance, pictures
 from docs.generate.links import moved
 from docs.generate.project import BOOK, DOCS, ROOT, source_url
 
@@ -15,7 +15,7 @@ TAKEN = {
 }
 """Pages that stand elsewhere in the repository, and their place in the book."""
 
-PICTURES = {
+COPIED = {
     "examples/images": "images",
     "benchmarks/results": "plots",
 }
@@ -35,24 +35,28 @@ def main() -> None:
         **{source: source.removeprefix("docs/") for source in written},
         **TAKEN,
         **{f"docs/{name}": name for name in GENERATED},
-        **pictures(),
+        **copied(),
+        **pictures.explorers(),
+        f"docs/{pictures.START}": pictures.START,
     }
     for source in [*written, *TAKEN]:
         text = (ROOT / source).read_text(encoding="utf-8")
         write(pages[source], moved(text, source, pages[source], pages, source_url))
     for name, page in GENERATED.items():
         write(name, moved(page(), f"docs/{name}", name, pages, source_url))
-    for source, name in pictures().items():
+    for source, name in copied().items():
         copy(source, name)
     for path in (DOCS / "assets").iterdir():
         copy(f"docs/assets/{path.name}", f"assets/{path.name}")
+    pictures.draw_start(BOOK / pictures.START)
+    pictures.write_explorers(BOOK / "explorers")
 
 
-def pictures() -> dict[str, str]:
-    """Return the pictures of the repository, and where they go."""
+def copied() -> dict[str, str]:
+    """Return the pictures that are kept in the repository, and where they go."""
     return {
         f"{folder}/{path.name}": f"{place}/{path.name}"
-        for folder, place in PICTURES.items()
+        for folder, place in COPIED.items()
         for path in sorted((ROOT / folder).glob("*.png"))
     }
 

@@ -36,6 +36,7 @@ GROUPS = {
     "M6": "Files",
     "M7": "Warnings",
     "M8": "Tracing",
+    "M9": "transformers",
 }
 HEAD = """# Errors
 

@@ -15,12 +15,12 @@ Every name, written in the language itself. Each links to its line in `prelude.m
 paper that it is from; the [gallery](../examples/README.md) has the pictures. On a terminal:
 `maskc list`, or `maskc list window`.
 
-A program that uses a name whose definition reads an input, such as `doc` of `same_doc`, is given
-that tensor when it is bound; [`maskc.integrations.inputs`](api.md#making-inputs) makes many of them.
+A program that uses a name whose definition reads an input, such as `doc` of `same_doc`, is$
+given that tensor when it is bound; [`maskc.integrations.inputs`](api.md#making-inputs) makes many.
 """
 FUNCTIONS = """## Functions
 
-What the language itself has, in arithmetic of 32 bits; see [the language](../grammar/README.md#scores).
+What the language itself has, with 32 bits; see [the language](../grammar/README.md#scores).
 """
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import errors, library, performance
-from docs.generate.__main__ import GENERATED, PICTURES, TAKEN
+from docs.generate import errors, library, performance, pictures
+from docs.generate.__main__ import GENERATED, TAKEN
 from docs.generate.blocks import NOT_RUN, blocks
 from docs.generate.links import LINK, moved, outside_fences
 from maskc.view.library import entries
@@ -50,7 +50,7 @@ def test_every_code_has_an_example_and_no_other() -> None:
 
 def test_few_examples_are_not_run() -> None:
     reasons = {code: example.not_run for code, example in EXAMPLES.items() if example.not_run}
-    assert len(reasons) <= 10
+    assert len(reasons) <= 15
     assert all(len(reason) > 10 for reason in reasons.values())
 
 
@@ -81,7 +81,7 @@ def test_links_lead_to_files(page: Path) -> None:
         path = target.partition("#")[0]
         if path and ":" not in path:
             file = (page.parent / path).resolve()
-            generated = file.name in GENERATED and file.parent == DOCS
+            generated = file in {DOCS / name for name in [*GENERATED, pictures.START]}
             assert generated or file.exists(), target
 
 
@@ -108,12 +108,10 @@ def test_every_result_is_on_the_page_of_measurements() -> None:
 
 def test_links_move_with_their_page() -> None:
     pages = {"docs/a.md": "a.md", "examples/README.md": "gallery.md", "docs/r/b.md": "r/b.md"}
-    text = (
-        "[a](../a.md#x) ![i](../../examples/README.md) [out](https://a.b)\n```\n[a](../a.md)\n```\n"
-    )
+    prose = "[a](../a.md#x) ![i](../../examples/README.md) [out](https://a.b)"
+    text = f"{prose}\n```\n[a](../a.md)\n```\n"
     found = moved(text, "docs/r/b.md", "r/b.md", pages, "far/{}".format)
     assert found.startswith("[a](../a.md#x) ![i](../gallery.md) [out](https://a.b)\n")
     assert found.endswith("[a](../a.md)\n```\n")
     found = moved("[m](gemma2.mask)", "examples/README.md", "gallery.md", pages, "far/{}".format)
     assert found == "[m](far/examples/gemma2.mask)"
-    assert PICTURES
