@@ -109,11 +109,23 @@ def kept() -> list[dict[str, Any]]:
 def keep(row: dict[str, Any]) -> None:
     """Write a row among those of earlier runs, in place of its own."""
     old = kept()
-    key = ("group", "form", "sm")
-    others = [each for each in old if any(each[name] != row[name] for name in key)]
+    names = ("group", "form", "sm")
+    others = [each for each in old if any(each[name] != row[name] for name in names)]
     setting = {"torch": torch.__version__, "length": LENGTH, "width": WIDTH}
     text = json.dumps({**setting, "kernels": [*others, row]}, indent=1)
     RESULTS.write_text(text + "\n", encoding="utf-8")
+
+
+def key(form: Form) -> tuple[str, str]:
+    """Return what a form is found by."""
+    return form.group, form.name
+
+
+def shown(row: dict[str, Any] | None) -> tuple[str, ...]:
+    """Return the cells of a row for one chip; a form that was not counted has dashes."""
+    if row is None:
+        return "-", "-", "-"
+    return str(row["partial"]), str(row["stack"]), f"{row['ratio']:.2f}"
 
 
 def write_table() -> None:
@@ -121,10 +133,8 @@ def write_table() -> None:
     rows = {(row["group"], row["form"], row["sm"]): row for row in kept()}
     lines = [HEAD]
     for form in forms():
-        found = [rows.get((form.group, form.name, sm)) for sm in CAPABILITIES]
-        if all(found):
-            cells = [cell for row in found for cell in (row["partial"], row["stack"], row["ratio"])]
-            lines.append(f"| {form.group} | {form.name} | {' | '.join(map(str, cells))} |")
+        cells = [cell for sm in CAPABILITIES for cell in shown(rows.get((*key(form), sm)))]
+        lines.append(f"| {form.group} | {form.name} | {' | '.join(cells)} |")
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     text = "\n".join(lines)

@@ -94,13 +94,13 @@ def choices() -> Iterator[Form]:
 
 
 def biases() -> Iterator[Form]:
-    """Yield a bias as a formula, and as tables."""
-    t5 = "input t: float; causal; score = score + t[head, t5_bucket(k - q, 32, 128, false)]"
-    yield Form("bias", "formula, T5", t5, {"t": torch.randn(HEADS, 32)})
+    """Yield a bias as tables, and as a formula."""
     near = "input t: float; causal; score = score + t[head, clamp(q - k, 0, 511)]"
     yield Form("bias", "by distance", near, {"t": torch.randn(HEADS, 512)})
     whole = "input t: float; causal; score = score + t[head, q, k]"
     yield Form("bias", "by pair", whole, {"t": torch.randn(HEADS, LENGTH, LENGTH)})
+    t5 = "input t: float; causal; score = score + t[head, t5_bucket(k - q, 32, 128, false)]"
+    yield Form("bias", "formula, T5", t5, {"t": torch.randn(HEADS, 32)})
 
 
 def mask_twins() -> Iterator[Form]:
