@@ -439,7 +439,8 @@ class Program(Compiled):
     def max_distance(self) -> Distance:
         """Return how many tokens the furthest key can be behind and ahead of its query.
 
-        None stands for no bound: ``causal & window(8)`` gives (7, 0), ``causal`` (None, 0).
+        Positions count from 0 here. None stands for no bound: ``causal & window(8)`` gives (7, 0),
+        ``causal`` (None, 0).
         """
         from maskc.analysis.distance import max_distance
 

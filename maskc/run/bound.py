@@ -258,7 +258,7 @@ class Bound(Telling):
         queries, in a trace, on a GPU.
         """
         rows, device = self.spec.sizes[Sz.Q_LEN], self.spec.device.type
-        if rows > 1 or device != "cpu" or torch.compiler.is_compiling():
+        if rows > 1 or device != "cpu" or in_trace():
             return None
         return self._current.blocks.common_keys
 

@@ -17,6 +17,7 @@ from maskc.integrations.transformers.forward.context import Context
 from maskc.integrations.transformers.forward.derive import DENSE, Derived
 from maskc.integrations.transformers.forward.recording import Call, record
 from maskc.integrations.transformers.forward.scores import in_one_dtype, scores_of
+from maskc.ir.in_trace import in_trace
 
 OTHER_NAMES = frozenset({"sdpa", "flex_attention", "flash_attention_2", "flash_attention_3"})
 
@@ -60,7 +61,7 @@ def attend(
     binding = bound_for(module, context, query, key, scores, keywords.get("position_ids"))
     late = {name: scores.inputs[name] for name in binding.bound.call_inputs}
     out = _run(binding, query, key, value, scaling, dropout if module.training else 0.0, late)
-    if not torch.compiler.is_compiling():
+    if not in_trace():
         inputs = {**binding.inputs, **late}
         record(Call(module, binding.program, binding.bound, inputs, query, key))
     return out.transpose(1, 2).contiguous(), None

@@ -20,6 +20,7 @@ from maskc.integrations.transformers.forward.texts import (
     is_same_anywhere,
     looks_back,
 )
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import OUT, SCORE
 from maskc.options import EmptyRows
 from maskc.program import Program
@@ -113,7 +114,7 @@ def _decoding(program: Program, bound: Bound, query: Tensor) -> Mapping[str, Any
     A step of decoding is short: what ``Bound`` checks and chooses anew in each layer would be a
     good part of it. A cache holds finite numbers, so keys that nobody sees need no care either.
     """
-    if query.shape[2] != 1 or torch.compiler.is_compiling():
+    if query.shape[2] != 1 or in_trace():
         return None
     module = program.module
     if (module.score, module.out, program.empty_rows) != (SCORE, OUT, "zero"):
@@ -186,7 +187,7 @@ def _slots(context: Context) -> dict[str, Any]:
 def _from_first_token(context: Context, tokens: Tensor) -> dict[str, Any] | None:
     """Return positions from the first token of each row; None where no row is padded there."""
     padding = (tokens.cumsum(-1) == 0).sum(-1)
-    if not torch.compiler.is_compiling() and not bool(padding.any()):
+    if not in_trace() and not bool(padding.any()):
         return None
     rows = []
     for offset, length in zip(context.offsets, context.sizes[1:], strict=True):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from maskc.integrations.transformers.forward.symbols import MaskFunction, UnreadableError, read
+from maskc.ir.in_trace import in_trace
 from maskc.tracing import trace
 
 DENSE = "input allowed: bool\nallowed[head, q_idx, kv_idx]"
@@ -37,7 +38,7 @@ def derive(mask_function: MaskFunction) -> Derived:
     try:
         reading = read(mask_function)
     except UnreadableError:
-        if torch.compiler.is_compiling():
+        if in_trace():
             raise
         traced = trace(mask_function)
         return Derived(traced.program.text, dict(traced.inputs))

@@ -14,6 +14,7 @@ from maskc.integrations.transformers.forward.derive import Derived, derive, deri
 from maskc.integrations.transformers.forward.packing import documents_as_ranges
 from maskc.integrations.transformers.forward.symbols import MaskFunction
 from maskc.integrations.transformers.forward.texts import is_causal
+from maskc.ir.in_trace import in_trace
 
 
 def make_context(
@@ -41,7 +42,7 @@ def make_context(
 
     """
     sizes = (batch_size, q_length, kv_length)
-    if torch.compiler.is_compiling():
+    if in_trace():
         # A static cache advances its length in place, before the layers read it.
         offsets = (_own(q_offset), _own(kv_offset))
         here = (torch.as_tensor(q_offset, device=device), torch.as_tensor(kv_offset, device=device))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import torch
 from torch import Tensor
 
 from maskc.analysis.translation import is_translation_invariant
 from maskc.integrations.inputs import doc_ids_from_position_ids, positions_in_document
 from maskc.integrations.transformers.forward.context import Context
 from maskc.integrations.transformers.forward.derive import Derived
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import And, Compare, Expr, Index, Input, Load, Module, children, rewrite
 from maskc.ir.operators import CompareOp
 from maskc.ir.text import to_text
@@ -52,7 +52,7 @@ def packed_of(context: Context, position_ids: Tensor | None) -> Packed | None:
     if position_ids is not None and position_ids.shape in ((1, q_len), (batch, q_len)):
         position = position_ids.expand(batch, -1)
         document = doc_ids_from_position_ids(position)
-        if torch.compiler.is_compiling() or bool(document.any()):
+        if in_trace() or bool(document.any()):
             return Packed(document, position, bool(tables))
         return None
     if len(tables) == 1 and tables[0].shape == (batch, q_len) and bool((tables[0] >= 0).all()):

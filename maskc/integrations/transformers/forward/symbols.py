@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from maskc.ir.in_trace import in_trace
 from maskc.tracing.callables.captured import Captured
 
 MaskFunction = Callable[..., Any]
@@ -84,7 +85,7 @@ class Tables:
     def _free_name(self, tensor: Tensor) -> str:
         """Return the name that the mask function has for a tensor; a graph knows no such names."""
         wanted = "table"
-        if not torch.compiler.is_compiling():
+        if not in_trace():
             found = Captured.of(self.mask_function).found.get(id(tensor))
             wanted = wanted if found is None else found[0]
         return wanted if wanted not in self.named else f"{wanted}_{len(self.named) + 1}"
