@@ -7,8 +7,8 @@ from typing import NamedTuple
 from maskc.view.shares import Looker
 from maskc.view.squares import Along, areas, true_counts
 
-MOST_TILES = 2**26
-"""A mask of more tiles is not counted."""
+MOST_TILES = 2**24
+"""A mask of more tiles is not counted: it would take longer than a reader waits."""
 
 AT_ONCE = 2**22
 """Tiles that are held in memory."""
