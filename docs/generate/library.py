@@ -15,7 +15,7 @@ Every name, written in the language itself. Each links to its line in `prelude.m
 paper that it is from; the [gallery](../examples/README.md) has the pictures. On a terminal:
 `maskc list`, or `maskc list window`.
 
-A program that uses a name whose definition reads an input, such as `doc` of `same_doc`, is$
+A program that uses a name whose definition reads an input, such as `doc` of `same_doc`, is
 given that tensor when it is bound; [`maskc.integrations.inputs`](api.md#making-inputs) makes many.
 """
 FUNCTIONS = """## Functions
