@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 
 from docs.generate import errors, library, performance, pictures
-from docs.generate.links import moved
+from docs.generate.links import moved, outside_fences
 from docs.generate.project import BOOK, DOCS, ROOT, source_url
 
 TAKEN = {
@@ -41,6 +41,7 @@ def main() -> None:
     }
     for source in [*written, *TAKEN]:
         text = (ROOT / source).read_text(encoding="utf-8")
+        text = outside_fences(text, library.with_papers) if source in TAKEN else text
         write(pages[source], moved(text, source, pages[source], pages, source_url))
     for name, page in GENERATED.items():
         write(name, moved(page(), f"docs/{name}", name, pages, source_url))

@@ -15,7 +15,7 @@ Every name, written in the language itself. Each links to its line in `prelude.m
 paper that it is from; the [gallery](../examples/README.md) has the pictures. On a terminal:
 `maskc list`, or `maskc list window`.
 
-A program that uses a name whose definition reads an input, such as `doc` of `same_doc`, is$
+A program that uses a name whose definition reads an input, such as `doc` of `same_doc`, is
 given that tensor when it is bound; [`maskc.integrations.inputs`](api.md#making-inputs) makes many.
 """
 FUNCTIONS = """## Functions
@@ -35,11 +35,16 @@ def page() -> str:
 
 def described(entry: Entry) -> str:
     """Return a name's part of the page."""
-    doc = PAPER.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", entry.doc)
+    doc = with_papers(entry.doc)
     line = line_of(entry)
     link = f" · [source]({source_url('grammar/prelude.mask')}#L{line})" if line else ""
     code = f"\n```\n{entry.meaning}\n```\n" if entry.meaning else ""
     return f"### `{entry.declaration}`\n\n{doc}{link}\n{code}"
+
+
+def with_papers(prose: str) -> str:
+    """Return prose in which each number of arXiv is a link."""
+    return PAPER.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", prose)
 
 
 def line_of(entry: Entry) -> int | None:
