@@ -73,11 +73,12 @@ def modulo(left: Number, right: Number) -> Number:
 
 
 def power(left: Number, right: Number) -> Number:
-    """Return ``left ** right``; NaN where it is no real number."""
+    """Return ``left ** right`` as IEEE 754 has it; NaN where it is no real number."""
     try:
         result = left**right
     except (ZeroDivisionError, OverflowError):
-        return math.inf
+        is_odd = right % 2 == 1
+        return math.copysign(math.inf, left) if is_odd else math.inf
     return math.nan if isinstance(result, complex) else result
 
 

@@ -7,6 +7,7 @@ import torch
 from environments import Case
 
 from maskc.elaborate.module import elaborate
+from maskc.ir import scalars
 from maskc.ir.evaluate import Env, Point, evaluate
 from maskc.ir.nodes import Module
 from maskc.ir.types import Given, Sz
@@ -149,3 +150,11 @@ def test_topk_takes_the_lower_index_of_a_tie() -> None:
 def test_a_selection_of_each_row_reads_sizes() -> None:
     env = Env({Sz.KV_LEN: 3})
     assert evaluate(module("topk(k, 1)").mask, Point(kv_idx=2), env) is True
+
+
+@pytest.mark.parametrize("base", [-1e200, -2.0, -0.0, 0.0, 2.0, 1e200])
+@pytest.mark.parametrize("exponent", [-3.0, -2.0, -1.0, 0.0, 2.0, 3.0])
+def test_powers_leave_the_floats_on_their_own_side(base: float, exponent: float) -> None:
+    found = scalars.power(base, exponent)
+    theirs = torch.tensor(base, dtype=torch.float64) ** exponent
+    assert str(found) == str(theirs.item())

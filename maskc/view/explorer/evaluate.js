@@ -68,14 +68,11 @@ function remainder(a, b) {
   return left < 0 !== b < 0 ? left + b : left;
 }
 
-/** Return a power as IEEE 754 has it; what leaves the floats, and what divides by zero, is inf. */
+/** Return a power as IEEE 754 has it; JavaScript's own of 1 and -1 differs. */
 function power(base, exponent) {
   if (base === 1 || exponent === 0) return 1;
   if (base === -1 && Math.abs(exponent) === Infinity) return 1;
-  if (base === 0 && exponent < 0 && exponent !== -Infinity) return Infinity;
-  const result = base ** exponent;
-  const isFinite = Number.isFinite(base) && Number.isFinite(exponent);
-  return isFinite && result === -Infinity ? Infinity : result;
+  return base ** exponent;
 }
 
 function softplus(x) {
