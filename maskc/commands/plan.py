@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,6 +44,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Tokens of a block.",
 )
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Draw the tiles of each rank by every order: .png, .svg or .pdf.",
+)
 @json_option
 def plan(
     program: str,
@@ -51,6 +59,7 @@ def plan(
     ranks: int,
     lengths: tuple[int, ...] | None,
     block: int,
+    output: Path | None,
     as_json: bool,
 ) -> None:
     """Plan a long sequence over many ranks.
@@ -68,6 +77,11 @@ def plan(
         )
         for name in ORDERS
     }
+    if output is not None:
+        from maskc.view.plan_picture import plan_picture
+
+        costs = {name: one.rank_cost.numpy() for name, one in plans.items()}
+        plan_picture(costs, output, title=str(compiled))
     result = {name: _numbers(compiled, one, inputs) for name, one in plans.items()}
     if as_json:
         say_json({"tokens": tokens, "ranks": ranks, "block_size": block, "orders": result})
@@ -87,6 +101,8 @@ def plan(
     best = min(plans, key=lambda name: plans[name].imbalance)
     say(f"tiles a rank, {best}:")
     say(indent(str(plans[best]), "  "))
+    if output is not None:
+        say(f"wrote {output}")
 
 
 def _numbers(program: Program, plan: Plan, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -61,11 +61,32 @@ def picture(pictured: Pictured, path: str | Path) -> None:
         LoadError: matplotlib is not there, or the file cannot be written.
 
     """
-    write_bytes(Path(path), _drawn(figure(pictured), Path(path)))
+    write_figure(figure(pictured), Path(path))
 
 
 def figure(pictured: Pictured) -> Figure:
     """Return the panels of a program side by side.
+
+    Raises:
+        LoadError: matplotlib is not there.
+
+    """
+    seen = seen_by(pictured.looker, pictured.query)
+    changes = pictured.looker.program.score != SCORE
+    count = 1 + changes + (seen is not None)
+    size = _size(pictured.part, count)
+    made = empty_figure(size, pictured.title)
+    panels = iter(made.subplots(1, count, squeeze=False)[0])
+    _mask_panel(next(panels), pictured)
+    if changes:
+        score_panel(next(panels), made, pictured.looker, pictured.part, pictured.score)
+    if seen is not None:
+        _seen_panel(next(panels), seen)
+    return made
+
+
+def empty_figure(size: tuple[float, float], title: str) -> Figure:
+    """Return a figure of ``size`` inches under a title, with nothing on it.
 
     Raises:
         LoadError: matplotlib is not there.
@@ -76,23 +97,18 @@ def figure(pictured: Pictured) -> Figure:
     except ModuleNotFoundError:
         message, help = "a picture needs matplotlib", "install it: `pip install 'maskc[view]'`"
         raise LoadError("M606", message, help=help) from None
-    seen = seen_by(pictured.looker, pictured.query)
-    changes = pictured.looker.program.score != SCORE
-    count = 1 + changes + (seen is not None)
-    size = _size(pictured.part, count)
     made = Figure(figsize=size, dpi=150, layout="constrained", facecolor=PAPER)
-    made.suptitle(_title(pictured.title, size[0]), family="monospace", fontsize=10, color=INK)
-    panels = iter(made.subplots(1, count, squeeze=False)[0])
-    _mask_panel(next(panels), pictured)
-    if changes:
-        score_panel(next(panels), made, pictured.looker, pictured.part, pictured.score)
-    if seen is not None:
-        _seen_panel(next(panels), seen)
+    made.suptitle(_title(title, size[0]), family="monospace", fontsize=10, color=INK)
     return made
 
 
-def _drawn(made: Figure, path: Path) -> bytes:
-    """Return a picture in the format that the name of its file says, PNG where it says none."""
+def write_figure(made: Figure, path: Path) -> None:
+    """Write a figure in the format that the name of its file says, PNG where it says none.
+
+    Raises:
+        LoadError: the file cannot be written.
+
+    """
     from matplotlib import rc_context
 
     drawn = BytesIO()
@@ -101,7 +117,7 @@ def _drawn(made: Figure, path: Path) -> bytes:
             made.savefig(drawn, format=path.suffix.removeprefix(".") or "png")
     except ValueError as error:
         raise LoadError("M605", f"cannot write `{path}`: {reason(error)}") from None
-    return drawn.getvalue()
+    write_bytes(path, drawn.getvalue())
 
 
 def _size(part: Part, panels: int) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 from maskc import compile_mask
 from maskc.cli import main
 from maskc.commands.inputs import documents
+from maskc.view.style import FULL, QUERY
 
 SIZES = ("--tokens", "1024", "--ranks", "4", "--block", "32")
 
@@ -47,6 +49,19 @@ def test_table_and_bars() -> None:
     assert (shown["lpt"], shown["contiguous"], shown["headtail"]) == ("1.000", "1.727", "1.000")
     assert lines[-1].startswith("  3 ████")
     assert lines[-1].endswith("132 tiles, 91% of the keys")
+
+
+def test_a_picture_shows_the_busiest_ranks(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path / "plan.png"
+    result = run("causal", *SIZES, "-o", str(path))
+    assert result.stdout.endswith(f"wrote {path}\n")
+    colours = image.open(path).convert("RGB").getcolors(2**24)
+    shown = {f"#{r:02x}{g:02x}{b:02x}" for _, (r, g, b) in colours}
+    assert {FULL, QUERY} <= shown, "of these orders `contiguous` alone is uneven"
+    result = run("causal", *SIZES, "-o", str(tmp_path / "no" / "plan.png"))
+    assert result.exit_code == 1
+    assert "M605" in result.stderr
 
 
 @pytest.mark.parametrize(
