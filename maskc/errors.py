@@ -161,11 +161,13 @@ def render(report: Report) -> str:
     return printable("\n".join(lines))
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+def did_you_mean(name: object, known: Iterable[str]) -> str | None:
     """Return "did you mean ...?" for the known name closest to ``name``, or None.
 
     That is one spelled alike, or one of several words of which ``name`` is one.
     """
+    if not isinstance(name, str):
+        return None
     names = list(islice(known, _MOST_NAMES))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     close = close or sorted((one for one in names if name in one.split("_")), key=len)

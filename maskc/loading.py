@@ -88,7 +88,10 @@ def read_libraries(paths: Paths | None) -> tuple[Source, ...]:
     if not isinstance(paths, str | PathLike | Iterable):
         raise _no_path(paths)
     listed = [paths] if isinstance(paths, str | PathLike) else paths
-    some = list(islice(listed, MOST_LIBRARIES + 1))
+    try:
+        some = list(islice(listed, MOST_LIBRARIES + 1))
+    except TypeError:  # an iterable by name alone, such as a tensor of one number
+        raise _no_path(paths) from None
     if len(some) > MOST_LIBRARIES:
         raise _too_many()
     return _few([each for path in some for each in _library(path)])

@@ -12,7 +12,7 @@ from maskc import compose
 from maskc.compiled import BY_NUMBER, Compiled, Recipe, keyed
 from maskc.elaborate.module import Constant
 from maskc.elaborate.open_layer import LAYER
-from maskc.errors import MaskNameError, MaskSyntaxError
+from maskc.errors import MaskNameError, MaskSyntaxError, MaskTypeError
 from maskc.ir.nodes import Module
 from maskc.ir.text import to_text
 from maskc.libraries.beside import naming_library
@@ -459,6 +459,9 @@ class Program(Compiled):
         """
         if isinstance(mask, str):
             mask = from_recipe(Recipe(Source(mask), empty_rows=self.empty_rows))
+        if not isinstance(mask, Program):
+            message = f"a mask is a program or its text, found {type(mask).__name__}"
+            raise MaskTypeError("M232", message, help='write `program.masked_by("valid[k]")`')
         return self._composed(compose.masked_by(self.module, mask.module), mask)
 
     def __and__(self, other: Program) -> Program:

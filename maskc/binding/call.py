@@ -159,7 +159,7 @@ def find_device(device: Any) -> torch.device:
     """
     try:
         result = torch.device(device)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError, ValueError):
         message = f"`device` is no device, found {device!r}"
         raise BindError("M403", message, help="write it as torch does: `cpu`, `cuda:0`") from None
     if result.type == "meta":

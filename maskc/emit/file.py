@@ -42,7 +42,7 @@ def emit(program: Compiled, target: Target) -> str:
         LoweringError: the target does not carry all of the program.
 
     """
-    if target not in TARGETS:
+    if not isinstance(target, str) or target not in TARGETS:
         help = did_you_mean(target, TARGETS) or f"expected one of {', '.join(TARGETS)}"
         raise BindError("M425", f"unknown target `{target}`", help=help)
     _refuse(program, target)

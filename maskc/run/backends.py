@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,14 @@ import torch
 
 from maskc.errors import BindError, LoweringError, did_you_mean
 from maskc.ir.in_trace import in_trace
+from maskc.limits import MAX_INT
 from maskc.lower import banded, flex, reference, sdpa, sdpa_columns
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal
 from maskc.lower.plan import Plan
 
 DENSE_LIMIT = 64 * 2**20
+MOST_SCALE = 3.4e38
+"""The largest scale that float32 holds."""
 """Bytes of a dense SDPA mask above which ``auto`` prefers flex on CPU."""
 
 AUTO = "auto"
@@ -139,9 +141,22 @@ def check_scale(scale: Any) -> None:
         message = f"`scale` is a number, found {type(scale).__name__}"
         help = "pass one number for all scores: `scale=0.125`; a factor for each head is a score"
         raise BindError("M435", message, help=help)
-    if isinstance(scale, int | float) and not math.isfinite(scale):
-        message = f"`scale` is finite, found {scale}"
+    most = MAX_INT if isinstance(scale, int) else MOST_SCALE
+    if isinstance(scale, int | float) and not abs(scale) <= most:
+        message = f"`scale` is a finite number of 32 bits, found {scale}"
         raise BindError("M435", message, help="None takes 1 / sqrt(D)")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False; a tensor has no truth in a graph.
+
+    Raises:
+        BindError: it names the argument.
+
+    """
+    if not isinstance(value, bool):
+        message = f"`{name}` is True or False, found {type(value).__name__}"
+        raise BindError("M446", message, help="pass one of the two")
 
 
 def check_dropout(dropout_p: float) -> None:

@@ -185,6 +185,7 @@ class Bound(Telling):
         check_qkv(self.spec, q, k, v)
         backends.check_scale(scale)
         backends.check_dropout(dropout_p)
+        backends.check_flag("return_lse", return_lse)
         call = AttentionCall(q, k, v, self, scale, dropout_p, return_lse)
         name = backends.named(backend, fold_bias)
         if name == backends.AUTO:
@@ -425,8 +426,8 @@ class Bound(Telling):
     def batches(self, start: int, stop: int) -> Bound:
         """Return the binding of batches ``start`` to ``stop``, a microbatch of a pipeline."""
         size = self.spec.sizes[Sz.BATCH_SIZE]
-        if not 0 <= start < stop <= size:
-            message = f"batches {start} to {stop} are none of the {size} batches"
+        if not (type(start) is int and type(stop) is int and 0 <= start < stop <= size):
+            message = f"batches {start!r} to {stop!r} are none of the {size} batches"
             raise BindError("M432", message, help="a microbatch has at least one batch")
         roots = self.program.module.roots
         return Bound(self.program, *sliced(roots, self.spec, self._given, start, stop))

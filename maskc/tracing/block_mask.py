@@ -17,11 +17,13 @@ from torch import Tensor
 from torch.nn.attention import flex_attention as flex
 from torch.nn.attention.flex_attention import BlockMask
 
-from maskc.errors import MaskcError, MaskNameError, TracingWarning, did_you_mean
+from maskc.binding.call import find_device
+from maskc.errors import BindError, MaskcError, MaskNameError, TracingWarning, did_you_mean
 from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import Module
 from maskc.ir.types import Ix
 from maskc.options import Fallback
+from maskc.run.backends import check_flag
 from maskc.run.bound import Bound
 from maskc.tracing.tiles import all_full, expanded, joined
 from maskc.tracing.traced import SIZES, Mod, Traced, bind_module, trace
@@ -84,6 +86,8 @@ def create_block_mask(
 
     """
     _check_fallback(fallback)
+    _check_groups(B=B, H=H)
+    check_flag("verify", verify)
 
     def by_torch() -> BlockMask:
         return flex.create_block_mask(
@@ -101,7 +105,8 @@ def create_block_mask(
 
     if in_trace():
         return by_torch()
-    place = torch.device(device or torch.accelerator.current_accelerator() or "cpu")
+    default = torch.accelerator.current_accelerator() or "cpu"
+    place = find_device(default if device is None else device)
     sizes = (B or 1, H or 1, Q_LEN, KV_LEN)
     try:
         traced = trace(mask_mod, sizes=dict(zip(SIZES, sizes, strict=True)))
@@ -171,6 +176,14 @@ def _check_fallback(fallback: str) -> None:
     if fallback not in FALLBACKS:
         help = did_you_mean(str(fallback), FALLBACKS) or f"expected one of {', '.join(FALLBACKS)}"
         raise MaskNameError("M311", f"unknown `fallback={fallback!r}`", help=help)
+
+
+def _check_groups(**groups: Any) -> None:
+    """Refuse numbers of batches and heads that are none."""
+    for name, count in groups.items():
+        if count is not None and (type(count) is not int or count < 1):
+            message = f"`{name}` is an int of at least 1 or None, found {count!r}"
+            raise BindError("M403", message, help="None makes one table for all")
 
 
 def _warn(mask_mod: Mod, error: MaskcError) -> None:

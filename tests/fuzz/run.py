@@ -1,9 +1,10 @@
-"""Throw programs and calls at the compiler: each ends in a program or a MaskcError, in bounds.
+"""Throw programs, files and arguments at maskc: each ends in an answer or a MaskcError, in bounds.
 
     python tests/fuzz/run.py --count 200000 --processes 2
 
-Every input has a number; ``--first N --count 1`` runs input N alone, and prints it. ``guided.py``
-makes inputs by coverage instead.
+Every input has a number; ``--first N --count 1`` runs input N alone, and prints it. Of ten inputs
+seven are programs, two are files and one is a call of the public face. ``guided.py`` makes inputs
+by coverage instead.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import re
 import signal
 import sys
 import traceback
+import warnings
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -24,6 +27,8 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
+import arguments  # noqa: E402
+import files  # noqa: E402
 import mutate  # noqa: E402
 
 import maskc  # noqa: E402
@@ -56,18 +61,35 @@ class Tally:
         self.failures += other.failures
 
 
-def examine(number: int, texts: list[str], tally: Tally) -> None:
-    """Compile and bind input ``number``, and note what became of it."""
+def drawn(number: int, texts: list[str]) -> tuple[object, Callable[[], str]]:
+    """Return an input, and what tries it and tells what became of it."""
     rng = random.Random(number)
-    text = mutate.text_of(rng, texts)
+    match number % 10:
+        case 0:
+            call = arguments.draw(rng)
+            return call, lambda: arguments.attempt(call)
+        case 1 | 2:
+            case = files.draw(rng)
+            return case, lambda: files.attempt(case)
+        case _:
+            text = mutate.text_of(rng, texts)
+            return text, lambda: attempt(text, rng)
+
+
+def examine(number: int, texts: list[str], tally: Tally) -> None:
+    """Try input ``number``, and note what became of it."""
+    given, tried = drawn(number, texts)
     _reset_peak()
     before, start = _memory("VmRSS"), process_time()
     signal.alarm(HANGS)
     try:
-        outcome = attempt(text, rng)
+        outcome = tried()
+    except maskc.MaskcError as error:
+        _check(error)
+        outcome = f"refused {error.code[:2]}"
     except Exception as error:
         shown = traceback.format_exception(error)[-8:]
-        tally.failures.append(f"input {number}: {text!r}\n{''.join(shown)}")
+        tally.failures.append(f"input {number}: {given!r}\n{''.join(shown)}")
         outcome = "failed"
     finally:
         signal.alarm(0)
@@ -75,7 +97,7 @@ def examine(number: int, texts: list[str], tally: Tally) -> None:
     tally.outcomes[outcome] += 1
     tally.slowest, tally.largest = max(tally.slowest, seconds), max(tally.largest, peak)
     if seconds > SECONDS or peak > MEGABYTES:
-        tally.failures.append(f"input {number}: {seconds:.2f} s, {peak:.0f} MB: {text[:500]!r}")
+        tally.failures.append(f"input {number}: {seconds:.2f} s, {peak:.0f} MB: {given!r:.500}")
 
 
 def warm_up() -> None:
@@ -83,7 +105,9 @@ def warm_up() -> None:
     program = maskc.compile_mask("causal & same_doc; score = softcap(score, 30) + alibi")
     program.bind(q_len=4, doc=[0, 0, 1, 1])
     maskc.compile_mask("input x: float; topk(x[k], 2)").bind(q_len=4, x=[0.0, 1.0, 2.0, 3.0])
+    arguments.bound()
     signal.signal(signal.SIGALRM, _stop)
+    warnings.simplefilter("ignore")  # what is legal and likely a mistake is no fault
 
 
 def run(first: int, count: int) -> Tally:
@@ -101,11 +125,7 @@ def _job(job: tuple[int, int]) -> Tally:
 
 def attempt(text: str, rng: random.Random) -> str:
     """Compile and bind a program; return what became of it, or raise what should not be."""
-    try:
-        program = maskc.compile_mask(text)
-    except maskc.MaskcError as error:
-        _check(error)
-        return f"refused {error.code[:2]}"
+    program = maskc.compile_mask(text)
     assert program.digest
     try:
         program.bind(**_call(program, rng))
@@ -158,7 +178,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     if options.count == 1:
-        print(mutate.text_of(random.Random(options.first), mutate.corpus()))
+        print(drawn(options.first, mutate.corpus())[0])
     size = max(1, min(2000, options.count // options.processes))
     last = options.first + options.count
     jobs = [(start, min(size, last - start)) for start in range(options.first, last, size)]
