@@ -36,6 +36,7 @@ gallery: $(VENV)/run.installed  ## pictures of every mask and score, in examples
 docs: $(VENV)/docs.installed  ## the book, in site/index.html: its pages from docs/ and from the code
 	@$(BIN)/python -m docs.generate
 	@$(BIN)/zensical build --strict --clean $(ARGS)
+	@echo "open site/index.html, or with its search: $(BIN)/python -m http.server -d site"
 
 test: $(VENV)/dev.installed  ## what to run after each change: the same draws everywhere, about two minutes
 	@HYPOTHESIS_PROFILE=newcomer $(BIN)/python -m pytest -n $(JOBS) -m "$(QUICK)" $(ARGS)
