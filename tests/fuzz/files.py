@@ -61,6 +61,10 @@ PIECES = (
 """Marks of encodings, what opens and never closes, and what stands for another type."""
 
 
+MOST = 2 * 2**20
+"""Bytes of a file; of these, half are more than is read."""
+
+
 @dataclass(frozen=True)
 class Case:
     """Files of a folder, and which of them is loaded."""
@@ -117,7 +121,7 @@ def _cut(rng: random.Random, data: bytes) -> bytes:
 def _repeat(rng: random.Random, data: bytes) -> bytes:
     lines = data.splitlines(keepends=True) or [b""]
     at = rng.randrange(len(lines))
-    return b"".join([*lines[:at], *[lines[at]] * rng.choice((2, 30, 3000)), *lines[at:]])
+    return b"".join([*lines[:at], *[lines[at]] * rng.choice((2, 30, 3000)), *lines[at:]])[:MOST]
 
 
 def _encode(rng: random.Random, data: bytes) -> bytes:
