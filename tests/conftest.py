@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import profiles
@@ -25,6 +26,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _seed() -> None:
     """Give each test the same numbers from torch's global generator, whatever ran before."""
     torch.manual_seed(0)
+
+
+PURE = ("maskc.analysis.", "maskc.passes.", "maskc.binding.", "maskc.topk.")
+"""Rooms whose caches hold what their functions return, and nothing that is registered elsewhere."""
+
+
+@pytest.fixture(autouse=True)
+def _no_cache_outlives_a_fault(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let a planted fault neither hide behind what was cached before it, nor be cached itself."""
+    is_planted = request.node.get_closest_marker("planted") is not None
+    if is_planted:
+        forget()
+    yield
+    if is_planted:
+        forget()
+
+
+def forget() -> None:
+    """Clear the caches of functions in the rooms that are pure."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(PURE):
+            for value in list(vars(module).values()):
+                clear = getattr(value, "cache_clear", None)
+                if clear is not None:
+                    clear()
 
 
 @pytest.fixture
