@@ -197,11 +197,16 @@ def plot(results: list[Result], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     colours = {"first": "tab:green", "compiled": "tab:blue", "eager": "tab:red"}
+    names = {
+        "first": "maskc, first call",
+        "compiled": "create_block_mask, compiled and warm",
+        "eager": "create_block_mask",
+    }
     labelled: set[str] = set()
     for contender, colour in colours.items():
         for mask in dict.fromkeys(result.mask for result in results):
             line = [r for r in results if (r.mask, r.contender) == (mask, contender)]
-            label = None if contender in labelled or not line else contender
+            label = None if contender in labelled or not line else names[contender]
             labelled.add(contender if line else "")
             axes.plot(
                 [r.length for r in line],
