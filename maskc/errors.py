@@ -182,11 +182,13 @@ def printable(text: str) -> str:
 _WIDEST_LINE = 120
 _LONG_QUOTE = re.compile(r"`[^`]{121,}`")
 _MOST_NAMES = 300
+_MOST_SIGNS = 800
 
 
 def _cut(sentence: str) -> str:
-    """Truncate long backticked quotes, such as a huge number."""
-    return _LONG_QUOTE.sub(lambda quote: f"{quote[0][:81]}...`", sentence)
+    """Truncate long backticked quotes, such as a huge number, and what is long all the same."""
+    short = _LONG_QUOTE.sub(lambda quote: f"{quote[0][:81]}...`", sentence)
+    return short if len(short) <= _MOST_SIGNS else f"{short[:_MOST_SIGNS]}..."
 
 
 def _excerpt(span: Span) -> list[str]:

@@ -82,6 +82,12 @@ def test_every_error_has_code_sentence_and_help(path: Path) -> None:
             assert error.help, f"{case.title}: {error.message}"
 
 
+def test_a_long_sentence_is_cut() -> None:
+    shown = str(MaskcError("M403", f"`device` is no device, found {'x' * 5000}"))
+    assert shown.endswith("xxx...")
+    assert len(shown) < 900
+
+
 def test_a_long_quote_is_cut() -> None:
     with pytest.raises(MaskcError) as caught:
         compile_mask(f"causal {'9' * 5000}")

@@ -260,10 +260,12 @@ def test_what_cannot_be_evaluated_is_told(opened: Any) -> None:
     box = one.page.get_by_role("spinbutton", name="n", exact=True)
     box.fill("0")
     box.press("Enter")
+    told = one.page.locator("#trouble")
+    told.filter(has_text="a division by zero").wait_for()
     assert one.text("#trouble") == "This cannot be evaluated: a division by zero."
     box.fill("4")
     box.press("Enter")
-    assert not one.page.locator("#trouble").is_visible()
+    told.wait_for(state="hidden")
 
 
 def test_a_phone(opened: Any) -> None:
