@@ -20,7 +20,7 @@ from typing import ClassVar
 from maskc.source import Span
 
 
-class Report(Exception):  # noqa: N818 - a warning is one as well
+class Diagnostic(Exception):  # noqa: N818 - a warning is one as well
     """What an error and a warning have in common: a code, one sentence, a place and a fix.
 
     Attributes: ``code`` (stable, ``M201``), ``message`` (one sentence), ``span`` (the place in the
@@ -52,10 +52,10 @@ class Report(Exception):  # noqa: N818 - a warning is one as well
         return type(self), (self.code, self.message, self.span, self.help, self.notes)
 
 
-class MaskcError(Report, ValueError):
+class MaskcError(Diagnostic, ValueError):
     """A bad program, a bad binding, or a program that a backend cannot run.
 
-    Its attributes are those of ``Report``.
+    Its attributes are those of ``Diagnostic``.
     """
 
     word = "error"
@@ -109,10 +109,10 @@ class LoadError(MaskcError):
     kind = "load"
 
 
-class MaskcWarning(Report, UserWarning):
+class MaskcWarning(Diagnostic, UserWarning):
     """A program or a call that is legal and almost surely wrong.
 
-    Its attributes are those of ``Report``.
+    Its attributes are those of ``Diagnostic``.
     """
 
     word = "warning"
@@ -150,14 +150,14 @@ def _is_ours(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__")).partition(".")[0] == "maskc"
 
 
-def render(report: Report) -> str:
-    """Return a report as text: code and sentence, the source line with carets, notes, help."""
-    lines = [f"{report.word}[{report.code}]: {_cut(report.message)}"]
-    if report.span is not None:
-        lines += _excerpt(report.span)
-    lines += [f"    = note: {_cut(note)}" for note in report.notes]
-    if report.help is not None:
-        lines.append(f"    = help: {_cut(report.help)}")
+def render(diagnostic: Diagnostic) -> str:
+    """Return a diagnostic as text: code and sentence, the source line with carets, notes, help."""
+    lines = [f"{diagnostic.word}[{diagnostic.code}]: {_cut(diagnostic.message)}"]
+    if diagnostic.span is not None:
+        lines += _excerpt(diagnostic.span)
+    lines += [f"    = note: {_cut(note)}" for note in diagnostic.notes]
+    if diagnostic.help is not None:
+        lines.append(f"    = help: {_cut(diagnostic.help)}")
     return printable("\n".join(lines))
 
 

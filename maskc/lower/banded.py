@@ -285,12 +285,19 @@ def _slices(x: Tensor, runs: Sequence[range]) -> Sequence[Tensor]:
 class _Slices(torch.autograd.Function):
     """Rows of a tensor as views that may overlap; the gradients of all meet in one tensor."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, runs: Sequence[range]) -> tuple[Tensor, ...]:
+    def forward(x: Tensor, runs: Sequence[range]) -> tuple[Tensor, ...]:
         """Return the slices."""
-        ctx.shape, ctx.runs = x.shape, runs
-        ctx.set_materialize_grads(False)
         return tuple(x[:, :, run.start : run.stop] for run in runs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Keep what the gradient needs; ``torch.func`` asks for it apart from ``forward``."""
+        x, ctx.runs = inputs
+        ctx.shape = x.shape
+        ctx.set_materialize_grads(False)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None]:

@@ -31,8 +31,8 @@ from maskc.lower.codegen.mods import MaskMod, ScoreMod, score_mod
 from maskc.lower.plan import Plan
 from maskc.options import BackendName
 from maskc.run import backends
+from maskc.run.answers import Answers
 from maskc.run.state import State, bind_state, rebound
-from maskc.run.telling import Telling
 
 OFFSETS = ("q_offset", "kv_offset")
 """What says where rows stand; None leaves them at 0, and unsaid."""
@@ -69,7 +69,7 @@ def sizes_of(q: Tensor, k: Tensor) -> dict[str, Any]:
     return {**sizes, "num_kv_heads": k.shape[1], "kv_len": k.shape[2], "device": q.device}
 
 
-class Bound(Telling):
+class Bound(Answers):
     """What ``Program.bind`` returns: call it as ``bound(q, k, v)`` in every layer.
 
     Inputs that only the score or the epilogue reads may be left to the call, so that gradients

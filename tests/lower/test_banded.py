@@ -249,3 +249,17 @@ def test_explain_tells_bands_and_density() -> None:
     at = next(n for n, line in enumerate(lines) if line.startswith("banded"))
     assert lines[at].endswith("bands: 4 causal; 25.3 % of all pairs")
     assert lines[at + 1].strip() == "dense scores of a band, at most 6.25 KiB"
+
+
+@pytest.mark.parametrize("text", ["causal & window(5)", "causal & k // 8 == q // 8"])
+def test_gradients_by_functions_are_those_of_autograd(text: str) -> None:
+    """``torch.func`` takes an operation of ours only in the form that it knows."""
+    bound = compile_mask(text).bind(q_len=90, num_heads=2)
+    q, k, v = torch.randn(3, 1, 2, 90, 4, dtype=torch.float64)
+
+    def loss(k: torch.Tensor) -> torch.Tensor:
+        return bound(q, k, v, backend="banded").square().sum()
+
+    leaf = k.clone().requires_grad_()
+    loss(leaf).backward()
+    torch.testing.assert_close(torch.func.grad(loss)(k), leaf.grad)

@@ -1,4 +1,4 @@
-"""What a binding tells of itself: why a pair is seen, what a call costs, and how it is shown."""
+"""Answers of a binding about itself: why a pair is seen, what a call costs, how it is shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from maskc.run.notebook import binding_html, input_lines, sizes_line
 from maskc.run.state import State
 
 
-class Telling:
+class Answers:
     """The part of ``Bound`` that answers questions and runs nothing."""
 
     program: Compiled
