@@ -20,7 +20,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.internal.conjecture import providers
 from hypothesis.strategies import SearchStrategy
 
-SCALES = {"newcomer": 0.3, "all": 1.0, "explore": 4.0}
+SCALES = {"newcomer": 0.2, "all": 1.0, "explore": 4.0}
 """The examples of each profile, as multiples of those that a test asks for."""
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "newcomer")

@@ -107,6 +107,7 @@ def test_check_lists_warnings_and_fails_if_strict() -> None:
     assert run("check", "--strict", "causal").stdout == "causal: fine\n"
 
 
+@pytest.mark.filterwarnings("default")
 def test_other_commands_print_it_as_they_print_errors() -> None:
     result = run("explain", "causal & k > q")
     assert result.exit_code == 0

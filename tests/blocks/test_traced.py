@@ -73,6 +73,7 @@ def test_one_graph_builds_the_tables_of_every_step():
     assert counters["stats"]["unique_graphs"] - before == 1
 
 
+@pytest.mark.compiled
 def test_new_lengths_compile_once_more():
     program = maskc.compile_mask(TEXT)
     compiled = torch.compile(

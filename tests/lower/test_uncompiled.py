@@ -34,6 +34,7 @@ def test_parts_that_torch_runs_uncompiled() -> None:
         flex_attention(*qkv(9), **bound_of(9).flex_args())
 
 
+@pytest.mark.compiled
 def test_a_caller_that_torch_gave_up_compiling() -> None:
     torch.compiler.reset()
 
@@ -51,6 +52,7 @@ def test_a_caller_that_torch_gave_up_compiling() -> None:
             attend(*qkv(11), bound_of(11).flex_args())
 
 
+@pytest.mark.compiled
 def test_a_call_in_a_caller_that_torch_gave_up_compiling_is_compiled_by_itself(monkeypatch) -> None:
     torch.compiler.reset()
     compiled = torch.compile(flex._attention, fullgraph=True, dynamic=False, backend="aot_eager")

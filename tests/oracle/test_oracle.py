@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from profiles import examples
 from torch import Tensor
 
 import maskc
@@ -18,7 +19,7 @@ from oracle.programs import draw_program
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("first", range(1, 81, 40))
+@pytest.mark.parametrize("first", range(1, examples(200), 40))
 def test_programs_mean_what_their_formulas_say(first: int) -> None:
     tally = explorer.run(0, range(first, first + 40))
     assert tally.failures == []

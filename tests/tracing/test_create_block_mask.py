@@ -169,6 +169,7 @@ def test_the_order_of_writes_is_torch_s() -> None:
     assert found.dq_kv_order_spt is wanted.dq_kv_order_spt
 
 
+@pytest.mark.compiled
 def test_within_a_graph_it_is_torch_s() -> None:
     def build(size: torch.Tensor) -> torch.Tensor:
         def near(b, h, q, k):
