@@ -62,9 +62,15 @@ _HOMES = {
 """Where the names are that are imported when they are first used: `maskc check` needs none."""
 
 
+_ROOMS = ("scale", "testing")
+"""The packages that are found without an import of their own."""
+
+
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version()
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)

@@ -409,7 +409,7 @@ class Program(Compiled):
         return explain(self)
 
     def equivalent(
-        self, other: Program, *, sizes: Mapping[str, int] | None = None
+        self, other: Program | str, *, sizes: Mapping[str, int] | None = None
     ) -> Equal | Different | Unknown:
         """Tell whether another program gives the same attention in every call.
 
@@ -417,7 +417,7 @@ class Program(Compiled):
         at small and critical positions. Their ``empty_rows`` are not compared.
 
         Args:
-            other: the other program.
+            other: the other program, or its text.
             sizes: compare calls of these sizes only, as for ``bind``: at every pair, where the
                 programs read no input.
 
@@ -428,6 +428,7 @@ class Program(Compiled):
         """
         from maskc.analysis.equiv.compare import compare_programs
 
+        other = self._program(other)
         for program in (self, other):
             program.refuse_open()
         if sizes is not None:
@@ -457,21 +458,30 @@ class Program(Compiled):
             MaskcError: it is more than a mask, or declares a name in another way.
 
         """
-        if isinstance(mask, str):
-            mask = from_recipe(Recipe(Source(mask), empty_rows=self.empty_rows))
-        if not isinstance(mask, Program):
-            message = f"a mask is a program or its text, found {type(mask).__name__}"
-            raise MaskTypeError("M232", message, help='write `program.masked_by("valid[k]")`')
+        mask = self._program(mask)
         return self._composed(compose.masked_by(self.module, mask.module), mask)
 
-    def __and__(self, other: Program) -> Program:
+    def __and__(self, other: Program | str) -> Program:
+        other = self._program(other)
         return self._composed(compose.both(self.module, other.module), other)
 
-    def __or__(self, other: Program) -> Program:
+    def __or__(self, other: Program | str) -> Program:
+        other = self._program(other)
         return self._composed(compose.either(self.module, other.module), other)
 
     def __invert__(self) -> Program:
         return self._composed(compose.opposite(self.module), self)
+
+    def _program(self, other: Program | str) -> Program:
+        """Return another program, or that of a text, with this one's policy for empty rows."""
+        match other:
+            case str():
+                return from_recipe(Recipe(Source(other), empty_rows=self.empty_rows))
+            case Program():
+                return other
+        message = f"expected a program or its text, found {type(other).__name__}"
+        help = "the program of a `mask_mod` is `maskc.trace(mask_mod).program`"
+        raise MaskTypeError("M232", message, help=help)
 
     def _composed(self, module: Module, other: Program) -> Program:
         """Return the program of a module made of this and another."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from environments import environments
@@ -41,6 +43,23 @@ def test_programs_compose() -> None:
     assert capped.masked_by(near).masked_by("full") == capped.masked_by("window(5)")
     both = compile_mask("causal", empty_rows="all").masked_by("window(5)")
     assert both.empty_rows == "all"
+
+
+def test_a_text_stands_for_its_program() -> None:
+    causal = compile_mask("causal")
+    assert causal & "window(5)" == causal & compile_mask("window(5)")
+    assert causal | "window(5)" == causal | compile_mask("window(5)")
+    assert causal.equivalent("k <= q").equal is True
+    with pytest.raises(maskc.MaskSyntaxError):
+        causal.equivalent("k <=")
+
+
+@pytest.mark.parametrize("other", [3, None, lambda b, h, q, k: q >= k])
+def test_what_is_no_program_is_refused(other: Any) -> None:
+    causal = compile_mask("causal")
+    for use in (causal.equivalent, causal.__and__, causal.__or__, causal.masked_by):
+        with pytest.raises(maskc.MaskTypeError, match=r"M232.*expected a program or its text"):
+            use(other)
 
 
 GRID = "axis h = 4, w = 4; same_line(h)"

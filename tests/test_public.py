@@ -27,6 +27,11 @@ def test_import_loads_no_library_and_no_compiler() -> None:
     assert not {"torch", "sympy", "lark", "numpy", "maskc.pipeline", "maskc.ir.nodes"} & found
 
 
+def test_packages_are_found_without_an_import_of_their_own() -> None:
+    script = "import maskc; maskc.testing.matches, maskc.scale.Plan"
+    assert {"maskc.testing", "maskc.scale"} <= modules_after(script)
+
+
 def test_check_loads_no_pass_and_no_binding() -> None:
     script = "from maskc.checking import check; from maskc.source import Source"
     found = modules_after(f"{script}; assert not check(Source('causal'))")

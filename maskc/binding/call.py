@@ -27,12 +27,13 @@ SIZES_OF = {
 }
 """Where a size is read off, for the error of a wrong one."""
 
-KEYWORDS = (
+OF_BIND = (
     *(size.value for size in Sz),
     *("q_offset", "kv_offset", "head_offset", "q_positions", "kv_positions"),
-    *("device", "block_size", "compact", "backward", "backend", "scale", "dropout_p", "return_lse"),
+    *("device", "block_size", "compact", "backward"),
 )
-"""What a call takes besides inputs, for the error of a misspelled one."""
+OF_CALLS = ("backend", "scale", "dropout_p", "return_lse")
+"""What ``bind`` and a call take besides inputs, for the error of a misspelled or misplaced one."""
 
 
 @dataclass(frozen=True, slots=True)

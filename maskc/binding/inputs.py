@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskc.binding.call import KEYWORDS, CallSpec
+from maskc.binding.call import OF_BIND, OF_CALLS, CallSpec
 from maskc.binding.check_reads import Sides
 from maskc.binding.needed_shape import has_batch, needed_shape
 from maskc.binding.plain import check_plain
@@ -31,9 +31,18 @@ def known(given: Iterable[str], declared: Iterable[str]) -> None:
     listed = list(declared)
     for name in given:
         if name not in listed:
-            shown = ", ".join(f"`{one}`" for one in listed) or "none"
-            help = did_you_mean(name, [*listed, *KEYWORDS]) or f"the program's inputs are: {shown}"
-            raise BindError("M401", f"the program has no input `{name}`", help=help)
+            raise BindError("M401", f"the program has no input `{name}`", help=_meant(name, listed))
+
+
+def _meant(name: str, inputs: list[str]) -> str:
+    """Return what a keyword that is no input may be."""
+    if name in OF_CALLS:
+        return f"it goes to the call: `bound(q, k, v, {name}=...)`"
+    if name in OF_BIND:
+        return f"it goes to the binding: `program.bind({name}=...)`"
+    shown = ", ".join(f"`{one}`" for one in inputs) or "none"
+    close = did_you_mean(name, [*inputs, *OF_BIND, *OF_CALLS])
+    return close or f"the program's inputs are: {shown}"
 
 
 def as_tensors(given: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

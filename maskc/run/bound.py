@@ -20,7 +20,7 @@ from maskc.binding.relocate import moved, sliced
 from maskc.blocks import traced
 from maskc.blocks.mask_blocks import TileCounts
 from maskc.compiled import Compiled
-from maskc.errors import BindError, LoweringError, MaskcWarning, warn
+from maskc.errors import BindError, LoweringError, warn
 from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import TRUE
 from maskc.ir.types import Sz
@@ -50,9 +50,8 @@ def bind(program: Compiled, given: Mapping[str, Any], *, device: Any, **call: An
     call |= {name: 0 for name in OFFSETS if call[name] is None}
     bound = Bound(program, call_spec(device=device_of(device, given), **call), given)
     if not in_trace():
-        bound.mistakes = mistakes_of_call(
-            program.module, program.written, bound.spec, given, placed
-        )
+        for mistake in mistakes_of_call(program.module, program.written, bound.spec, given, placed):
+            warn(mistake)
     return bound
 
 
@@ -78,11 +77,8 @@ class Bound(Answers):
     Attributes:
         program: the program.
         spec: sizes, positions, device and block size.
-        mistakes: what is almost surely wrong with the call, until it was said.
 
     """
-
-    mistakes: tuple[MaskcWarning, ...] = ()
 
     def __init__(
         self,
@@ -438,14 +434,7 @@ class Bound(Answers):
 
     @property
     def _current(self) -> State:
-        """The state, made again where a tensor of the mask was changed in place.
-
-        Who asks for it uses the binding, and is told what is wrong with it; ``at`` does not.
-        """
-        if self.mistakes and not in_trace():
-            mistakes, self.mistakes = self.mistakes, ()
-            for mistake in mistakes:
-                warn(mistake)
+        """The state, made again where a tensor of the mask was changed in place."""
         if self._state.is_stale:
             self._state = rebound(self._state, self.program, self.spec, self._given)
         return self._state

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from math import prod
 from typing import Any, get_args
 
@@ -111,7 +112,8 @@ def create_block_mask(
     try:
         traced = trace(mask_mod, sizes=dict(zip(SIZES, sizes, strict=True)))
         if fallback != "error" and not verify and prod(sizes) <= FEW and _is_new(traced):
-            return by_torch()
+            with suppress(Exception):  # what torch cannot do is refused below, with the fix
+                return by_torch()
         missing = [which for which, size in ((Ix.BATCH, B), (Ix.HEAD, H)) if size is None]
         bound = bind_module(traced, missing, **traced.sizes, device=place, block_size=BLOCK_SIZE)
         tables = _tables(bound, sizes, BLOCK_SIZE, place)
@@ -120,7 +122,12 @@ def create_block_mask(
             raise
         if fallback == "warn":
             _warn(mask_mod, error)
-        return by_torch()
+        try:
+            return by_torch()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as failure:  # torch has no way either, and ours names the line and a fix
+            raise error from failure
     if verify:
         verify_mask(mask_mod, bound.mask_mod, sizes, place)
     if not separate_full_blocks:

@@ -137,8 +137,18 @@ def test_tensors_that_do_not_fit_fall_back_too() -> None:
     mod = lambda b, h, q, k: doc[q] == doc[k]  # noqa: E731
     with pytest.raises(maskc.BindError, match="20 too few"):
         maskc.create_block_mask(mod, None, None, 40, 40, "cpu", 8, fallback="error")
-    with pytest.raises(IndexError):
+    with pytest.raises(maskc.BindError, match="20 too few") as caught:
         maskc.create_block_mask(mod, None, None, 40, 40, "cpu", 8, fallback="silent")
+    assert isinstance(caught.value.__cause__, IndexError)
+
+
+def test_where_torch_fails_too_the_error_names_the_line_and_the_fix() -> None:
+    def branching(b, h, q, k):
+        return k > 2 if q > 3 else k >= 0
+
+    with pytest.raises(maskc.TraceError, match=r"M801(.|\n)*if q > 3(.|\n)*torch\.where") as caught:
+        maskc.create_block_mask(branching, None, None, 40, 40, "cpu", 8, fallback="silent")
+    assert "vmap" in str(caught.value.__cause__)
 
 
 def test_an_unknown_fallback() -> None:
