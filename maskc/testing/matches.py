@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from maskc.arity import takes_score
+from maskc.errors import BindError
 
 if TYPE_CHECKING:
     import torch
@@ -18,17 +20,36 @@ TOLERANCE = 1e-5
 """Of scores, absolute and relative."""
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Match:
+    """True where a program and another mask or score agree at every pair.
+
+    Attributes:
+        difference: where they first differ, a sentence; None where they agree. It is what a failed
+            ``assert matches(...)`` shows.
+
+    """
+
+    difference: str | None
+
+    def __bool__(self) -> bool:
+        return self.difference is None
+
+    def __repr__(self) -> str:
+        return self.difference or "the same at every pair"
+
+
 def matches(
     program: Program,
     other: Callable[..., Any] | Tensor,
     *,
-    q_len: int,
+    q_len: int | None = None,
     kv_len: int | None = None,
-    batch_size: int = 1,
-    num_heads: int = 1,
+    batch_size: int | None = None,
+    num_heads: int | None = None,
     device: torch.device | str | None = None,
     **inputs: Any,
-) -> str | None:
+) -> Match:
     """Compare a program with a callable or a dense tensor, at every pair of a call.
 
     torch evaluates the callable, as ``create_mask`` does; nothing is traced.
@@ -37,29 +58,29 @@ def matches(
         program: the program.
         other: a ``mask_mod`` or ``score_mod``, or a bool mask that broadcasts to ``[B, H, Q, K]``.
             A ``score_mod`` is compared with the program's score, at random scores.
-        q_len: query rows.
-        kv_len: key rows, ``q_len`` if None.
-        batch_size: batches.
-        num_heads: query heads.
+        q_len: query rows; those of a tensor if None.
+        kv_len: key rows; those of a tensor if None, as many as queries beside a callable.
+        batch_size: batches; those of a tensor if None, else 1.
+        num_heads: query heads; likewise.
         device: where the tensors are.
         **inputs: the program's inputs.
 
     Returns:
-        None where they agree, else a sentence that says where they first differ: so a test says
-        ``assert matches(...) is None``.
+        What is true where they agree, and else says where they first differ: a test says
+        ``assert matches(...)``.
 
     Raises:
-        MaskcError: an input does not fit.
+        MaskcError: an input does not fit, or a callable has no ``q_len``.
 
     """
     import torch
 
-    shape = (batch_size, num_heads, q_len, q_len if kv_len is None else kv_len)
+    shape = _shape_of(other, (batch_size, num_heads, q_len, kv_len))
     bound = program.bind(
         q_len=shape[2],
         kv_len=shape[3],
-        batch_size=batch_size,
-        num_heads=num_heads,
+        batch_size=shape[0],
+        num_heads=shape[1],
         device=device,
         **inputs,
     )
@@ -68,6 +89,20 @@ def matches(
     result = bound.dense_mask()
     wanted = other if isinstance(other, torch.Tensor) else dense_mask(other, shape, result.device)
     return _first_difference(result.expand(shape), wanted.expand(shape), "mask")
+
+
+def _shape_of(
+    other: Callable[..., Any] | Tensor, given: tuple[int | None, ...]
+) -> tuple[int, int, int, int]:
+    """Return the sizes of the call: those given, else a tensor's."""
+    import torch
+
+    rows = list(other.shape) if isinstance(other, torch.Tensor) else []
+    own = [1, 1, *rows][-4:] if len(rows) > 1 else [1, 1, None, None]
+    b, h, q, k = (own if size is None else size for size, own in zip(given, own, strict=True))
+    if q is None:
+        raise BindError("M402", "`matches` needs `q_len`", help="for example `q_len=33`")
+    return b or 1, h or 1, q, q if k is None else k
 
 
 def dense_mask(
@@ -104,7 +139,7 @@ def _at_all_pairs(
 
 def _score_difference(
     bound: Bound, score_mod: Callable[..., Any], shape: tuple[int, int, int, int]
-) -> str | None:
+) -> Match:
     import torch
 
     seeds = torch.Generator().manual_seed(0)
@@ -116,8 +151,8 @@ def _score_difference(
     return _first_difference(result, torch.where(mask, wanted, -torch.inf), "score")
 
 
-def _first_difference(found: Tensor, wanted: Tensor, what: str) -> str | None:
-    """Return a sentence on the first pair where two tensors differ, None where none does."""
+def _first_difference(found: Tensor, wanted: Tensor, what: str) -> Match:
+    """Say at which pair two tensors differ first, if they do."""
     import torch
 
     if found.dtype is torch.bool:
@@ -125,9 +160,10 @@ def _first_difference(found: Tensor, wanted: Tensor, what: str) -> str | None:
     else:
         same = torch.isclose(found, wanted, TOLERANCE, TOLERANCE, equal_nan=True)
     if bool(same.all()):
-        return None
+        return Match(None)
     wrong = (~same).nonzero()
     place = tuple(wrong[0].tolist())
     at = ", ".join(f"{name}={i}" for name, i in zip("bhqk", place, strict=True))
     values = f"{found[place].item()}, expected {wanted[place].item()}"
-    return f"{what} differs at {len(wrong)} of {same.numel()} pairs, first {at}: {values}"
+    count = f"{len(wrong)} of {same.numel()}"
+    return Match(f"{what} differs at {count} pairs, first {at}: {values}")

@@ -118,7 +118,7 @@ def test_a_transposed_view_is_an_input_of_its_own() -> None:
     table = torch.arange(12).view(3, 4)
     traced = maskc.trace(lambda b, h, q, k: table.T[q, 1] == table[1, k])
     assert matches(traced.program, lambda b, h, q, k: table.T[q, 1] == table[1, k], q_len=4,
-                   **traced.inputs) is None  # fmt: skip
+                   **traced.inputs)  # fmt: skip
     assert len(traced.inputs) == 2
 
 
@@ -137,9 +137,9 @@ def test_an_emitted_trace_is_a_callable_that_says_the_same() -> None:
     q, k = torch.zeros(2, 1, 2, 24, 8)
     mask_mod, score_mod, _ = scope["mods"](q, k, **traced.inputs)
     shape = {"q_len": 24, "num_heads": 2}
-    assert matches(maskc.trace(mask).program, mask_mod, **shape, table=documents(24)) is None
+    assert matches(maskc.trace(mask).program, mask_mod, **shape, table=documents(24))
     by_score = maskc.trace(score_mod=cap)
-    assert matches(by_score.program, score_mod, **shape, **by_score.inputs) is None
+    assert matches(by_score.program, score_mod, **shape, **by_score.inputs)
     again = maskc.trace(mask_mod, score_mod)
     found, wanted = (one.bind(**shape).dense_mask() for one in (again, traced))
     assert torch.equal(found, wanted)
@@ -152,7 +152,7 @@ def test_softplus(scaling: dict[str, float]) -> None:
 
     program = maskc.trace(score_mod=mod).program
     assert "softplus" in program.text
-    assert matches(program, mod, q_len=30) is None
+    assert matches(program, mod, q_len=30)
 
 
 def test_softplus_that_is_not_smooth_is_refused() -> None:
@@ -177,7 +177,7 @@ def test_negative_subscripts_count_from_the_end_or_are_refused() -> None:
     assert torch.equal(
         bound.dense_mask()[0, 0], torch.stack([doc[i] == doc.roll(1) for i in range(16)])
     )
-    assert matches(bound.program, mod, q_len=16, doc=doc) is None
+    assert matches(bound.program, mod, q_len=16, doc=doc)
     with pytest.raises(maskc.BindError, match="reads down to -1"):
         traced.program.bind(q_len=16, doc=doc)
 
@@ -274,11 +274,11 @@ def test_rounding_of_what_may_be_no_number() -> None:
     for rounding in (torch.floor, torch.ceil, torch.round):
         mod = lambda s, b, h, q, k, f=rounding: s * 0 + f(odd[k])  # noqa: E731
         program = maskc.trace(score_mod=mod).program
-        assert matches(program, mod, q_len=8, odd=odd) is None
+        assert matches(program, mod, q_len=8, odd=odd)
     clean = lambda b, h, q, k: torch.nan_to_num(odd[k], 1.0, 2.0, 3.0) == q  # noqa: E731
-    assert matches(maskc.trace(clean).program, clean, q_len=8, odd=odd) is None
+    assert matches(maskc.trace(clean).program, clean, q_len=8, odd=odd)
     fast = lambda s, b, h, q, k: s + torch.floor(q * 1e9)  # noqa: E731
-    assert matches(maskc.trace(score_mod=fast).program, fast, q_len=8) is None
+    assert matches(maskc.trace(score_mod=fast).program, fast, q_len=8)
 
 
 @pytest.mark.parametrize("mask", [0, 1, 5, 6, 7, 12, 51, 85, 255, -1, -4])
@@ -289,4 +289,4 @@ def test_bits_of_an_index(mask: int) -> None:
         lambda b, h, q, k: ((q - 9) >> (k & 3)) == ((q << 2) >> 3),
     )
     for mod in mods:
-        assert matches(maskc.trace(mod).program, mod, q_len=37) is None
+        assert matches(maskc.trace(mod).program, mod, q_len=37)
