@@ -32,8 +32,8 @@ def tiles_by_blocks_of_keys(mask: BoundMask, block: tuple[int, int]) -> TileMap 
         block: rows of queries and of keys of a tile.
 
     Returns:
-        None where keys have no table of positions, or one that moves no whole blocks, or where the
-        mask reads the keys' rows besides.
+        None where the mask reads no table of the keys' positions, or one that moves no whole
+        blocks, or where it reads the keys' rows besides.
 
     """
     table = mask.domain.tensors.get(K_POSITION.name)
@@ -56,9 +56,12 @@ def _in_order(expr: Expr) -> Expr:
 
 @lru_cache(maxsize=1024)
 def _reads_positions_alone(expr: Expr) -> bool:
-    """Tell whether a mask knows of a key's row its position and nothing else."""
+    """Tell whether a mask knows of a key's row its position and nothing else.
+
+    Offsets by batch have the name of positions too, and other subscripts.
+    """
     elsewhere = rewrite(expr, lambda term: Load(K_POSITION, ()) if term == POSITION else None)
-    return all(term != KV_ROW for term in walk(elsewhere))
+    return POSITION in walk(expr) and all(term != KV_ROW for term in walk(elsewhere))
 
 
 def _moved_blocks(table: Tensor, kv_len: int, wide: int) -> Array | None:

@@ -13,6 +13,7 @@ from math import gcd
 
 from maskc.ir.nodes import Arith, Call, Expr, Index, IntConst, Size
 from maskc.ir.operators import ArithOp, Fn
+from maskc.ir.places import cached_by_place
 from maskc.ir.text import expr_text
 from maskc.ir.types import Dim, Ix, Type
 from maskc.limits import MAX_INT
@@ -80,7 +81,7 @@ class Linear:
         return Linear(tuple(item for item in self.terms if item[0] != term), self.constant)
 
 
-@lru_cache(maxsize=8192)
+@cached_by_place(8192)
 def linear(expr: Expr) -> Linear:
     """Return the linear form of an int expression."""
     match expr:

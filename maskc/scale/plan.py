@@ -207,16 +207,20 @@ def _order(balance: Any, cost: Array, ranks: int) -> Order:
             help = did_you_mean(balance, ORDERS) or f"there are {listed}, or give the blocks"
             raise BindError("M442", f"`balance` names no order, found {balance!r}", help=help)
         return ORDERS[balance](cost, ranks)
-    try:
-        given = torch.as_tensor(balance.order if isinstance(balance, Plan) else balance)
-    except (TypeError, ValueError, RuntimeError):
-        given = torch.empty(0)
-    blocks = given.numpy(force=True).reshape(-1)
+    blocks = _blocks(balance.order if isinstance(balance, Plan) else balance)
     if not np.array_equal(np.sort(blocks), np.arange(len(cost))):
         message = f"`balance` is an order's name or a permutation of the {len(cost)} blocks"
         help = "each block of queries once, rank after rank: `torch.randperm(blocks)`"
         raise BindError("M442", message, help=help)
     return blocks.astype(np.int32).reshape(ranks, -1)
+
+
+def _blocks(given: Any) -> Array:
+    """Return the blocks that a caller gives, one after another; none of what holds no numbers."""
+    try:
+        return torch.as_tensor(given).numpy(force=True).reshape(-1)
+    except (TypeError, ValueError, RuntimeError):  # of a tensor without storage, or not dense, too
+        return np.empty(0)
 
 
 def _needed(tiles: TileMap, order: Order) -> Array:

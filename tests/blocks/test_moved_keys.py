@@ -49,6 +49,13 @@ def test_only_whole_blocks_of_the_sequence_move(
     assert bool(moved.call_count) == applies
 
 
+def test_offsets_by_batch_are_no_positions() -> None:
+    """A mask that reads no key has neither, and an offset a batch is one number for all keys."""
+    given = {"kv_offset": torch.tensor([3]), "block_size": 4}
+    bound = compile_mask("input t: bool; t[q]").bind(q_len=8, t=MOVED > 3, **given)
+    assert torch.equal(bound.block_mask.to_dense()[0, 0], torch.tensor([[1, 1], [1, 1]]))
+
+
 @pytest.mark.planted
 def test_a_mask_that_reads_the_keys_rows_is_left_alone() -> None:
     with mock.patch.object(moved_keys, "_reads_positions_alone", return_value=True):

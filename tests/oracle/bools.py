@@ -7,7 +7,7 @@ from torch import Tensor
 
 from oracle.arithmetic import choice, divided
 from oracle.draw import Draw, produces
-from oracle.positions import distance, index, one_subscript, position
+from oracle.positions import distance, entry, guarded, index, one_subscript, position
 from oracle.tables import LARGE, table
 from oracle.terms import Level, Term, World, apply, call_of, constant, float_of, infix
 
@@ -88,10 +88,16 @@ def equal_ids(draw: Draw, depth: int) -> Term:
     ids = table(
         draw, "int", extent, pair=pair, most=draw.rng.choice([1, 3, 40]), ordered=draw.chance(0.6)
     )
-    ends = [ids.read(index(draw, "q")), ids.read(index(draw, "k"), key_side=True)]
-    draw.rng.shuffle(ends)
     symbol = draw.rng.choice(["==", "==", "==", "!=", "<=", ">"])
-    return compared([symbol], ends)
+
+    def read(query: Term, key: Term) -> Term:
+        ends = [ids.read(query), ids.read(key, key_side=True)]
+        draw.rng.shuffle(ends)
+        return compared([symbol], ends)
+
+    if draw.chance(0.5):
+        return guarded(draw, read, "q", "k")
+    return read(entry(draw, "q"), entry(draw, "k"))
 
 
 @produces("bool", 2, leaf=True)
@@ -100,8 +106,7 @@ def a_read(draw: Draw, depth: int) -> Term:
     call = draw.call
     dense = not draw.rows_only and call.q_extent * call.k_extent < 40_000
     if dense and draw.chance(0.2):
-        links = table(draw, "bool", call.q_extent, call.k_extent)
-        return links.read(index(draw, "q"), index(draw, "k"))
+        return guarded(draw, table(draw, "bool", call.q_extent, call.k_extent).read, "q", "k")
     return one_subscript(draw, "bool")
 
 
@@ -134,7 +139,7 @@ def large_ids(draw: Draw, depth: int) -> Term:
         return an_order(draw, depth)
     extent = max(draw.call.q_extent, draw.call.k_extent)
     ids = table(draw, "int", extent, least=LARGE, most=LARGE + 5)
-    ends = [ids.read(index(draw, side)) for side in "qk"]
+    ends = [ids.read(entry(draw, side)) for side in "qk"]
     if draw.chance(0.5):
         ends[0] = call_of("float", float_of, ends[0]).sized(ends[0].whole, 0)
     else:

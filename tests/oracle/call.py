@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+DTYPES = [torch.float64] * 11 + [torch.float32] * 6 + [torch.bfloat16] * 2 + [torch.float16]
+"""Those of q, k and v, as often as they are drawn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -54,13 +57,24 @@ class Call:
 
     @property
     def q_extent(self) -> int:
-        """One more than the last position of a query; likewise ``k_extent``."""
-        return int(self.q_positions.max()) + 1
+        """How many entries a table by ``q`` has; one where every query stands below 0."""
+        return max(int(self.q_positions.max()) + 1, 1)
 
     @property
     def k_extent(self) -> int:
-        """One more than the last position of a key."""
-        return int(self.k_positions.max()) + 1
+        """How many entries a table by ``k`` has."""
+        return max(int(self.k_positions.max()) + 1, 1)
+
+    @property
+    def below(self) -> frozenset[str]:
+        """Which of ``q`` and ``k`` have positions below 0, where no table has an entry."""
+        sides = {"q": self.q_positions, "k": self.k_positions}
+        return frozenset(side for side, positions in sides.items() if int(positions.min()) < 0)
+
+    @property
+    def furthest(self) -> int:
+        """The largest size of a position."""
+        return max(int(p.abs().max()) for p in (self.q_positions, self.k_positions))
 
     @property
     def model_heads(self) -> int:
@@ -109,7 +123,7 @@ def draw_call(rng: random.Random) -> Call:
         k_positions=k_positions,
         keywords=keywords,
         head_offset=head_offset,
-        dtype=rng.choice([torch.float64] * 6 + [torch.float32] * 3 + [torch.bfloat16]),
+        dtype=rng.choice(DTYPES),
         width=rng.choice([2, 3, 4, 8]),
         scale=rng.choice([None] * 8 + [0.7, 0.0, -0.5]),
         block_size=rng.choice([16, 32, 128, (16, 32), (64, 16)]),
@@ -138,10 +152,25 @@ def _positions(
     rng: random.Random, batch: int, q_len: int, kv_len: int
 ) -> tuple[dict[str, Any], Tensor, Tensor]:
     """Draw how the rows stand in the sequence; return keywords and both sides' positions."""
+    if rng.random() < 0.06:
+        return _padded(rng, batch, q_len, kv_len)
     keywords: dict[str, Any] = {}
     q = _side(rng, keywords, "q", batch, q_len, max(0, kv_len - q_len))
     k = _side(rng, keywords, "kv", batch, kv_len, 0)
     return keywords, q, k
+
+
+def _padded(
+    rng: random.Random, batch: int, q_len: int, kv_len: int
+) -> tuple[dict[str, Any], Tensor, Tensor]:
+    """Pad each sequence in front, so that its first real token stands at 0."""
+    pads = torch.tensor([rng.randint(0, kv_len + 2) for _ in range(batch)])
+    behind = rng.choice([0, max(0, kv_len - q_len)])
+    k = torch.arange(kv_len) - pads[:, None]
+    q = torch.arange(q_len) + behind - pads[:, None]
+    if rng.random() < 0.5:
+        return {"q_offset": behind - pads, "kv_offset": -pads}, q, k
+    return {"q_positions": q, "kv_positions": k}, q, k
 
 
 def _side(
@@ -149,14 +178,16 @@ def _side(
 ) -> Tensor:
     rows = torch.arange(length)[None]
     kind = rng.random()
-    far = rng.choice([usual, usual, rng.randint(1, 9), rng.randint(1, 9), 300, 2500])
+    near, before = rng.randint(1, 9), -rng.choice([1, 3, 17, 300])
+    far = rng.choice([usual, usual, near, near, 300, 2500, before])
     if kind < (0.6 if side == "q" else 0.85):
         return rows
     if kind < 0.8 or (side == "kv" and kind < 0.9):
         keywords[f"{side}_offset"] = far if rng.random() < 0.7 else torch.tensor(far)
         return rows + far
     if kind < 0.9 or (side == "kv" and kind < 0.95):
-        offsets = torch.tensor([rng.randint(0, far + 3) for _ in range(batch)])
+        ends = sorted([0, far + 3])
+        offsets = torch.tensor([rng.randint(*ends) for _ in range(batch)])
         keywords[f"{side}_offset"] = offsets
         return rows + offsets[:, None]
     shape = (batch, length) if rng.random() < 0.5 else (1, length)
@@ -165,5 +196,7 @@ def _side(
     found = drawn.argsort(-1)[:, :length]
     if rng.random() < 0.3:  # documents that each count from 0, say
         found = found.sort(-1).values % rng.randint(1, length)
+    if rng.random() < 0.25:
+        found = found - rng.choice([1, 2, 30])
     keywords[f"{side}_positions"] = found if shape[0] == batch and rng.random() < 0.5 else found[0]
     return found if keywords[f"{side}_positions"].dim() == 2 else found[:1]

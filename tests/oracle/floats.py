@@ -6,7 +6,7 @@ import torch
 
 from oracle.arithmetic import bounded, choice, divided, minus, plus, times
 from oracle.draw import Draw, produces
-from oracle.positions import index, one_subscript
+from oracle.positions import entry, index, one_subscript
 from oracle.tables import table
 from oracle.terms import Level, Term, apply, call_of, constant, float_of, infix
 
@@ -50,7 +50,7 @@ def a_read_of_every_pair(draw: Draw, depth: int) -> Term:
         return a_read(draw, depth)
     if draw.chance(0.5) and call.q_extent * call.k_extent < 40_000:
         bias = table(draw, "float", call.q_extent, call.k_extent)
-        return bias.read(index(draw, "q"), index(draw, "k"))
+        return bias.read(entry(draw, "q"), entry(draw, "k"))
     heads = draw.rng.choice([1, call.model_heads])
     bias = table(draw, "float", heads, call.q_len, call.kv_len)
     return bias.read(*(index(draw, which) for which in ("head", "q_idx", "kv_idx")))

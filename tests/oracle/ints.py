@@ -9,7 +9,7 @@ from torch import Tensor
 
 from oracle.arithmetic import choice, clamped, floored, minus, plus
 from oracle.draw import Draw, produces
-from oracle.positions import coordinate, distance, index, one_subscript, position
+from oracle.positions import coordinate, distance, entry, index, one_subscript, position
 from oracle.tables import LARGE, table
 from oracle.terms import Level, Term, World, apply, call_of, constant, infix
 
@@ -67,7 +67,7 @@ def a_large_id(draw: Draw, depth: int) -> Term:
     extent = max(draw.call.q_extent, draw.call.k_extent)
     ids = table(draw, "int", extent, least=LARGE, most=LARGE + 5)
     side = "q" if draw.rows_only else draw.rng.choice("qk")
-    return ids.read(index(draw, side))
+    return ids.read(entry(draw, side))
 
 
 @produces("int", 3)

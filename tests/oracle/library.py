@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from oracle.draw import Draw, produces
-from oracle.positions import coordinate, index
+from oracle.positions import coordinate, guarded, index
 from oracle.tables import Table, table, values
 from oracle.terms import Term, World, constant, float_of
 
@@ -56,14 +56,19 @@ def a_table(draw: Draw, depth: int) -> Term:
         return Term(name, lambda world: world.k < found.formula(world), uses=found.uses)
     extent = max(call.q_extent, call.k_extent)
     if name == "valid_keys":
-        return replace(_named(draw, "bool", "valid", (extent,)).read(index(draw, "k")), text=name)
+        valid = _named(draw, "bool", "valid", (extent,))
+        return guarded(draw, lambda key: replace(valid.read(key), text=name), "k")
     ids = _named(draw, "int", "doc", (extent,), most=3, ordered=True)
-    ends = ids.read(index(draw, "q")), ids.read(index(draw, "k"))
 
-    def formula(world: World) -> Tensor:
-        return ends[0].formula(world) == ends[1].formula(world)
+    def same(query: Term, key: Term) -> Term:
+        ends = ids.read(query), ids.read(key)
 
-    return Term(name, formula, uses=ends[0].uses)
+        def formula(world: World) -> Tensor:
+            return ends[0].formula(world) == ends[1].formula(world)
+
+        return Term(name, formula, uses=ends[0].uses)
+
+    return guarded(draw, same, "q", "k")
 
 
 def _named(draw: Draw, kind: str, name: str, shape: tuple[int, ...], **ranges: int) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -10,15 +11,15 @@ from torch import Tensor
 from oracle.arithmetic import minus
 from oracle.draw import Draw
 from oracle.tables import table
-from oracle.terms import Term, World, apply
+from oracle.terms import Level, Term, World, apply, call_of, constant
 
 
 def index(draw: Draw, which: str) -> Term:
     """Return an index by its name in the language."""
     call = draw.call
     largest = {
-        "q": call.q_extent,
-        "k": call.k_extent,
+        "q": call.furthest,
+        "k": call.furthest,
         "q_idx": call.q_len,
         "kv_idx": call.kv_len,
         "batch": call.batch_size,
@@ -41,6 +42,42 @@ def position(draw: Draw) -> Term:
     """Draw a position of a query or a key."""
     names = ["q", "q_idx"] if draw.rows_only else ["q", "q", "q", "k", "k", "k", "q_idx", "kv_idx"]
     return index(draw, draw.rng.choice(names))
+
+
+def entry(draw: Draw, which: str) -> Term:
+    """Return an index as the subscript of a table, which has no entries below 0."""
+    found = index(draw, which)
+    if which not in draw.call.below:
+        return found
+    return call_of("max", torch.maximum, found, constant(0)).sized(found.whole, 0)
+
+
+def guarded(draw: Draw, read: Callable[..., Term], *sides: str) -> Term:
+    """Return a bool that is read by positions, false where one of them is below 0.
+
+    Args:
+        draw: what is drawn so far.
+        read: takes a subscript for each side, and gives the term.
+        *sides: the names of the positions.
+
+    """
+    below = [side for side in sides if side in draw.call.below]
+    ends = [index(draw, side) for side in sides]
+    if not below:
+        return read(*ends)
+    within = [
+        replace(end, formula=lambda world, end=end: end.formula(world).clamp(min=0)) for end in ends
+    ]
+    found = read(*within)
+    tests = " & ".join(f"{side} >= 0" for side in below)
+
+    def formula(world: World) -> Tensor:
+        inside = torch.tensor(True)
+        for side in below:
+            inside = inside & (getattr(world, side) >= 0)
+        return inside & found.formula(world)
+
+    return Term(f"{tests} & {found.at(Level.NOT)}", formula, Level.AND, found.uses)
 
 
 def distance(draw: Draw) -> Term:
@@ -89,4 +126,4 @@ def one_subscript(draw: Draw, kind: str, **ranges: int) -> Term:
     slack = rng.choice([0, 0, 3]) if which in ("q", "k") else 0
     dims = 1 if draw.chance(0.1) else extents[which] + slack
     batched = False if which == "batch" else None
-    return table(draw, kind, dims, batched=batched, **ranges).read(index(draw, which))
+    return table(draw, kind, dims, batched=batched, **ranges).read(entry(draw, which))

@@ -3,19 +3,21 @@
     python tests/oracle/run.py --programs 5000 --seed 1
 
 Every program has a number; ``--first N --programs 1`` runs program N of the seed alone, and
-prints it.
+prints it. Progress goes to stderr; what is found and the counts at the end go to stdout, those of
+a run that is interrupted too.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import traceback
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from time import monotonic, thread_time
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
@@ -26,6 +28,7 @@ import maskc  # noqa: E402
 from oracle.attention import Expected, attend, tensors_of  # noqa: E402
 from oracle.case import Case  # noqa: E402
 from oracle.programs import Program, draw_program  # noqa: E402
+from oracle.tally import Tally, traits  # noqa: E402
 from oracle.terms import NEAR  # noqa: E402
 from oracle.ways import SLOW, WAYS, is_open, quietly  # noqa: E402
 
@@ -40,25 +43,6 @@ REFUSALS = {
 
 EMPTY_ROW = "M421"
 """The code of a row without a key, where the policy is to refuse it."""
-
-
-@dataclass
-class Tally:
-    """What became of the programs.
-
-    Attributes:
-        outcomes: counts of agreements and refusals, by way.
-        failures: a text for each program that failed.
-
-    """
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
-
-    def add(self, other: Tally) -> None:
-        """Count another's programs too."""
-        self.outcomes += other.outcomes
-        self.failures += other.failures
 
 
 def run(seed: int, numbers: Iterable[int]) -> Tally:
@@ -77,13 +61,17 @@ def examine(seed: int, number: int, tally: Tally) -> None:
              if number % every == 0 and is_open(name, program)]  # fmt: skip
     case = case_of(program, number)
     if case is None:
-        tally.outcomes["not held: a decision by rounding"] += 1
+        tally.outcomes["not held"] += 1
         return
     tally.outcomes["programs"] += 1
+    tally.traits.update(traits(case))
+    tally.traits["an emitted file"] += any(name.startswith("emitted") for name in ways)
     wrong: dict[str, str] = {}
     for name in ways:
+        start = thread_time()
         found, outcome = hold(case, name)
         tally.outcomes[outcome] += 1
+        tally.seconds[name] += thread_time() - start
         if found is not None:
             wrong[name] = found
     if wrong:
@@ -185,9 +173,30 @@ def _plainer(program: Program) -> list[Program]:
     ]
 
 
-def _job(job: tuple[int, range]) -> Tally:
+STEP = 50
+"""Programs of a job."""
+
+
+def _start() -> None:
+    """Leave interrupts to the process that counts."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+
+
+def _job(job: tuple[int, range]) -> Tally:
     return run(*job)
+
+
+def tallies(seed: int, numbers: range, processes: int) -> Iterator[Tally]:
+    """Yield what became of some programs at a time."""
+    jobs = [(seed, numbers[start : start + STEP]) for start in range(0, len(numbers), STEP)]
+    # A process is replaced now and then, so that what dynamo keeps does not grow without bound.
+    with get_context("spawn").Pool(processes, _start, maxtasksperchild=10) as pool:
+        yield from pool.imap_unordered(_job, jobs)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def main() -> None:
@@ -201,21 +210,21 @@ def main() -> None:
     if options.programs == 1:
         program = draw_program(f"{options.seed} {options.first}")
         print(program.text, program.call, sep="\n")
-    last = options.first + options.programs
-    starts = range(options.first, last, 100)
-    jobs = [(options.seed, range(start, min(start + 100, last))) for start in starts]
-    total = Tally()
-    # A process is replaced now and then, so that what dynamo keeps does not grow without bound.
-    with get_context("spawn").Pool(options.processes, maxtasksperchild=5) as pool:
-        for tally in pool.imap(_job, jobs):
+    numbers = range(options.first, options.first + options.programs)
+    total, start = Tally(), monotonic()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        for tally in tallies(options.seed, numbers, options.processes):
             total.add(tally)
             for failure in tally.failures:
                 print(failure, flush=True)
-            done, wrong = total.outcomes["programs"], len(total.failures)
-            print(f"{done} programs, {wrong} failures", flush=True)
-    for outcome, count in sorted(total.outcomes.items()):
-        print(f"{count:>8} {outcome}")
-    sys.exit(bool(total.failures))
+            done, seconds = total.programs, monotonic() - start
+            shown = f"{done} programs, {len(total.failures)} failures, {seconds:.0f} s"
+            print(shown, file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print(f"interrupted; {options.programs} were asked for")
+    print(total, f"{monotonic() - start:.0f} s, {options.processes} processes", sep="\n")
+    sys.exit(bool(total.failures) or total.programs == 0)
 
 
 if __name__ == "__main__":

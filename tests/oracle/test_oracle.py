@@ -3,6 +3,7 @@
 The faults planted here show that each kind of comparison can fail.
 """
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from torch import Tensor
 import maskc
 from maskc.run.bound import Bound
 from oracle import run as explorer
-from oracle.programs import draw_program
+from oracle.call import draw_call
+from oracle.programs import Program, draw_program
+from oracle.terms import Term
 
 HERE = Path(__file__).parent
 
@@ -26,6 +29,9 @@ def test_programs_mean_what_their_formulas_say(first: int) -> None:
     assert tally.outcomes["programs"] >= 30
     for way in ("dense_mask", "block_mask", "reference", "sdpa", "emitted module"):
         assert tally.outcomes[f"{way}: agrees"] >= 8, way
+    for trait in ("half tables", "negative positions", "an emitted file", "a row without a key"):
+        assert tally.traits[trait] >= 2, trait
+    assert f"{tally.traits['half tables']} half tables" in str(tally)
 
 
 def test_the_formulas_use_nothing_of_maskc() -> None:
@@ -53,6 +59,14 @@ def _without_a_tile(found: Any) -> Any:
     return found
 
 
+def causal() -> Program:
+    """Return a plain call of a mask that every planted fault changes."""
+    drawn = (draw_call(random.Random(number)) for number in range(100))
+    call = next(call for call in drawn if call.is_plain and call.q_len > 2)
+    mask = Term("causal", lambda world: world.k <= world.q)
+    return Program(call, (mask,), (), None, {}, {}, {}, {})
+
+
 FAULTS: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("dense_mask", "dense_mask", _flipped),
     ("weights", "weights", lambda found: found.roll(1, -1)),
@@ -78,8 +92,7 @@ def test_a_planted_fault_is_found(
             )
 
     monkeypatch.setattr(Bound, name, planted)
-    drawn = (draw_program(f"7 {number}") for number in range(1000))
-    program = next(found for found in drawn if found.text == "causal" and found.call.q_len > 2)
+    program = causal()
     case = explorer.case_of(program, 0)
     assert case is not None
     assert explorer.hold(case, way)[1] == f"{way}: wrong"

@@ -138,6 +138,11 @@ def test_it_says_what_it_is() -> None:
             "    = help: each block of queries once, rank after rank: `torch.randperm(blocks)`",
         ),
         (
+            {"balance": torch.arange(24, device="meta")},
+            "error[M442]: `balance` is an order's name or a permutation of the 24 blocks\n"
+            "    = help: each block of queries once, rank after rank: `torch.randperm(blocks)`",
+        ),
+        (
             {"balance": None},
             "error[M442]: `balance` is an order's name or a permutation of the 24 blocks\n"
             "    = help: each block of queries once, rank after rank: `torch.randperm(blocks)`",

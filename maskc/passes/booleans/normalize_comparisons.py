@@ -8,10 +8,10 @@ bounds exclusive, a distance as ``q - k``. Then ``constrain`` can join them.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 from maskc.ir.nodes import BoolConst, Compare, Expr, FloatConst, IntConst
 from maskc.ir.operators import CompareOp
+from maskc.ir.places import cached_by_place
 from maskc.ir.types import Type
 from maskc.limits import MAX_INT
 from maskc.passes.support.constraint import constraint, shown
@@ -19,7 +19,7 @@ from maskc.passes.support.constraint import constraint, shown
 _ORDERINGS = (CompareOp.LT, CompareOp.LE)
 
 
-@lru_cache(maxsize=4096)
+@cached_by_place(4096)
 def normalize_comparisons(expr: Expr) -> Expr | None:
     """Return a comparison of ints in normal form."""
     if not isinstance(expr, Compare):

@@ -6,11 +6,10 @@ The block mask bounds each linear form exactly, also where x holds both q and k,
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from maskc.ir.linear import Linear, linear
 from maskc.ir.nodes import And, Arith, Call, Expr, IntConst, Or
 from maskc.ir.operators import ArithOp, Fn
+from maskc.ir.places import cached_by_place
 from maskc.passes.support.constraint import Constraint, Kind, constraint, shown
 
 MAX_ARGS = 24
@@ -20,7 +19,7 @@ MAX_REST = 12
 """The rest of a bound is written once for each part; a larger one is computed once instead."""
 
 
-@lru_cache(maxsize=4096)
+@cached_by_place(4096)
 def unfold(expr: Expr) -> Expr | None:
     """Return a bound of an extreme as bounds of its arguments."""
     result = constraint(expr)

@@ -6,11 +6,11 @@ Closed under negation, so that the laws for ``|`` are those for ``&`` of the neg
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from maskc.ir.linear import Linear, fits, linear, to_expr
 from maskc.ir.nodes import Arith, BoolConst, Compare, Expr, Index, IntConst
 from maskc.ir.operators import ArithOp, CompareOp
+from maskc.ir.places import cached_by_place
 from maskc.ir.types import Dim, Ix, Type, Word
 from maskc.limits import MAX_INT
 from maskc.passes.numbers.normalize_sums import rejoined
@@ -43,7 +43,7 @@ class Constraint:
                 return Constraint(Kind.EQ, self.form)
 
 
-@lru_cache(maxsize=8192)
+@cached_by_place(8192)
 def constraint(expr: Expr) -> Constraint | None:
     """Return the constraint that a comparison of ints is, None for other expressions."""
     match expr:
