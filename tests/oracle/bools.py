@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from oracle.arithmetic import choice, divided
+from oracle.arithmetic import choice, divided, minus
 from oracle.draw import Draw, produces
-from oracle.positions import distance, entry, guarded, index, one_subscript, position
+from oracle.positions import coordinate, distance, entry, guarded, index, one_subscript, position
 from oracle.tables import LARGE, table
 from oracle.terms import Level, Term, World, apply, call_of, constant, float_of, infix
 
@@ -75,6 +75,19 @@ def a_band(draw: Draw, depth: int) -> Term:
     high = constant(draw.rng.choice([2, 5, 17, 130, 512]))
     signs = draw.rng.choice([["<=", "<"], ["<", "<="], ["<", "<"]])
     return compared(signs, [low, distance(draw), high])
+
+
+@produces("bool", 3, leaf=True)
+def along_an_axis(draw: Draw, depth: int) -> Term:
+    """Compare coordinates of a query and of a key on the grid, if there is one."""
+    if draw.rows_only or not draw.axes:
+        return an_order(draw, depth)
+    name = draw.rng.choice(draw.axes)[0]
+    ends = [coordinate(draw, side, name) for side in "qk"]
+    if draw.chance(0.4):
+        return compared([draw.rng.choice(["==", "<=", ">"])], ends)
+    apart = call_of("abs", torch.abs, minus(*ends)).sized(4, 0)
+    return compared(["<="], [apart, constant(draw.rng.choice([0, 1, 3]))])
 
 
 @produces("bool", 3, leaf=True)
