@@ -11,6 +11,7 @@ from typing import get_args
 from weakref import WeakValueDictionary
 
 from maskc.elaborate.module import Constant, DeclaredInput
+from maskc.elaborate.needs import Need
 from maskc.elaborate.open_layer import LAYER
 from maskc.errors import BindError, MaskTypeError
 from maskc.ir.nodes import Module
@@ -67,6 +68,7 @@ class Compiled:
         open_layer: the location of a ``param layer`` without a value, None if there is none; such
             a program stands for all layers of a model, and ``Program.for_layer`` gives the one to
             bind.
+        needs: what its definitions need of the sizes of a call.
         number: of this object, by which a trace finds it in ``BY_NUMBER``.
 
     """
@@ -79,6 +81,7 @@ class Compiled:
     laws: tuple[str, ...]
     hidden: tuple[str, ...]
     open_layer: Span | None
+    needs: tuple[Need, ...] = ()
     number: int = field(default_factory=count().__next__)
 
     @property

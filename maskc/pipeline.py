@@ -47,6 +47,7 @@ def compile_recipe(recipe: Recipe) -> Compiled:
         laws=simple.laws,
         hidden=typed.hidden,
         open_layer=is_open,
+        needs=typed.needs,
     )
 
 

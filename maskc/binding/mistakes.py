@@ -1,7 +1,7 @@
 """Calls that are legal and almost surely wrong.
 
 Codes: M702 fewer queries than keys without an offset, M703 a grid of another size than the
-sequence.
+sequence, M704 other sizes than a definition needs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from maskc.binding.call import CallSpec
+from maskc.compiled import Compiled
+from maskc.elaborate.needs import Need
 from maskc.errors import MaskcWarning
 from maskc.ir.nodes import (
     Axis,
@@ -31,13 +33,12 @@ LENGTHS = (Sz.Q_LEN, Sz.KV_LEN)
 
 
 def mistakes_of_call(
-    module: Module, written: Module, spec: CallSpec, given: Mapping[str, Any], placed: bool
+    program: Compiled, spec: CallSpec, given: Mapping[str, Any], placed: bool
 ) -> tuple[MaskcWarning, ...]:
     """Return the likely mistakes of a call.
 
     Args:
-        module: the simplified program.
-        written: as it was written, for the place: equal parts of programs are simplified once.
+        program: what is called.
         spec: the call.
         given: its inputs.
         placed: whether the caller said where the rows stand, by offsets or positions.
@@ -45,8 +46,25 @@ def mistakes_of_call(
     """
     if placed or (spec.q, spec.k) != (Position.ROW, Position.ROW):
         return ()
-    found = [_unplaced(module.mask, written.mask, spec, given), _off_grid(module, spec)]
+    module = program.module
+    found = [
+        _unplaced(module.mask, program.written.mask, spec, given),
+        _off_grid(module, spec),
+        *(_other_sizes(need, spec) for need in program.needs),
+    ]
     return tuple(one for one in found if one is not None)
+
+
+def _other_sizes(need: Need, spec: CallSpec) -> MaskcWarning | None:
+    """Warn of an argument that does not go with the sizes of the call."""
+    if not need.is_broken(spec.sizes):
+        return None
+    shown = " and ".join(f"`{which.value}` is {spec.sizes[which]}" for which in need.sizes)
+    help = (
+        f"{need.help}; where the rows are a part of the sequence, say where they stand: "
+        "`kv_offset=0`"
+    )
+    return MaskcWarning("M704", f"{need.message}, where {shown}", need.span, help)
 
 
 def _unplaced(

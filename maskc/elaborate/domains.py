@@ -1,8 +1,8 @@
 """What the arguments of a definition may be: ``def window(n: int >= 1)``.
 
 The type is that of the argument; an int stands for a float. Bounds hold of constants, which are
-known when a program is compiled; a run-time argument, such as ``width[head]``, is not held against
-them.
+known when a program is compiled, and of sizes, which are known when a call is bound; a run-time
+argument, such as ``width[head]``, is not held against them.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from maskc.elaborate import type_rules as typing
+from maskc.elaborate.needs import Need, is_by_sizes
 from maskc.elaborate.scope import Macro, Meaning, Scope
 from maskc.errors import MaskTypeError
-from maskc.ir.nodes import Axis, Expr, Input
+from maskc.ir.nodes import And, Axis, Expr, Input
 from maskc.ir.types import Type
 from maskc.source import Span
 from maskc.syntax import ast
@@ -43,8 +44,8 @@ def check_type(macro: Macro, parameter: ast.Parameter, found: Meaning, span: Spa
 
 def check_bounds(
     macro: Macro, parameter: ast.Parameter, inner: Scope, elaborate: Elaborate, span: Span
-) -> None:
-    """Refuse a constant outside of its parameter's bounds.
+) -> Need | None:
+    """Refuse a constant outside of its parameter's bounds; return what the call must show.
 
     Args:
         macro: the definition.
@@ -59,13 +60,21 @@ def check_bounds(
     """
     domain, result = parameter.domain, inner.names[parameter.name.text]
     if domain is None or domain.bounds is None or not isinstance(result, Expr):
-        return
-    value = typing.constant(result)
-    if value is None:
-        return
+        return None
+    if not is_by_sizes(result):
+        return None
     within = Scope(inner.title, inner, {domain.kind.text: result})
-    if typing.constant(elaborate(domain.bounds, within)) is False:
-        raise _outside(macro, parameter, _shown(value), span)
+    bounds = elaborate(domain.bounds, within)
+    links = bounds.args if isinstance(bounds, And) else (bounds,)
+    value = typing.constant(result)
+    found = f"`{span.text}`" if value is None else _shown(value)
+    if any(typing.constant(link) is False for link in links):
+        raise _outside(macro, parameter, found, span)
+    by_sizes = tuple(link for link in links if typing.constant(link) is None)
+    if not by_sizes or not all(map(is_by_sizes, by_sizes)):
+        return None
+    error = _outside(macro, parameter, found, span)
+    return Need(And(by_sizes), error.message, error.help or "", span)
 
 
 def is_relative(parameter: ast.Parameter) -> bool:

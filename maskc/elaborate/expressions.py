@@ -14,6 +14,7 @@ from typing import assert_never
 from maskc.elaborate import domains
 from maskc.elaborate import scope as names
 from maskc.elaborate import type_rules as typing
+from maskc.elaborate.needs import Need
 from maskc.elaborate.overloads import check_order, matched, overload
 from maskc.elaborate.scope import Family, LetName, Macro, Meaning, Overloads, Scope
 from maskc.elaborate.unknown import known_axes, unknown_function, unknown_name
@@ -53,14 +54,18 @@ MAX_STEPS = 20_000
 class Expander:
     """Gives expressions their meaning; remembers how each input was subscripted.
 
+    What definitions need of the sizes of a call gathers in ``needs``.
+
     With ``assumed`` some constants are placeholders: literals alone are held against bounds.
     """
 
     assumed: bool = False
     ranks: dict[Input, tuple[int, Span]] = field(default_factory=dict)
     docs: dict[Input, str] = field(default_factory=dict)
+    needs: list[Need] = field(default_factory=list)
     _types: dict[str, Input] = field(default_factory=dict)
     _lets: dict[tuple[LetName, bool], Expr | MaskcError] = field(default_factory=dict)
+    _needs: dict[tuple[LetName, bool], list[Need]] = field(default_factory=dict)
     _active: list[Macro | LetName] = field(default_factory=list)
     _is_live: bool = True
     _level: int = 0
@@ -170,12 +175,13 @@ class Expander:
     def _let(self, let: LetName, span: Span) -> Expr:
         key = let, self._is_live
         if key not in self._lets:
-            with self._expanding(let, span):
+            with self._expanding(let, span), self.gathering() as self._needs[key]:
                 try:
                     self._lets[key] = self.expr(let.value, let.scope)
                 except MaskcError as error:
                     self._lets[key] = error
         result = self._lets[key]
+        self.needs += [need.seen_from(span) for need in self._needs[key]]
         if isinstance(result, MaskcError):
             raise _seen_from(span, let.name, result)
         return _used(result, let.value.span, span)
@@ -199,11 +205,22 @@ class Expander:
         """Return ``where(test, then, other)``; what a constant test rules out may be nonsense."""
         test = self.expr(nodes[0], scope)
         value = typing.constant(test)
-        with self._living(value is not False):
+        with self._living(value is not False), self.gathering() as needs:
             then = self.expr(nodes[1], scope)
-        with self._living(value is not True):
+        with self._living(value is not True), self.gathering() as others:
             other = self.expr(nodes[2], scope)
+        self.needs += [need.within(test, True) for need in needs]
+        self.needs += [need.within(test, False) for need in others]
         return typing.choice(owner, test, then, other, span)
+
+    @contextmanager
+    def gathering(self) -> Iterator[list[Need]]:
+        """Gather what is needed within in a list of its own."""
+        before, self.needs = self.needs, []
+        try:
+            yield self.needs
+        finally:
+            self.needs = before
 
     @contextmanager
     def _living(self, is_live: bool) -> Iterator[None]:
@@ -326,11 +343,13 @@ class Expander:
         parts = matched(macro, node)
         inner = self.inside(macro, parts, scope)
         self._check_domains(macro, parts, inner, node)
-        with self._expanding(macro, node.span):
+        with self._expanding(macro, node.span), self.gathering() as needs:
             try:
-                return _used(self.expr(macro.body, inner), macro.body.span, node.span)
+                result = _used(self.expr(macro.body, inner), macro.body.span, node.span)
             except MaskcError as error:
                 raise _seen_from(node.span, macro.signature, error) from None
+        self.needs += [need.seen_from(node.span) for need in needs]
+        return result
 
     def inside(self, macro: Macro, parts: list[ast.Expr], scope: Scope) -> Scope:
         """Return the scope of the macro's body: its parameters are the arguments of a call."""
@@ -353,7 +372,8 @@ class Expander:
         # Bounds by other parameters come last: they may divide by one that is out of its own.
         for parameter, part in sorted(pairs, key=lambda pair: domains.is_relative(pair[0])):
             if not (self.assumed and (domains.is_relative(parameter) or domains.has_names(part))):
-                domains.check_bounds(macro, parameter, inner, self.expr, spans[parameter])
+                need = domains.check_bounds(macro, parameter, inner, self.expr, spans[parameter])
+                self.needs += [] if need is None else [need]
 
     def _passed(self, part: ast.Expr, scope: Scope) -> Meaning:
         """Return an argument: an input and an axis are passed by name, the rest as values."""

@@ -9,6 +9,7 @@ from maskc.elaborate.declare import Constant, Declarations
 from maskc.elaborate.errors import Report
 from maskc.elaborate.expressions import too_big, within_bounds
 from maskc.elaborate.library import prelude, scope_of
+from maskc.elaborate.needs import Need
 from maskc.elaborate.scope import Scope
 from maskc.errors import MaskcError, MaskTypeError
 from maskc.ir.nodes import (
@@ -50,7 +51,8 @@ class Elaborated:
 
     ``inputs`` are those that the module reads or its text declares; ``params`` the compile-time
     constants and axis sizes in use; ``hidden`` tells which prelude names the text hides;
-    ``assumed`` whether some constants are placeholders.
+    ``assumed`` whether some constants are placeholders; ``needs`` what the definitions in use need
+    of the sizes of a call.
     """
 
     module: Module
@@ -58,6 +60,7 @@ class Elaborated:
     params: Mapping[str, Constant]
     hidden: tuple[str, ...]
     assumed: bool = False
+    needs: tuple[Need, ...] = ()
 
 
 def elaborate(
@@ -114,6 +117,7 @@ class _Statements:
         self._mask: Expr | None = None
         self._score: Expr = SCORE
         self._out: Expr = OUT
+        self._needs: list[Need] = []
 
     def run(self, statement: ast.Statement) -> None:
         """Give an assignment its meaning."""
@@ -138,10 +142,14 @@ class _Statements:
         ]
         params, hidden = self.declarations.params, self.declarations.hidden
         assumed = self.declarations.expander.assumed
-        return Elaborated(module, tuple(listed), dict(params), tuple(hidden), assumed)
+        needs = tuple(dict.fromkeys(self._needs))
+        return Elaborated(module, tuple(listed), dict(params), tuple(hidden), assumed, needs)
 
     def _assign(self, target: ast.Identifier, node: ast.Expr) -> None:
-        expr = self.declarations.expander.expr(node, self.declarations.scope)
+        expander = self.declarations.expander
+        with expander.gathering() as needs:
+            expr = expander.expr(node, self.declarations.scope)
+        self._needs += needs
         match target.text:
             case "mask":
                 self._assign_mask(expr, node)

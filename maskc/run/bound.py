@@ -50,7 +50,7 @@ def bind(program: Compiled, given: Mapping[str, Any], *, device: Any, **call: An
     call |= {name: 0 for name in OFFSETS if call[name] is None}
     bound = Bound(program, call_spec(device=device_of(device, given), **call), given)
     if not in_trace():
-        for mistake in mistakes_of_call(program.module, program.written, bound.spec, given, placed):
+        for mistake in mistakes_of_call(program, bound.spec, given, placed):
             warn(mistake)
     return bound
 
