@@ -440,8 +440,8 @@ class Program(Compiled):
     def max_distance(self) -> Distance:
         """Return how many tokens the furthest key can be behind and ahead of its query.
 
-        Positions count from 0 here. None stands for no bound: ``causal & window(8)`` gives (7, 0),
-        ``causal`` (None, 0).
+        None stands for no bound: ``causal & window(8)`` gives (7, 0), ``causal`` (None, 0). It
+        holds wherever the rows stand; sinks lie far ahead of a query of padding in front.
         """
         from maskc.analysis.distance import max_distance
 

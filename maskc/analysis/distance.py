@@ -1,8 +1,9 @@
 """How far from a query its keys can be: bounds of ``q - k`` that follow from a mask.
 
 A comparison of ints bounds ``q - k`` through linear bounds of its sides: ``x // n`` lies between
-``(x - n + 1) / n`` and ``x / n``. Positions are not negative. What is no such comparison bounds
-nothing, so an answer is never too small, and None says that no bound was found.
+``(x - n + 1) / n`` and ``x / n``. Positions may be any ints, so that an answer holds at every offset,
+below 0 too, where padding stands in front. What is no such comparison bounds nothing, so an answer
+is never too small, and None says that no bound was found.
 """
 
 from __future__ import annotations
@@ -133,10 +134,9 @@ def _at_most(left: Expr, right: Expr, step: int) -> _Span:
 
 
 def _below_zero(line: _Line) -> _Span:
-    """Return bounds of ``q - k`` where a line is at most 0, and q and k at least 0."""
-    if line.q + line.k < 0:
+    """Return bounds of ``q - k`` where a line is at most 0; a line of one position bounds none."""
+    if line.q + line.k != 0:
         return _ALL
-    # It is at least `q_factor * (q - k) + constant`, and `k_factor * (k - q) + constant`.
     most = floor(-line.constant / line.q) if line.q > 0 else inf
     least = ceil(line.constant / line.k) if line.k > 0 else -inf
     return least, most
