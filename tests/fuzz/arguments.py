@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 import maskc
+from maskc.integrations import biases, inputs
 
 Call = Callable[..., object]
 X = torch.randn(2, 4, 5, 8, generator=torch.Generator().manual_seed(0))
@@ -42,6 +43,28 @@ def bound() -> maskc.Bound:
     return program().bind(**SIZES, doc=DOC)
 
 
+@cache
+def layered() -> maskc.Program:
+    """Return a program with a constant."""
+    return maskc.compile_mask("param layer: int = 1; causal if layer % 2 == 0 else window(3)")
+
+
+@cache
+def causal() -> maskc.Program:
+    """Return a program without inputs."""
+    return maskc.compile_mask("causal")
+
+
+@cache
+def planned() -> object:
+    """Return who has which rows of a short sequence."""
+    return program().plan(8, 2, block_size=2, doc=DOC[:8])
+
+
+def _causal(b: object, h: object, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+    return q >= k
+
+
 CALLS: Mapping[str, tuple[Callable[[], Call], dict[str, Any]]] = {
     "compile_mask": (
         lambda: maskc.compile_mask,
@@ -65,17 +88,59 @@ CALLS: Mapping[str, tuple[Callable[[], Call], dict[str, Any]]] = {
     "batches": (lambda: bound().batches, {"start": 0, "stop": 1}),
     "weights": (lambda: bound().weights, {"q": X, "k": K, "scale": 0.3}),
     "flex_args": (lambda: bound().flex_args, {}),
+    "bands": (lambda: bound().bands, {"long": True}),
+    "dense mask of SDPA": (lambda: bound().attn_mask, {"q": X, "k": K}),
+    "sdpa_args": (lambda: bound().sdpa_args, {"q": X, "k": K, "scale": 0.3}),
+    "scores": (lambda: bound().scores, {"q": X, "k": K, "scale": 0.3}),
+    "epilogue": (lambda: bound().epilogue, {"out": X, "lse": X[..., 0]}),
+    "to": (lambda: bound().to, {"device": "cpu"}),
+    "choice": (lambda: bound().choice, QKV),
+    "explain a call": (lambda: bound().explain, QKV),
     "why": (lambda: bound().why, {"q": 3, "k": 1, "batch": 0, "head": 0}),
     "for_layer": (lambda: program().for_layer, {"layer": 3}),
     "masked_by": (lambda: program().masked_by, {"mask": "k < 3"}),
+    "with_constants": (lambda: layered().with_constants, {"layer": 3}),
+    "equivalent": (lambda: program().equivalent, {"other": "causal", "sizes": SIZES}),
     "emit": (lambda: program().emit, {"target": "flex"}),
+    "shard": (
+        lambda: program().shard,
+        {"plan": planned(), "rank": 0, "permuted_kv": True, "head_offset": None}
+        | {"batch_offset": 0, "batch_size": 1, "num_heads": 2, "num_kv_heads": 1, "doc": DOC[:8]},
+    ),
     "plan": (
         lambda: program().plan,
         {"seq_len": 8, "ranks": 2, "block_size": 2, "balance": "lpt", "doc": DOC[:8]},
     ),
+    "matches": (
+        lambda: maskc.testing.matches,
+        {"program": causal(), "other": _causal, "q_len": 5, "kv_len": 9, "batch_size": 1},
+    ),
+    "diff": (
+        lambda: maskc.testing.diff,
+        {"program": causal(), **QKV, "backends": ("sdpa",), "gradients": False, "scale": 0.3},
+    ),
+    "random_inputs": (
+        lambda: maskc.testing.random_inputs,
+        {"program": program(), "sizes": SIZES, "q_offset": 0},
+    ),
+    "trace": (lambda: maskc.trace, {"mask_mod": _causal, "score_mod": None, "sizes": SIZES}),
+    "doc_ids_from_lengths": (
+        lambda: inputs.doc_ids_from_lengths,
+        {"lengths": [3, 2], "total": 9, "device": None},
+    ),
+    "doc_ids_from_cu_seqlens": (
+        lambda: inputs.doc_ids_from_cu_seqlens,
+        {"cu_seqlens": torch.tensor([0, 3, 5]), "total": 9},
+    ),
+    "doc_ids_from_ends": (lambda: inputs.doc_ids_from_ends, {"tokens": DOC[None], "eos_id": 2}),
+    "spans": (lambda: inputs.spans, {"ids": DOC}),
+    "ancestors": (lambda: inputs.ancestors, {"parents": [-1, 0, 0]}),
+    "random_blocks": (lambda: inputs.random_blocks, {"queries": 3, "keys": 4, "each": 2}),
+    "tile_order": (lambda: inputs.tile_order, {"grid": (4, 4), "tile": (2, 2)}),
+    "alibi_slopes": (lambda: biases.alibi_slopes, {"num_heads": 4}),
     "create_block_mask": (
         lambda: maskc.create_block_mask,
-        {"mask_mod": lambda b, h, q, k: q >= k, "B": 1, "H": 1, "Q_LEN": 9, "KV_LEN": 9}
+        {"mask_mod": _causal, "B": 1, "H": 1, "Q_LEN": 9, "KV_LEN": 9}
         | {"device": "cpu", "BLOCK_SIZE": 4, "fallback": "error", "verify": False},
     ),
 }

@@ -4,7 +4,8 @@
 
 Every input has a number; ``--first N --count 1`` runs input N alone, and prints it. Of ten inputs
 seven are programs, two are files and one is a call of the public face. ``guided.py`` makes inputs
-by coverage instead.
+by coverage instead. Progress goes to stderr; what fails, and the counts by kind at the end, go to
+stdout, those of a run that is interrupted too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -51,6 +52,21 @@ class Tally:
     largest: float = 0.0
     failures: list[str] = field(default_factory=list)
 
+    @property
+    def inputs(self) -> int:
+        """How many inputs were tried."""
+        return sum(self.outcomes.values())
+
+    def __str__(self) -> str:
+        counts = sorted(self.outcomes.items(), key=lambda item: (item[0].split(":")[0], -item[1]))
+        return "\n".join(
+            [
+                *(f"{count:>8} {outcome}" for outcome, count in counts),
+                f"{self.inputs} inputs, {len(self.failures)} failures; "
+                f"slowest {self.slowest:.2f} s, largest {self.largest:.0f} MB",
+            ]
+        )
+
     def add(self, other: Tally) -> None:
         """Count another's inputs too."""
         self.outcomes += other.outcomes
@@ -64,16 +80,21 @@ class Tally:
 def drawn(number: int, texts: list[str]) -> tuple[object, Callable[[], str]]:
     """Return an input, and what tries it and tells what became of it."""
     rng = random.Random(number)
-    match number % 10:
-        case 0:
+    match kind_of(number):
+        case "call":
             call = arguments.draw(rng)
             return call, lambda: arguments.attempt(call)
-        case 1 | 2:
+        case "file":
             case = files.draw(rng)
             return case, lambda: files.attempt(case)
         case _:
             text = mutate.text_of(rng, texts)
             return text, lambda: attempt(text, rng)
+
+
+def kind_of(number: int) -> str:
+    """Return what an input is."""
+    return {0: "call", 1: "file", 2: "file"}.get(number % 10, "program")
 
 
 def examine(number: int, texts: list[str], tally: Tally) -> None:
@@ -94,7 +115,7 @@ def examine(number: int, texts: list[str], tally: Tally) -> None:
     finally:
         signal.alarm(0)
     seconds, peak = process_time() - start, (_memory("VmHWM") - before) / 1024
-    tally.outcomes[outcome] += 1
+    tally.outcomes[f"{kind_of(number)}: {outcome}"] += 1
     tally.slowest, tally.largest = max(tally.slowest, seconds), max(tally.largest, peak)
     if seconds > SECONDS or peak > MEGABYTES:
         tally.failures.append(f"input {number}: {seconds:.2f} s, {peak:.0f} MB: {given!r:.500}")
@@ -170,6 +191,18 @@ def _reset_peak() -> None:
         CLEAR.write_text("5", encoding="utf-8")
 
 
+def tallies(jobs: list[tuple[int, int]], processes: int) -> Iterator[Tally]:
+    """Yield what became of each job's inputs."""
+    # A process is replaced now and then, so that what caches hold does not grow without bound.
+    with get_context("spawn").Pool(processes, _start, maxtasksperchild=10) as pool:
+        yield from pool.imap_unordered(_job, jobs)
+
+
+def _start() -> None:
+    """Leave interrupts to the process that counts."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def main() -> None:
     """Run the inputs that the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -183,17 +216,18 @@ def main() -> None:
     last = options.first + options.count
     jobs = [(start, min(size, last - start)) for start in range(options.first, last, size)]
     total = Tally()
-    # A process is replaced now and then, so that what caches hold does not grow without bound.
-    with get_context("spawn").Pool(options.processes, maxtasksperchild=10) as pool:
-        for done, tally in enumerate(pool.imap(_job, jobs), start=1):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for tally in tallies(jobs, options.processes):
             total.add(tally)
             for failure in tally.failures:
                 print(failure, flush=True)
-            print(f"{done * size} inputs, {len(total.failures)} failures", flush=True)
-    for outcome, count in total.outcomes.most_common():
-        print(f"{count:>8} {outcome}")
-    print(f"slowest {total.slowest:.2f} s, largest {total.largest:.0f} MB")
-    sys.exit(bool(total.failures))
+            shown = f"{total.inputs} inputs, {len(total.failures)} failures"
+            print(shown, file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print(f"interrupted; {options.count} were asked for")
+    print(total)
+    sys.exit(bool(total.failures) or total.inputs == 0)
 
 
 if __name__ == "__main__":

@@ -195,10 +195,6 @@ def tallies(seed: int, numbers: range, processes: int) -> Iterator[Tally]:
         yield from pool.imap_unordered(_job, jobs)
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Run the programs that the arguments name."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -212,7 +208,7 @@ def main() -> None:
         print(program.text, program.call, sep="\n")
     numbers = range(options.first, options.first + options.programs)
     total, start = Tally(), monotonic()
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for tally in tallies(options.seed, numbers, options.processes):
             total.add(tally)
