@@ -19,6 +19,7 @@ from maskc.integrations.transformers.forward.texts import (
     is_causal,
     is_same_anywhere,
     looks_back,
+    reads_by_position,
 )
 from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import OUT, SCORE
@@ -166,7 +167,7 @@ def _of_attached(attached: Attached, context: Context, packed: Packed | None) ->
         return _Parts(text, policy, (SAME_DOCUMENT_IN_ROW,), positions, inputs)
     if tokens is not None:
         inputs["attention_mask"] = tokens
-        shifted = None if anywhere else _from_first_token(context, tokens)
+        shifted = None if anywhere else _from_first_token(context, tokens, text)
         if shifted is None:
             return _Parts(text, policy, (IS_TOKEN,), _slots(context), inputs)
         first = context.offsets[1]
@@ -184,11 +185,16 @@ def _slots(context: Context) -> dict[str, Any]:
     return {"q_offset": context.offsets[0], "kv_offset": context.offsets[1]}
 
 
-def _from_first_token(context: Context, tokens: Tensor) -> dict[str, Any] | None:
-    """Return positions from the first token of each row; None where no row is padded there."""
+def _from_first_token(context: Context, tokens: Tensor, text: str) -> dict[str, Any] | None:
+    """Return what makes positions count from the first token; None where no row is padded there.
+
+    Padding then has positions below 0, at which no tensor can be read: it gets 0 where one is.
+    """
     padding = (tokens.cumsum(-1) == 0).sum(-1)
     if not in_trace() and not bool(padding.any()):
         return None
+    if not reads_by_position(text):
+        return {name: offset - padding for name, offset in _slots(context).items()}
     rows = []
     for offset, length in zip(context.offsets, context.sizes[1:], strict=True):
         slots = torch.arange(length, device=tokens.device) + offset

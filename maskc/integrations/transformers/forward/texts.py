@@ -6,13 +6,16 @@ A graph knows texts, and can hold what a function makes of them, but cannot look
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import torch
 
 from maskc.analysis.translation import is_translation_invariant
-from maskc.ir.nodes import OUT, SCORE
+from maskc.ir.nodes import OUT, SCORE, And, Expr, Index, Load, Module, TopK, rewrite, walk
+from maskc.ir.text import to_text
+from maskc.ir.types import Ix
 from maskc.options import EmptyRows
 from maskc.program import Program, compile_mask
 
@@ -36,6 +39,12 @@ def is_causal(text: str) -> bool:
 def looks_back(text: str) -> int | None:
     """Return how many tokens the furthest key lies behind its query; None: any number."""
     return _reach(text)[0]
+
+
+@constant
+def reads_by_position(text: str) -> bool:
+    """Tell whether a program reads tensors by a position, which then must not be negative."""
+    return _reads_by_position(text)
 
 
 @constant
@@ -85,7 +94,7 @@ def _composed(
     score: Texts,
     out: Texts,
 ) -> Program:
-    program = compile_mask(text, empty_rows=empty_rows)
+    program = _among_allowed(compile_mask(text, empty_rows=empty_rows), clauses)
     for clause in clauses:
         program = program.masked_by(clause)
     module = program.module
@@ -93,6 +102,23 @@ def _composed(
     if not kept:
         return program
     return compile_mask("\n".join([program.text, *kept]), empty_rows=empty_rows)
+
+
+def _among_allowed(program: Program, clauses: Texts) -> Program:
+    """Return a program whose ``topk`` selects among the keys that the clauses allow, as if alone.
+
+    A mask beside it would take from what was selected, and leave fewer keys than were asked for.
+    """
+    module = program.module
+    if not clauses or not any(isinstance(term, TopK) for term in walk(*module.roots)):
+        return program
+    allowed = tuple(compile_mask(clause).module.mask for clause in clauses)
+
+    def narrowed(expr: Expr) -> Expr | None:
+        return replace(expr, where=And((expr.where, *allowed))) if isinstance(expr, TopK) else None
+
+    roots = (rewrite(root, narrowed) for root in (module.mask, module.score, module.out))
+    return compile_mask(to_text(Module(*roots)), empty_rows=program.empty_rows)
 
 
 @lru_cache(maxsize=1024)
@@ -103,3 +129,9 @@ def _reach(text: str) -> tuple[int | None, int | None]:
 @lru_cache(maxsize=1024)
 def _is_same_anywhere(text: str) -> bool:
     return is_translation_invariant(*compile_mask(text).module.roots)
+
+
+@lru_cache(maxsize=1024)
+def _reads_by_position(text: str) -> bool:
+    loads = [term for term in walk(*compile_mask(text).module.roots) if isinstance(term, Load)]
+    return any(term in (Index(Ix.Q), Index(Ix.K)) for term in walk(*loads))
