@@ -20,6 +20,7 @@ from maskc.integrations.transformers.forward.texts import (
     is_same_anywhere,
     looks_back,
     reads_by_position,
+    shows_all,
 )
 from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import OUT, SCORE
@@ -175,7 +176,8 @@ def _of_attached(attached: Attached, context: Context, packed: Packed | None) ->
         return _Parts(text, policy, (IS_TOKEN_IN_ROW,), shifted, inputs)
     written = context.offsets[0] + context.sizes[1] - context.offsets[1]
     has_future = isinstance(written, Tensor) or written < context.sizes[2]
-    if has_future and not is_causal(text):
+    may_be_empty = context.own is not None and not shows_all(context.own.text)
+    if has_future and may_be_empty and not is_causal(text):
         inputs["written"] = written
         return _Parts(text, policy, (IS_WRITTEN,), _slots(context), inputs)
     return _Parts(text, policy, (), _slots(context), inputs)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import torch
 
 from maskc.analysis.translation import is_translation_invariant
-from maskc.ir.nodes import OUT, SCORE, And, Expr, Index, Load, Module, TopK, rewrite, walk
+from maskc.ir.nodes import OUT, SCORE, TRUE, And, Expr, Index, Load, Module, TopK, rewrite, walk
 from maskc.ir.text import to_text
 from maskc.ir.types import Ix
 from maskc.options import EmptyRows
@@ -39,6 +39,12 @@ def is_causal(text: str) -> bool:
 def looks_back(text: str) -> int | None:
     """Return how many tokens the furthest key lies behind its query; None: any number."""
     return _reach(text)[0]
+
+
+@constant
+def shows_all(text: str) -> bool:
+    """Tell whether every query sees every key, as in an encoder and between it and a decoder."""
+    return _shows_all(text)
 
 
 @constant
@@ -129,6 +135,11 @@ def _reach(text: str) -> tuple[int | None, int | None]:
 @lru_cache(maxsize=1024)
 def _is_same_anywhere(text: str) -> bool:
     return is_translation_invariant(*compile_mask(text).module.roots)
+
+
+@lru_cache(maxsize=1024)
+def _shows_all(text: str) -> bool:
+    return compile_mask(text).module.mask == TRUE
 
 
 @lru_cache(maxsize=1024)
