@@ -166,7 +166,7 @@ class _Attached:
         q, k, v = (part.transpose(1, 2) for part in (query, key, value))
         mask = attn_mask if attn_mask is None else _in_four_dimensions(attn_mask, q, k)
         is_bias = mask is not None and mask.is_floating_point()
-        late = {MASK: mask} if is_bias else {}
+        late: dict[str, Any] = {MASK: mask} if is_bias else {}
         bound = self._bound(q, k, None if is_bias else mask, attn_mask, is_causal)
         found: Any = bound(q, k, v, scale=scale, dropout_p=dropout_p, return_lse=return_lse, **late)
         if return_lse:
