@@ -23,15 +23,15 @@ from maskc.integrations.transformers.forward.attached import (
 )
 from maskc.integrations.transformers.forward.recording import Call, recorded
 from maskc.integrations.transformers.implementation import names, not_on_interface, switch, using
-from maskc.integrations.transformers.roles import (
-    by_path,
-    choose_by_role,
-    is_encoder_decoder,
-)
+from maskc.integrations.transformers.roles import by_path, choose_by_role, is_encoder_decoder
+from maskc.program import Program
 
 BEFORE = "maskc_before"
 TEXTS = "maskc"
 """The attribute of a config that keeps attached programs, and is saved with it."""
+
+MADE_BY_MODEL = frozenset({"allowed", "chosen", "prepared"})
+"""Inputs by which a layer hides keys, where it makes a mask of its own."""
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 """The difference from eager that a model may show, as a share of its largest output."""
@@ -76,7 +76,8 @@ def attach(
     before = vars(model).get(BEFORE) or names(model)
     with _all_or_nothing(model):
         calls = _probed(model, feed)
-        _choose(model, calls, program, inputs or {})
+        chosen = _choose(model, calls, program, inputs or {})
+        _check_replaced(calls, chosen, feed)
         if program is not None:
             run(model, feed)
     vars(model)[BEFORE] = before
@@ -163,12 +164,12 @@ def _choose(
     calls: list[Call],
     program: Programs | None,
     inputs: Mapping[str, Tensor],
-) -> None:
+) -> dict[nn.Module, Program | None]:
     """Give each layer that attends its program, and let the configs keep the texts."""
     for layer in model.modules():
         _forget(layer)
     if program is None:
-        return
+        return {}
     if is_encoder_decoder(model):
         chosen = choose_by_role(model, calls, program)
         setattr(model.config, TEXTS, by_path(model, chosen))
@@ -181,6 +182,25 @@ def _choose(
             setattr(config, TEXTS, texts(program))
     for layer, one in chosen.items():
         put(layer, one, inputs)
+    return chosen
+
+
+def _check_replaced(
+    calls: list[Call], chosen: Mapping[nn.Module, Program | None], feed: Mapping[str, Any]
+) -> None:
+    """Refuse a program for a layer that hides keys by itself, besides the mask it is given.
+
+    Raises:
+        ModelError: the program could hide more, but show nothing that the layer hides.
+
+    """
+    if any(isinstance(mask, Tensor) and mask.dim() > 2 for mask in feed.values()):
+        return  # the caller prepared a mask, and wants it besides
+    for call in calls:
+        if chosen.get(call.layer) is not None and not MADE_BY_MODEL.isdisjoint(call.inputs):
+            message = f"{type(call.layer).__name__} works on its mask, or chooses keys, by itself"
+            help = "no program can take its place; `attach(model)` runs the model's own"
+            raise ModelError("M902", message, help=help)
 
 
 def _check_part(model: PreTrainedModel) -> None:

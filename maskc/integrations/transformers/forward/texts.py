@@ -59,7 +59,9 @@ def is_same_anywhere(text: str) -> bool:
     return _is_same_anywhere(text)
 
 
-def composed(text: str, empty_rows: EmptyRows, clauses: Texts, score: Texts, out: Texts) -> Program:
+def composed(
+    text: str, empty_rows: EmptyRows, clauses: Texts, score: Texts, added: Texts, out: Texts
+) -> Program:
     """Return a program with more to its mask, its score and its output.
 
     Args:
@@ -67,10 +69,11 @@ def composed(text: str, empty_rows: EmptyRows, clauses: Texts, score: Texts, out
         empty_rows: what rows without a key give.
         clauses: masks besides its own.
         score: statements; those of the program take their place.
-        out: likewise.
+        added: statements about the score that hold besides.
+        out: statements; those of the program take their place.
 
     """
-    name = _held(text, empty_rows, clauses, score, out)
+    name = _held(text, empty_rows, clauses, score, added, out)
     program: Program = getattr(HELD, name)
     return program
 
@@ -83,9 +86,11 @@ HELD = Held()
 
 
 @constant
-def _held(text: str, empty_rows: EmptyRows, clauses: Texts, score: Texts, out: Texts) -> str:
+def _held(
+    text: str, empty_rows: EmptyRows, clauses: Texts, score: Texts, added: Texts, out: Texts
+) -> str:
     """Return the name under which a program is held."""
-    program = _composed(text, empty_rows, clauses, score, out)
+    program = _composed(text, empty_rows, clauses, score, added, out)
     name = f"program_{program.digest}"
     if not hasattr(HELD, name):
         setattr(HELD, name, program)
@@ -98,13 +103,15 @@ def _composed(
     empty_rows: EmptyRows,
     clauses: Texts,
     score: Texts,
+    added: Texts,
     out: Texts,
 ) -> Program:
     program = _among_allowed(compile_mask(text, empty_rows=empty_rows), clauses)
     for clause in clauses:
         program = program.masked_by(clause)
     module = program.module
-    kept = [*(score if module.score == SCORE else ()), *(out if module.out == OUT else ())]
+    kept = [*(score if module.score == SCORE else ()), *added]
+    kept += out if module.out == OUT else ()
     if not kept:
         return program
     return compile_mask("\n".join([program.text, *kept]), empty_rows=empty_rows)
