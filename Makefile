@@ -6,7 +6,7 @@
 #   ARGS=...            more arguments for the command itself
 
 .DEFAULT_GOAL := help
-.PHONY: help demo gallery docs test test-all explore triton kernels check format bench fuzz clean
+.PHONY: help demo gallery docs test test-all explore packages triton kernels check format bench fuzz clean
 
 PYTHON ?= python3
 JOBS ?= auto
@@ -14,6 +14,7 @@ MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 KERNELS := .venv-triton
+PACKAGES := .packages
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
 SLOW := browser compiled distributed docs models packages planted processes
@@ -44,12 +45,16 @@ test: $(VENV)/dev.installed  ## what to run after each change: the same draws ev
 test-all: $(VENV)/dev.installed  ## every test, with more draws, compiled kernels, those of a GPU too
 	@HYPOTHESIS_PROFILE=all $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 ifeq ($(strip $(ARGS)),)
+	@$(MAKE) -s packages
 	@if $(MAKE) -s $(KERNELS)/triton.installed; then \
 	  $(MAKE) -s triton; \
 	else \
 	  echo "SKIPPED: the kernels of a GPU, since triton does not install here (see above)"; \
 	fi
 endif
+
+packages: $(VENV)/dev.installed $(PACKAGES)/installed  ## hooks of diffusers, timm, torchtitan, TRL, axolotl
+	@PYTHONPATH=$(PACKAGES) $(BIN)/python -m pytest -n $(JOBS) tests/integrations/packages $(ARGS)
 
 triton: $(KERNELS)/triton.installed  ## the kernels of a GPU, emitted and interpreted without one
 	@TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(KERNELS)/bin/python -m pytest -q tests/kernels \
@@ -78,7 +83,7 @@ fuzz: $(VENV)/dev.installed  ## 200 000 programs and calls at random: each ends 
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py $(ARGS)
 
 clean:  ## remove .venv and what tools write
-	rm -rf $(VENV) $(KERNELS) build dist site .cache *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(KERNELS) $(PACKAGES) build dist site .cache *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # An installation is a stamp file; it is repeated when the metadata or the pins change.
 $(VENV)/run.installed: EXTRAS := cli,view,config
@@ -88,6 +93,14 @@ $(VENV)/%.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "installing maskc[$(EXTRAS)] into $(VENV) ..."
 	@$(PIP) setuptools
 	@$(PIP) --no-build-isolation -e '.[$(EXTRAS)]'
+	@touch $@
+
+# Libraries whose hooks are tested; a folder of their own, since pip cannot resolve them in one.
+$(PACKAGES)/installed: .ci/packages.txt | $(BIN)/python
+	@echo "installing libraries that have hooks into $(PACKAGES) ..."
+	@rm -rf $(PACKAGES)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
+	  --no-deps --no-compile --target $(PACKAGES) -r .ci/packages.txt
 	@touch $@
 
 # Triton beside a CPU build of torch; an environment of its own, since torch looks for triton.

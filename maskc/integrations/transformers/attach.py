@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import torch
@@ -22,10 +23,15 @@ from maskc.integrations.transformers.forward.attached import (
 )
 from maskc.integrations.transformers.forward.recording import Call, recorded
 from maskc.integrations.transformers.implementation import names, not_on_interface, switch, using
+from maskc.integrations.transformers.roles import by_path, choose_by_role, is_encoder_decoder
+from maskc.program import Program
 
 BEFORE = "maskc_before"
 TEXTS = "maskc"
 """The attribute of a config that keeps attached programs, and is saved with it."""
+
+MADE_BY_MODEL = frozenset({"allowed", "chosen", "prepared"})
+"""Inputs by which a layer hides keys, where it makes a mask of its own."""
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 """The difference from eager that a model may show, as a share of its largest output."""
@@ -51,8 +57,9 @@ def attach(
     Args:
         model: of transformers.
         program: a text or a program for all layers; a dict of them by the kind of a layer
-            (``sliding_attention``), where others keep their own mask; a list, one a layer. None:
-            the model's own masks.
+            (``sliding_attention``), where others keep their own mask; a list, one a layer. For
+            an encoder-decoder a dict of these: ``{"encoder": ..., "decoder": ..., "cross": ...}``.
+            None: the model's own masks.
         inputs: the tensors that the programs read.
         probe: what to run the model on; text of a few tokens if None.
 
@@ -64,11 +71,13 @@ def attach(
         MaskcError: a program is wrong, or does not fit the model.
 
     """
+    _check_part(model)
     feed = default_feed(model) if probe is None else probe
     before = vars(model).get(BEFORE) or names(model)
     with _all_or_nothing(model):
         calls = _probed(model, feed)
-        _choose(model, calls, program, inputs or {})
+        chosen = _choose(model, calls, program, inputs or {})
+        _check_replaced(calls, chosen, feed)
         if program is not None:
             run(model, feed)
     vars(model)[BEFORE] = before
@@ -155,33 +164,76 @@ def _choose(
     calls: list[Call],
     program: Programs | None,
     inputs: Mapping[str, Tensor],
-) -> None:
+) -> dict[nn.Module, Program | None]:
     """Give each layer that attends its program, and let the configs keep the texts."""
-    layers = list(dict.fromkeys(call.layer for call in calls))
     for layer in model.modules():
         _forget(layer)
     if program is None:
-        return
-    _check_one_decoder(model, calls)
-    check_kinds(program, layers)
-    for layer in layers:
-        put(layer, choose(program, layer), inputs)
-    for config in {id(layer.config): layer.config for layer in layers}.values():
-        setattr(config, TEXTS, texts(program))
+        return {}
+    if is_encoder_decoder(model):
+        chosen = choose_by_role(model, calls, program)
+        setattr(model.config, TEXTS, by_path(model, chosen))
+    else:
+        _check_one_kind(model, calls)
+        layers = list(dict.fromkeys(call.layer for call in calls))
+        check_kinds(program, layers)
+        chosen = {layer: choose(program, layer) for layer in layers}
+        for config in {id(layer.config): layer.config for layer in layers}.values():
+            setattr(config, TEXTS, texts(program))
+    for layer, one in chosen.items():
+        put(layer, one, inputs)
+    return chosen
 
 
-def _check_one_decoder(model: PreTrainedModel, calls: list[Call]) -> None:
-    """Refuse to give one program to attentions of several kinds: encoder, decoder and between.
+def _check_replaced(
+    calls: list[Call], chosen: Mapping[nn.Module, Program | None], feed: Mapping[str, Any]
+) -> None:
+    """Refuse a program for a layer that hides keys by itself, besides the mask it is given.
+
+    Raises:
+        ModelError: the program could hide more, but show nothing that the layer hides.
+
+    """
+    if any(isinstance(mask, Tensor) and mask.dim() > 2 for mask in feed.values()):
+        return  # the caller prepared a mask, and wants it besides
+    for call in calls:
+        if chosen.get(call.layer) is not None and not MADE_BY_MODEL.isdisjoint(call.inputs):
+            message = f"{type(call.layer).__name__} works on its mask, or chooses keys, by itself"
+            help = "no program can take its place; `attach(model)` runs the model's own"
+            raise ModelError("M902", message, help=help)
+
+
+def _check_part(model: PreTrainedModel) -> None:
+    """Refuse a part of an encoder-decoder that shares the config of the whole.
+
+    Raises:
+        ModelError: what is done to the config of the part would be done to the whole.
+
+    """
+    if is_encoder_decoder(model) and "decoder_input_ids" not in signature(model.forward).parameters:
+        message = f"{type(model).__name__} is a part of an encoder-decoder, and shares its config"
+        help = 'attach to the whole: `attach(model, {"encoder": ..., "decoder": ...})`'
+        raise ModelError("M906", message, help=help)
+
+
+def _check_one_kind(model: PreTrainedModel, calls: list[Call]) -> None:
+    """Refuse to give one program to several kinds of attention, as of text and images.
 
     Raises:
         ModelError: it names the parts that have an attention.
 
     """
-    classes = {type(call.layer).__name__ for call in calls}
-    if any(call.is_cross for call in calls) or len(classes) > 1:
-        message = f"{type(model).__name__} attends in several ways: {', '.join(sorted(classes))}"
-        help = "attach to one part: `attach(model.get_encoder(), ...)`"
-        raise ModelError("M906", message, help=help)
+    if len({type(call.layer) for call in calls}) == 1 and not any(call.is_cross for call in calls):
+        return
+    called = {call.layer for call in calls}
+    parts = {
+        path: part for path, part in model.named_modules() if isinstance(part, PreTrainedModel)
+    }
+    own = [path for path, part in parts.items() if path and called & set(part.modules())]
+    names = ", ".join(f"`model.{path}`" for path in own) or "none that is a model itself"
+    classes = ", ".join(sorted({type(layer).__name__ for layer in called}))
+    message = f"{type(model).__name__} attends in several ways: {classes}"
+    raise ModelError("M906", message, help=f"attach to one of its parts: {names}")
 
 
 def _forget(layer: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import wraps
 from typing import Any
 
@@ -11,6 +12,8 @@ from maskc.errors import MaskcWarning, warn
 from maskc.integrations.transformers.attach import TEXTS
 from maskc.integrations.transformers.forward.attached import choose, index_of, put
 from maskc.integrations.transformers.implementation import NAME
+from maskc.integrations.transformers.roles import BY_PATH, kept_for
+from maskc.program import compile_mask
 
 
 def watch_loading() -> None:
@@ -48,9 +51,19 @@ def restore(model: PreTrainedModel) -> None:
                 )
             )
             continue
+        if isinstance(given, Mapping) and BY_PATH in given:
+            _restore_by_path(model, given[BY_PATH])
+            continue
         for layer in model.modules():
             if getattr(layer, "config", None) is config and index_of(layer) is not None:
                 put(layer, choose(given, layer), {})
+
+
+def _restore_by_path(model: PreTrainedModel, kept: Mapping[str, str]) -> None:
+    """Give layers their programs; a whole model comes after its parts, and knows whole paths."""
+    for path, layer in model.named_modules():
+        text = kept_for(kept, path)
+        put(layer, None if text is None else compile_mask(text), {})
 
 
 def _configs(model: PreTrainedModel) -> list[Any]:

@@ -63,6 +63,7 @@ SIZES: dict[str, Any] = {
     **dict.fromkeys(["vocab_size_per_layer_input", "num_key_value_groups"], VOCABULARY),
     **dict.fromkeys(["rotary_dim"], 8),
     **dict.fromkeys(["pronunciation_vocab_size", "shape_vocab_size"], VOCABULARY),
+    **dict.fromkeys(["index_topk"], 6),
     **dict.fromkeys(["image_size"], 8),
     **dict.fromkeys(["patch_size"], 4),
 }

@@ -131,10 +131,9 @@ def test_what_fits_no_layer_is_refused(model: Any, program: Any, message: str) -
 
 REFUSED = [
     ("CausalLM", "bloom", "M901"),
-    ("CausalLM", "git", "M902"),
+    ("CausalLM", "git", "M901"),
     ("CausalLM", "doge", "M902"),
     ("CausalLM", "deepseek_v4", "M902"),
-    ("Seq2SeqLM", "nllb-moe", "M902"),
 ]
 
 
@@ -239,3 +238,54 @@ def test_prepared_masks(model: Any) -> None:
         for mask in (allowed, added):
             found = logits(model, input_ids=text(), attention_mask=mask)
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_a_prepared_mask_holds_besides_a_program_with_a_score(model: Any) -> None:
+    from like_eager import text
+
+    from maskc.integrations.transformers import attach
+
+    attach(model, "causal; score = softcap(score, 7.0)")
+    expected = logits(model, input_ids=text()[:, 3:], position_ids=torch.arange(3, 24)[None])
+    hidden = torch.zeros(2, 1, 24, 24)
+    hidden[..., :3] = -torch.inf
+    found = logits(model, input_ids=text(), attention_mask=hidden)
+    torch.testing.assert_close(found[:, 3:], expected, atol=1e-4, rtol=0)
+
+
+CHOOSERS = ("deepseek_v32", "glm_moe_dsa")
+
+
+@pytest.mark.parametrize("kind", CHOOSERS)
+def test_models_that_choose_their_keys(kind: str) -> None:
+    """The keys that an indexer chooses are a mask of their own, which no program replaces."""
+    from like_eager import small_model, text
+
+    from maskc.integrations.transformers import attach, programs
+    from maskc.integrations.transformers.implementation import using
+
+    other = small_model("CausalLM", kind)
+    ids = text()
+    attach(other)
+    assert "chosen[head, q_idx, kv_idx]" in next(iter(programs(other).values())).text
+    few = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
+    found = other.generate(ids, **few)
+    with using(other, "eager"):
+        assert torch.equal(other.generate(ids, **few), found)
+    with pytest.raises(ModelError, match="chooses keys, by itself"):
+        attach(other, "causal & window(3)")
+
+
+def test_code_that_works_on_masks_gets_floats() -> None:
+    """A context is what eager would have, to whoever adds, joins or cuts it."""
+    from maskc.integrations.transformers.forward.mask_maker import make_context
+
+    tokens = torch.ones(2, 5, dtype=torch.bool)
+    tokens[1, :2] = False
+    context = make_context(2, 5, 5, attention_mask=tokens, dtype=torch.float64)
+    allowed = torch.ones(5, 5).tril().bool() & tokens[:, None, None]
+    least = torch.finfo(torch.float64).min
+    expected = torch.zeros(2, 1, 5, 5, dtype=torch.float64).masked_fill(~allowed, least)
+    assert torch.equal(context[:, :, 1:], expected[:, :, 1:])
+    assert torch.equal(torch.cat([context, context], -1), torch.cat([expected, expected], -1))
+    assert torch.equal(torch.ones(()) + context, expected + 1)

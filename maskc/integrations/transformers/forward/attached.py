@@ -20,6 +20,7 @@ ATTRIBUTE = "maskc_attached"
 RESERVED = (
     "allowed",
     "attention_mask",
+    "chosen",
     "document",
     "position_bias",
     "prepared",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from maskc.errors import ModelError
 from maskc.integrations.transformers.forward.attached import Attached, attached_to
-from maskc.integrations.transformers.forward.context import Context
+from maskc.integrations.transformers.forward.context import IS_TOKEN, Context
 from maskc.integrations.transformers.forward.packing import Packed, packed_of
 from maskc.integrations.transformers.forward.scores import Scores
 from maskc.integrations.transformers.forward.texts import (
@@ -19,6 +19,8 @@ from maskc.integrations.transformers.forward.texts import (
     is_causal,
     is_same_anywhere,
     looks_back,
+    reads_by_position,
+    shows_all,
 )
 from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import OUT, SCORE
@@ -34,18 +36,23 @@ class Request:
     attached: Attached | None
     heads: tuple[int, int]
     score: tuple[str, ...]
+    added: tuple[str, ...]
     out: tuple[str, ...]
+    chosen: Tensor | None
 
     def is_like(self, other: Request) -> bool:
         """Tell whether another layer asks for the same."""
-        if (self.heads, self.score, self.out) != (other.heads, other.score, other.out):
+        ours = (self.heads, self.score, self.added, self.out)
+        if ours != (other.heads, other.score, other.added, other.out):
+            return False
+        if self.chosen is not other.chosen:
             return False
         if self.attached is None or other.attached is None:
             return self.attached is other.attached
-        ours, theirs = self.attached, other.attached
-        if (ours.text, ours.empty_rows) != (theirs.text, theirs.empty_rows):
+        mine, theirs = self.attached, other.attached
+        if (mine.text, mine.empty_rows) != (theirs.text, theirs.empty_rows):
             return False
-        return all(tensor is theirs.inputs[name] for name, tensor in ours.inputs.items())
+        return all(tensor is theirs.inputs[name] for name, tensor in mine.inputs.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,8 @@ def bound_for(
 
     """
     heads = (query.shape[1], key.shape[1])
-    request = Request(attached_to(layer), heads, scores.score, scores.out)
+    changes = (scores.score, scores.added, scores.out)
+    request = Request(attached_to(layer), heads, *changes, scores.chosen)
     for known in context.bindings:
         if known.request.is_like(request):
             return cast(Binding, known)
@@ -101,7 +109,9 @@ def bound_for(
     else:
         _check_cache(request.attached, context)
         parts = _of_attached(request.attached, context, packed)
-    program = composed(parts.text, parts.empty_rows, parts.clauses, request.score, request.out)
+    if scores.chosen is not None:
+        parts = _among(parts, scores.chosen, key.shape[2])
+    program = composed(parts.text, parts.empty_rows, parts.clauses, *changes)
     bound = program.bind_to(query, key, **parts.positions, **parts.inputs)
     binding = Binding(request, program, bound, parts.inputs, _decoding(program, bound, query))
     context.bindings.append(binding)
@@ -131,7 +141,7 @@ class _Parts:
     inputs: Mapping[str, Any]
 
 
-IS_TOKEN = "input attention_mask: bool\nattention_mask[k]"
+IS_CHOSEN = "input chosen: bool\nchosen[head, q_idx, kv_idx]"
 IS_TOKEN_IN_ROW = "input attention_mask: bool\nattention_mask[kv_idx]"
 SAME_DOCUMENT = "input document: int\ndocument[q] == document[k]"
 SAME_DOCUMENT_IN_ROW = "input document: int\ndocument[q_idx] == document[kv_idx]"
@@ -166,7 +176,7 @@ def _of_attached(attached: Attached, context: Context, packed: Packed | None) ->
         return _Parts(text, policy, (SAME_DOCUMENT_IN_ROW,), positions, inputs)
     if tokens is not None:
         inputs["attention_mask"] = tokens
-        shifted = None if anywhere else _from_first_token(context, tokens)
+        shifted = None if anywhere else _from_first_token(context, tokens, text)
         if shifted is None:
             return _Parts(text, policy, (IS_TOKEN,), _slots(context), inputs)
         first = context.offsets[1]
@@ -174,21 +184,35 @@ def _of_attached(attached: Attached, context: Context, packed: Packed | None) ->
         return _Parts(text, policy, (IS_TOKEN_IN_ROW,), shifted, inputs)
     written = context.offsets[0] + context.sizes[1] - context.offsets[1]
     has_future = isinstance(written, Tensor) or written < context.sizes[2]
-    if has_future and not is_causal(text):
+    may_be_empty = context.own is not None and not shows_all(context.own.text)
+    if has_future and may_be_empty and not is_causal(text):
         inputs["written"] = written
         return _Parts(text, policy, (IS_WRITTEN,), _slots(context), inputs)
     return _Parts(text, policy, (), _slots(context), inputs)
+
+
+def _among(parts: _Parts, chosen: Tensor, kv_len: int) -> _Parts:
+    """Return a program of the keys that a model chose, ``[batch, queries, chosen]``, alone."""
+    batch, q_len, _ = chosen.shape
+    mask = torch.zeros(batch, q_len, kv_len, dtype=torch.bool, device=chosen.device)
+    inputs = {**parts.inputs, "chosen": mask.scatter(-1, chosen.long(), True)[:, None]}
+    return replace(parts, clauses=(*parts.clauses, IS_CHOSEN), inputs=inputs)
 
 
 def _slots(context: Context) -> dict[str, Any]:
     return {"q_offset": context.offsets[0], "kv_offset": context.offsets[1]}
 
 
-def _from_first_token(context: Context, tokens: Tensor) -> dict[str, Any] | None:
-    """Return positions from the first token of each row; None where no row is padded there."""
+def _from_first_token(context: Context, tokens: Tensor, text: str) -> dict[str, Any] | None:
+    """Return what makes positions count from the first token; None where no row is padded there.
+
+    Padding then has positions below 0, at which no tensor can be read: it gets 0 where one is.
+    """
     padding = (tokens.cumsum(-1) == 0).sum(-1)
     if not in_trace() and not bool(padding.any()):
         return None
+    if not reads_by_position(text):
+        return {name: offset - padding for name, offset in _slots(context).items()}
     rows = []
     for offset, length in zip(context.offsets, context.sizes[1:], strict=True):
         slots = torch.arange(length, device=tokens.device) + offset

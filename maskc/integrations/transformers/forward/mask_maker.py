@@ -26,6 +26,7 @@ def make_context(
     mask_function: MaskFunction = causal_mask_function,
     attention_mask: Tensor | None = None,
     device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
     **_: Any,
 ) -> Context:
     """Return what the layers need to bind their programs.
@@ -39,6 +40,7 @@ def make_context(
         mask_function: what transformers composed, of indices.
         attention_mask: which slots hold tokens, ``[batch, slots]``.
         device: where the model is.
+        dtype: of a mask of floats, for models that work on theirs.
 
     """
     sizes = (batch_size, q_length, kv_length)
@@ -48,13 +50,13 @@ def make_context(
         here = (torch.as_tensor(q_offset, device=device), torch.as_tensor(kv_offset, device=device))
         own = derive_in_graph(mask_function, sizes, here)
         real = attention_mask if attention_mask is None else _filled(attention_mask, sizes, offsets)
-        return Context(sizes, offsets, own, real, attention_mask is not None)
+        return Context(sizes, offsets, own, real, attention_mask is not None, dtype, device)
     offsets = (int(q_offset), int(kv_offset))
     own = documents_as_ranges(derive(mask_function))
     real = attention_mask
     if real is not None:
         real = None if _hides_nothing(real, own, sizes, offsets) else _filled(real, sizes, offsets)
-    return Context(sizes, offsets, own, real, attention_mask is not None)
+    return Context(sizes, offsets, own, real, attention_mask is not None, dtype, device)
 
 
 def _own(offset: int | Tensor) -> int | Tensor:

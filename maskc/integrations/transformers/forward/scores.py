@@ -12,7 +12,6 @@ from torch import Tensor
 from maskc.errors import ModelError
 
 CHANGES_ATTENTION = {
-    "indices": "chooses keys by an index of its own",
     "block_indices": "chooses blocks of keys by an index of its own",
     "cache": "keeps keys and values in pages",
     "head_mask": "scales its heads",
@@ -25,23 +24,27 @@ class Scores:
     """What a call does to its scores, as statements and the tensors that they read.
 
     Attributes:
-        score: statements about the score.
+        score: statements about the score, which the score of an attached program replaces.
+        added: statements about it that stay: a mask of floats.
         out: statements about the output.
         inputs: the tensors, given at the call so that gradients reach them.
+        chosen: the keys that the model chose for each query, ``[batch, queries, chosen]``.
 
     """
 
     score: tuple[str, ...]
+    added: tuple[str, ...]
     out: tuple[str, ...]
     inputs: Mapping[str, Tensor]
+    chosen: Tensor | None = None
 
 
 def scores_of(keywords: Mapping[str, Any], prepared: Tensor | None, kv_len: int) -> Scores:
     """Return what a call does to its scores.
 
     Args:
-        keywords: of the call: ``softcap``, ``s_aux`` (a logit a head that has no value) and
-            ``position_bias`` (added to the scores).
+        keywords: of the call: ``softcap``, ``s_aux`` (a logit a head that has no value),
+            ``position_bias`` (added to the scores) and ``indices`` (the keys of each query).
         prepared: a mask of floats that the caller prepared, added too.
         kv_len: keys; a table may be longer.
 
@@ -61,14 +64,20 @@ def scores_of(keywords: Mapping[str, Any], prepared: Tensor | None, kv_len: int)
     inputs: dict[str, Tensor] = {}
     if (cap := keywords.get("softcap")) is not None:
         score.append(f"score = softcap(score, {float(cap)})")
-    for name, bias in (("position_bias", keywords.get("position_bias")), ("prepared", prepared)):
-        if bias is not None:
-            score += [f"input {name}: float", f"score = score + {name}[head, q_idx, kv_idx]"]
-            inputs[name] = bias[..., :kv_len]
+    if (bias := keywords.get("position_bias")) is not None:
+        score += _bias("position_bias")
+        inputs["position_bias"] = bias[..., :kv_len]
+    if prepared is not None:
+        inputs["prepared"] = prepared[..., :kv_len]
     if (sinks := keywords.get("s_aux")) is not None:
         out += ["input s_aux: float", "out = out * sink_gate(s_aux[head])"]
         inputs["s_aux"] = sinks.reshape(-1)
-    return Scores(tuple(score), tuple(out), inputs)
+    added = () if prepared is None else _bias("prepared")
+    return Scores(tuple(score), added, tuple(out), inputs, keywords.get("indices"))
+
+
+def _bias(name: str) -> tuple[str, ...]:
+    return (f"input {name}: float", f"score = score + {name}[head, q_idx, kv_idx]")
 
 
 def in_one_dtype(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
