@@ -99,7 +99,7 @@ class Loop:
 
     def _row(self, kv_len: int, offsets: Mapping[str, int], tables: Mapping[str, Table]) -> Row:
         sizes = {**self.spec.sizes, Sz.KV_LEN: kv_len}
-        numbers: dict[Number, int] = {**cast(Any, sizes), **offsets}
+        numbers: dict[Number, int] = {**cast(Any, sizes), **cast(Any, offsets)}
         arrays = {name: np.asarray(value, np.int64) for name, value in offsets.items()}
         for name, one in tables.items():
             arrays[name] = one.array
@@ -303,7 +303,7 @@ def _seen(keys: Keys, row: Row) -> Seen | None:
     if not len(places):
         return None
     first, stop = int(places[0]), int(places[-1]) + 1
-    part: Array = np.ascontiguousarray(true[..., first:stop])
+    part = true[..., first:stop].copy()
     if part.all():
         return Seen(first, stop, None, None)
     return Seen(first, stop, torch.from_numpy(part).unsqueeze(2), _hidden(part, sizes))
