@@ -6,41 +6,12 @@ A weight of 0 times NaN is NaN, so such keys and their values are read as 0.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from maskc.ir.in_trace import in_trace
 from maskc.ir.types import Sz
 from maskc.lower.plan import Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """The keys that no query attends to, as a look at what they hold needs them.
-
-    Attributes:
-        seen: which keys some query attends to, ``[B | 1, Hkv | 1, K, 1]``.
-        batches: from the first batch with a key that is not seen to the last.
-        keys: likewise for keys.
-
-    """
-
-    seen: Tensor
-    batches: slice
-    keys: slice
-
-
-def zeroed_unless_finite(x: Tensor, cells: Cells) -> Tensor:
-    """Return keys or values ``[B, Hkv, K, ...]`` without what would spoil a weight of 0.
-
-    To look at the few that are not seen takes less time than to copy all. A sum is finite only if
-    all that it adds is.
-    """
-    total = x.detach()[cells.batches, :, cells.keys].sum()
-    return x if math.isfinite(total.item()) else torch.where(cells.seen, x, 0.0)
 
 
 def without_unseen(plan: Plan, *tensors: Tensor) -> tuple[Tensor, ...]:

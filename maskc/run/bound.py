@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from math import inf
 from typing import Any, Literal, overload
 
 import torch
@@ -27,10 +26,10 @@ from maskc.ir.nodes import TRUE
 from maskc.ir.rows import K_POSITION, Q_POSITION
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import dense
-from maskc.lower import flex, one_query, reference, sdpa
+from maskc.lower import flex, reference, sdpa
 from maskc.lower.attention_call import AttentionCall
 from maskc.lower.codegen.mods import MaskMod, ScoreMod, score_mod
-from maskc.lower.one_query import Seen
+from maskc.lower.one_query.attend import Seen, attend
 from maskc.lower.plan import Plan
 from maskc.options import BackendName
 from maskc.run import backends
@@ -182,9 +181,9 @@ class Bound(Answers):
 
         """
         if backend == "auto" and not (inputs or dropout_p or return_lse or fold_bias):
-            seen = self._sees(q, k, v)
-            if seen is not None and (scale is None or (type(scale) is float and 0 < scale < inf)):
-                return one_query.attend(q, k, v, seen, scale)
+            step = None if in_trace() else vars(self).get("_step")
+            if step is not None and step.takes(q, k, v, scale) and (seen := self.seen):
+                return attend(q, k, v, seen, scale)
         plan = self._plan(inputs)
         check_qkv(self.spec, q, k, v)
         backends.check_scale(scale)
@@ -452,14 +451,13 @@ class Bound(Answers):
         """The call as a step of a decode loop, if its next can be told from it."""
         return begin(self.program, self.spec, self._given)
 
-    def _sees(self, q: Tensor, k: Tensor, v: Tensor) -> Seen | None:
-        """Return what the query of a later step sees; None: the call goes the usual way."""
-        step = vars(self).get("_step")
-        if step is None or in_trace():
-            return None
-        if not step.is_fresh:
+    @property
+    def seen(self) -> Seen | None:
+        """What the one query of a decode step sees, where a look tells; None: call it."""
+        step = None if in_trace() else self._step
+        if step is not None and not step.is_fresh:
             step = self._step = step.again()
-        return step.seen if step.takes(q, k, v) else None
+        return None if step is None else step.seen
 
     def to(self, device: torch.device | str) -> Bound:
         """Return the same binding with its tensors on another device."""

@@ -10,7 +10,8 @@ A loop is any program that is a mask of ints and booleans, on CPU, with offsets 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -20,13 +21,14 @@ from torch import Tensor
 
 from maskc.analysis.intervals.whole_call import whole_call
 from maskc.analysis.key_ranges.one_row import (
+    Affine,
     Keys,
     Number,
     Row,
+    affine,
     booleans,
     is_exact,
     keys_of_row,
-    reach,
 )
 from maskc.analysis.key_ranges.ranges import Array
 from maskc.binding.call import CallSpec, next_step
@@ -35,14 +37,12 @@ from maskc.binding.inputs import read
 from maskc.binding.plain import FLOATS
 from maskc.binding.signature import call_signature, row_program
 from maskc.compiled import Compiled
-from maskc.ir.domain import ArrayDomain
-from maskc.ir.nodes import OUT, SCORE, Arith, Expr, Index, IntConst, Load, walk
+from maskc.ir.nodes import OUT, SCORE, Arith, Expr, IntConst, Load, walk
 from maskc.ir.operators import ArithOp
-from maskc.ir.rows import K_POSITION, Q_POSITION
-from maskc.ir.types import Dim, Ix, Sz
+from maskc.ir.rows import BATCH, HEAD, K_POSITION, Q_POSITION
+from maskc.ir.types import Dim, Sz
 from maskc.limits import MAX_INT
-from maskc.lower.one_query import Seen
-from maskc.lower.unseen_keys import Cells
+from maskc.lower.one_query.attend import Seen
 
 MOST_PAIRS = 2**22
 """Of a call with a mask tensor, over all batches and heads. A larger one chooses its backend."""
@@ -58,16 +58,49 @@ class Table:
     tensor: Tensor
     array: Array
 
-    def is_like(self, other: Tensor, loads: Iterable[Load]) -> bool:
-        """Tell whether another tensor can take its place without a change of the program."""
+    def is_like(self, other: Tensor, fixed: frozenset[int]) -> bool:
+        """Tell whether another tensor can take its place without a change of the program.
+
+        Args:
+            other: the tensor.
+            fixed: the dimensions that run over batches or heads, whose number stays.
+
+        """
         mine = self.tensor
         if type(other) is not Tensor or other.dtype is not mine.dtype or other.dim() != mine.dim():
             return False
         if other.device != mine.device or other.is_inference() or not other.numel():
             return False
-        fixed = {dim for load in loads for dim, at in enumerate(load.indices) if _counts(at)}
         pairs = enumerate(zip(mine.shape, other.shape, strict=True))
         return all(a == b or (dim not in fixed and a > 1 < b) for dim, (a, b) in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A subscript of an input.
+
+    Attributes:
+        name: of the input.
+        dim: which of its subscripts.
+        index: the subscript.
+        form: as an affine form; None where it is more than that.
+
+    """
+
+    name: str
+    dim: int
+    index: Expr
+    form: Affine | None
+
+    def is_inside(self, row: Row, offsets: Mapping[str, int]) -> bool:
+        """Tell whether it surely stays within its dimension."""
+        size: int = row.arrays[self.name].shape[self.dim]
+        if self.form is not None:
+            first, stop = self.form.reach(row)
+            return first >= 0 and stop <= size
+        ranges = {name: (n, n) for name, n in offsets.items()}
+        bounds = whole_call(row.sizes, ranges).number(self.index)
+        return bool(bounds.lo >= 0 and bounds.hi < size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +109,16 @@ class Loop:
 
     Attributes:
         mask: over rows.
-        reads: the loads of the mask, by the name of their input.
+        reads: the subscripts that may leave their inputs.
+        fixed: the dimensions of inputs that run over batches or heads.
         spec: of the call that the loop began with.
         known: of how many bits sizes and offsets were whose ints were found to fit.
 
     """
 
     mask: Expr
-    reads: Mapping[str, tuple[Load, ...]]
+    reads: tuple[Read, ...]
+    fixed: Mapping[str, frozenset[int]]
     spec: CallSpec
     known: set[tuple[int, ...]] = field(default_factory=set)
 
@@ -100,12 +135,9 @@ class Loop:
     def _row(self, kv_len: int, offsets: Mapping[str, int], tables: Mapping[str, Table]) -> Row:
         sizes = {**self.spec.sizes, Sz.KV_LEN: kv_len}
         numbers: dict[Number, int] = {**cast(Any, sizes), **cast(Any, offsets)}
-        arrays = {name: np.asarray(value, np.int64) for name, value in offsets.items()}
-        for name, one in tables.items():
-            arrays[name] = one.array
-            if not one.array.ndim:
-                numbers[name] = int(one.array)
-        return Row(kv_len, numbers, ArrayDomain(sizes, cast(Any, arrays), self.spec.device))
+        arrays = {name: one.array for name, one in tables.items()}
+        numbers |= {name: int(array) for name, array in arrays.items() if not array.ndim}
+        return Row(kv_len, sizes, numbers, arrays)
 
     def _ints_fit(self, row: Row, offsets: Mapping[str, int]) -> bool:
         """Tell whether all ints do, which is worked out once for numbers of so many bits."""
@@ -113,18 +145,13 @@ class Loop:
         key = *bits, *(n < 0 for n in offsets.values())
         if key not in self.known:
             ranges = {name: (n, n) for name, n in offsets.items()}
-            if not fits_nearby((self.mask,), row.domain.sizes, ranges):
+            if not fits_nearby((self.mask,), row.sizes, ranges):
                 return False
             self.known.add(key)
         return True
 
     def _reads_inside(self, row: Row, offsets: Mapping[str, int]) -> bool:
-        return all(
-            _is_inside(index, size, row, offsets)
-            for name, loads in self.reads.items()
-            for load in loads
-            for index, size in zip(load.indices, row.domain.tensors[name].shape, strict=True)
-        )
+        return all(one.is_inside(row, offsets) for one in self.reads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +182,11 @@ class Step:
             one.tensor._version for one in self.tables.values()
         )
 
-    def takes(self, q: Tensor, k: Tensor, v: Tensor) -> bool:
-        """Tell whether tensors are surely those of the call, without telling what is wrong."""
-        sizes = self.row.domain.sizes
+    def takes(self, q: Tensor, k: Tensor, v: Tensor, scale: float | None) -> bool:
+        """Tell whether arguments are surely those of the call, without telling what is wrong."""
+        if scale is not None and not (type(scale) is float and 0 < scale < math.inf):
+            return False
+        sizes = self.row.sizes
         if not type(q) is type(k) is type(v) is Tensor or q.dtype not in FLOATS:
             return False
         batch, heads, rows, width = q.shape if q.dim() == 4 else (0, 0, 0, 0)
@@ -205,16 +234,17 @@ class Step:
             return None
         moved = dict(self.offsets)
         for name, value in offsets.items():
-            if value is not None:
-                if name not in moved or type(value) is not int or not value:
-                    return None
-                moved[name] = value
+            if value is None or (type(value) is int and value == moved.get(name, 0)):
+                continue
+            if type(value) is not int or not value or name not in moved:
+                return None  # an offset of 0, or of each batch, makes another program over rows
+            moved[name] = value
         tables = self.tables
         if given:
             tables = dict(tables)
             for name, value in given.items():
                 before = tables.get(name)
-                if before is None or not before.is_like(value, self.loop.reads[name]):
+                if before is None or not before.is_like(value, self.loop.fixed[name]):
                     return None
                 tables[name] = table(value)
         return self.loop.step(k_len, moved, tables)
@@ -252,8 +282,8 @@ def begin(program: Compiled, spec: CallSpec, given: Mapping[str, Any]) -> Step |
     if not all(given.get(name) is x and _is_plain(x) for name, x in tensors.items()):
         return None
     loads = [term for term in walk(mask) if isinstance(term, Load) and term.input.name in tensors]
-    reads = {name: tuple(one for one in loads if one.input.name == name) for name in tensors}
-    loop = Loop(mask, reads, spec)
+    fixed = {name: frozenset(_counted_dims(name, loads)) for name in tensors}
+    loop = Loop(mask, tuple(_reads(loads)), fixed, spec)
     tables = {name: table(x) for name, x in tensors.items()}
     return loop.step(spec.sizes[Sz.KV_LEN], spec.numbers, tables)
 
@@ -271,21 +301,20 @@ def _may_divide_by_zero(term: Expr) -> bool:
             return False
 
 
-def _counts(index: Expr) -> bool:
-    """Tell whether a subscript runs over batches or heads, whose number stays."""
-    return not index.deps & (Dim.Q | Dim.K)
+def _counted_dims(name: str, loads: Iterable[Load]) -> Iterator[int]:
+    """Yield the dimensions of an input whose subscripts run over batches or heads."""
+    for load in loads:
+        for dim, index in enumerate(load.indices):
+            if load.input.name == name and not index.deps & (Dim.Q | Dim.K):
+                yield dim
 
 
-def _is_inside(index: Expr, size: int, row: Row, offsets: Mapping[str, int]) -> bool:
-    """Tell whether a subscript surely stays within a dimension of ``size``."""
-    if isinstance(index, Index) and index.which in (Ix.BATCH, Ix.HEAD):
-        return True  # counted when the loop began
-    span = reach(index, row)
-    if span is None:
-        ranges = {name: (n, n) for name, n in offsets.items()}
-        bounds = whole_call(row.domain.sizes, ranges).number(index)
-        span = bounds.lo, bounds.hi + 1
-    return span[0] >= 0 and span[1] <= size
+def _reads(loads: Iterable[Load]) -> Iterator[Read]:
+    """Yield the subscripts that may leave their inputs; batches and heads were counted."""
+    for load in loads:
+        for dim, index in enumerate(load.indices):
+            if index not in (BATCH, HEAD):
+                yield Read(load.input.name, dim, index, affine(index))
 
 
 def _seen(keys: Keys, row: Row) -> Seen | None:
@@ -294,29 +323,17 @@ def _seen(keys: Keys, row: Row) -> Seen | None:
         if not keys:
             return None
         if len(keys) == 1:
-            return Seen(*keys[0], None, None)
-    sizes = row.domain.sizes
+            return Seen(*keys[0], None)
+    sizes = row.sizes
     if sizes[Sz.BATCH_SIZE] * sizes[Sz.NUM_HEADS] * row.k_len >= MOST_PAIRS:
         return None
     true = booleans(keys, row)
-    places = np.flatnonzero(true.any((0, 1)))
-    if not len(places):
+    some = np.logical_or.reduce(true.reshape(-1, row.k_len))
+    first, stop = int(some.argmax()), row.k_len - int(some[::-1].argmax())
+    if not some[first]:
         return None
-    first, stop = int(places[0]), int(places[-1]) + 1
-    part = true[..., first:stop].copy()
+    part = true[..., first:stop]
     if part.all():
-        return Seen(first, stop, None, None)
-    return Seen(first, stop, torch.from_numpy(part).unsqueeze(2), _hidden(part, sizes))
-
-
-def _hidden(seen: Array, sizes: Mapping[Sz, int]) -> Cells | None:
-    """Return where keys lie that no query head of a key head sees; None where there are none."""
-    heads = sizes[Sz.NUM_KV_HEADS]
-    if seen.shape[1] not in (1, heads):
-        seen = np.any(seen.reshape(len(seen), heads, -1, seen.shape[2]), axis=2)
-    batches, _, places = np.nonzero(~seen)
-    if not len(places):
-        return None
-    of_batch = slice(int(batches[0]), int(batches[-1]) + 1) if len(seen) > 1 else slice(None)
-    of_keys = slice(int(places.min()), int(places.max()) + 1)
-    return Cells(torch.from_numpy(seen).unsqueeze(-1), of_batch, of_keys)
+        return Seen(first, stop, None)
+    kept = part if part.flags.writeable else part.copy()
+    return Seen(first, stop, torch.from_numpy(kept).unsqueeze(2))

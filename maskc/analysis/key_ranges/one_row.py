@@ -9,9 +9,8 @@ long as this for one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache, reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +31,6 @@ from maskc.ir.nodes import (
     TopK,
     walk,
 )
-from maskc.ir.points import as_array
 from maskc.ir.rows import BATCH, HEAD
 from maskc.ir.types import Ix, Sz, Type
 from maskc.passes.support.constraint import Kind, constraint
@@ -51,25 +49,38 @@ Number = Sz | str
 """What is a number in a call: a size, or an offset by its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """The one query row of a call.
 
     Attributes:
         k_len: how many keys there are.
-        numbers: sizes of the call, and the offsets that are numbers.
-        domain: all that the mask reads, as arrays, and those offsets among them.
+        sizes: of the call.
+        numbers: these, and offsets and scalar inputs by their names.
+        arrays: the inputs that the mask reads.
 
     """
 
     k_len: int
+    sizes: Mapping[Sz, int]
     numbers: Mapping[Number, int]
-    domain: ArrayDomain
+    arrays: Mapping[str, Array]
 
     @property
     def whole(self) -> Spans:
         """All keys."""
         return ((0, self.k_len),)
+
+    @property
+    def domain(self) -> ArrayDomain:
+        """All that the mask reads, as arrays."""
+        numbers = {
+            name: np.asarray(value, np.int64)
+            for name, value in self.numbers.items()
+            if isinstance(name, str)
+        }
+        tensors: Any = {**numbers, **self.arrays}
+        nowhere: Any = None  # arrays have no device
+        return ArrayDomain(self.sizes, tensors, nowhere)
 
 
 class Affine(NamedTuple):
@@ -85,6 +96,12 @@ class Affine(NamedTuple):
         for name, factor in self.numbers:
             result += factor * row.numbers[name]
         return result
+
+    def reach(self, row: Row) -> Span:
+        """Return the least value over the keys, and the one after the largest."""
+        first = self.rest(row)
+        last = first + self.factor * (row.k_len - 1)
+        return min(first, last), max(first, last) + 1
 
 
 @lru_cache(maxsize=1024)
@@ -120,20 +137,9 @@ def keys_of_row(mask: Expr, row: Row) -> Keys:
             return _compared(kind, form, loads, row) if loads else _span(kind, form, row)
 
 
-def reach(index: Expr, row: Row) -> Span | None:
-    """Return the least subscript and the one after the largest; None where they are not linear.
-
-    Args:
-        index: an int of the row and its keys.
-        row: the row.
-
-    """
-    form = _affine(Same(index))
-    if form is None:
-        return None
-    first = form.rest(row)
-    last = first + form.factor * (row.k_len - 1)
-    return min(first, last), max(first, last) + 1
+def affine(index: Expr) -> Affine | None:
+    """Return an int of the row and its keys as an affine form; None where it is more than that."""
+    return _affine(Same(index))
 
 
 def booleans(keys: Keys, row: Row) -> Array:
@@ -216,7 +222,7 @@ def _places(expr: Same) -> tuple[Affine | None, ...] | None:
 
 def _read(load: Load, row: Row) -> Array | int:
     """Return what a load reads ``[B | 1, H | 1, K]``, or the one int that it is."""
-    array: Array = as_array(row.domain.tensors[load.input.name])
+    array = row.arrays[load.input.name]
     at: list[slice | int] = []
     shape = [1, 1, 1]
     places = _places(Same(load)) or ()

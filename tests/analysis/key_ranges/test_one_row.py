@@ -17,8 +17,8 @@ from row_programs import dense, domain_of, row_mask, rows_of_case
 from strategies import masks
 
 from maskc.analysis.key_ranges import one_row
-from maskc.analysis.key_ranges.one_row import Row, booleans, is_exact, keys_of_row, reach
-from maskc.ir.domain import ArrayDomain, Domain
+from maskc.analysis.key_ranges.one_row import Row, affine, booleans, is_exact, keys_of_row
+from maskc.ir.domain import Domain
 from maskc.ir.nodes import Arith, Expr, IntConst
 from maskc.ir.operators import ArithOp
 from maskc.ir.rows import KV_ROW
@@ -33,14 +33,10 @@ def first_row(case: Case) -> Case:
 
 
 def row_of(domain: Domain) -> Row:
-    arrays: Any = {name: tensor.numpy() for name, tensor in domain.tensors.items()}
+    arrays = {name: tensor.numpy() for name, tensor in domain.tensors.items()}
     numbers = {name: int(array) for name, array in arrays.items() if not array.ndim}
-    k_len = domain.sizes[Sz.KV_LEN]
-    return Row(
-        k_len,
-        {**dict(domain.sizes.items()), **numbers},
-        ArrayDomain(domain.sizes, arrays, domain.device),
-    )
+    k_len, sizes = domain.sizes[Sz.KV_LEN], dict(domain.sizes.items())
+    return Row(k_len, sizes, {**sizes, **numbers}, arrays)
 
 
 def assert_keys(mask: Expr, domain: Domain) -> str:
@@ -73,7 +69,9 @@ def test_drawn(data: st.DataObject, drawn: Expr, positions: bool) -> None:
 def test_the_reach_of_a_subscript(factor: int, constant: int, k_len: int) -> None:
     index = Arith(ArithOp.ADD, Arith(ArithOp.MUL, IntConst(factor), KV_ROW), IntConst(constant))
     values = [factor * k + constant for k in range(k_len)]
-    assert reach(index, row_of(domain_of(1, k_len))) == (min(values), max(values) + 1)
+    form = affine(index)
+    assert form is not None
+    assert form.reach(row_of(domain_of(1, k_len))) == (min(values), max(values) + 1)
 
 
 TABLE = torch.tensor([2, 2, 1, 2, 1, 1, 2, 1, 0])
@@ -117,7 +115,7 @@ def test_planted_faults_are_seen(name: str, fault: Any) -> None:
 
 def test_what_is_seen_is_a_slice_and_a_mask() -> None:
     sizes = {Sz.BATCH_SIZE: 2, Sz.NUM_HEADS: 4, Sz.NUM_KV_HEADS: 2, Sz.KV_LEN: 9}
-    row = Row(9, sizes, ArrayDomain(sizes, {}, torch.device("cpu")))
+    row = Row(9, sizes, {**sizes}, {})
     assert steps._seen((), row) is None
     whole = steps._seen(((0, 9),), row)
     assert whole is not None
@@ -127,12 +125,13 @@ def test_what_is_seen_is_a_slice_and_a_mask() -> None:
     assert two.mask is not None
     assert (two.first, two.stop) == (1, 6)
     assert two.mask.flatten().tolist() == [True, True, False, False, True]
-    assert two.hidden is not None
-    assert two.hidden.keys == slice(2, 4)
+    gap = two.hidden(2)
+    assert gap is not None
+    assert gap.keys == range(2, 4)
     by_head = np.zeros((1, 4, 9), np.bool_)
     by_head[:, 0, 2:5] = by_head[:, 3, 3:7] = True
     found = steps._seen(by_head, row)
-    assert found is not None
-    assert found.hidden is not None
-    assert found.hidden.seen.shape == (1, 2, 5, 1)
-    assert found.hidden.keys == slice(0, 5)
+    hidden = None if found is None else found.hidden(2)
+    assert hidden is not None
+    assert hidden.seen.shape == (1, 2, 5, 1)
+    assert hidden.keys == range(5)
