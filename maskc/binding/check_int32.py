@@ -34,7 +34,7 @@ def check_ints(
         BindError: it names the term, and how large it may be.
 
     """
-    if _fits(exprs, sizes, ranges):
+    if fits_nearby(exprs, sizes, ranges):
         return
     for expr in exprs:
         if (result := excess(expr, sizes, ranges)) is not None:
@@ -76,7 +76,9 @@ def check_values(
     check_ints(exprs, sizes, ranges)
 
 
-def _fits(exprs: tuple[Expr, ...], sizes: Mapping[Sz, int], ranges: Mapping[str, Range]) -> bool:
+def fits_nearby(
+    exprs: tuple[Expr, ...], sizes: Mapping[Sz, int], ranges: Mapping[str, Range]
+) -> bool:
     """Tell whether all ints fit in this call and in those near it, which a decoder meets next."""
     rounded = tuple((name, _rounded(low), _rounded(high)) for name, (low, high) in ranges.items())
     bits = tuple((which, size.bit_length()) for which, size in sizes.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from torch import Tensor
@@ -27,10 +28,13 @@ class Answers:
     """The part of ``Bound`` that answers questions and runs nothing."""
 
     program: Compiled
-    spec: CallSpec
     _given: Mapping[str, Any]
 
     if TYPE_CHECKING:  # what ``Bound`` has
+
+        @cached_property
+        def spec(self) -> CallSpec:
+            """Sizes, positions, device and block size."""
 
         @property
         def call_inputs(self) -> tuple[str, ...]:

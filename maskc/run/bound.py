@@ -23,16 +23,19 @@ from maskc.compiled import Compiled
 from maskc.errors import BindError, LoweringError, warn
 from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import TRUE
+from maskc.ir.rows import K_POSITION, Q_POSITION
 from maskc.ir.types import Sz
 from maskc.ir.vectorize import dense
 from maskc.lower import flex, reference, sdpa
 from maskc.lower.attention_call import AttentionCall
 from maskc.lower.codegen.mods import MaskMod, ScoreMod, score_mod
+from maskc.lower.one_query.attend import Seen, attend
 from maskc.lower.plan import Plan
 from maskc.options import BackendName
 from maskc.run import backends
 from maskc.run.answers import Answers
 from maskc.run.state import State, bind_state, rebound
+from maskc.run.steps import Step, begin
 
 OFFSETS = ("q_offset", "kv_offset")
 """What says where rows stand; None leaves them at 0, and unsaid."""
@@ -177,6 +180,10 @@ class Bound(Answers):
             LoweringError: the backend cannot run the program; the help names one that can.
 
         """
+        if backend == "auto" and not (inputs or dropout_p or return_lse or fold_bias):
+            step = None if in_trace() else vars(self).get("_step")
+            if step is not None and step.takes(q, k, v, scale) and (seen := self.seen):
+                return attend(q, k, v, seen, scale)
         plan = self._plan(inputs)
         check_qkv(self.spec, q, k, v)
         backends.check_scale(scale)
@@ -402,6 +409,12 @@ class Bound(Answers):
                 does not fit.
 
         """
+        offsets = {Q_POSITION.name: q_offset, K_POSITION.name: kv_offset}
+        if q_len in (None, 1) and q_positions is None is kv_positions and not in_trace():
+            now = self._step
+            step = None if now is None else now.at(kv_len, offsets, inputs)
+            if step is not None:
+                return self._later(step, {**self._given, **inputs} if inputs else self._given)
         spec = next_step(
             self.spec,
             q_len=q_len,
@@ -414,6 +427,37 @@ class Bound(Answers):
         if not inputs:
             return Bound(self.program, spec, self._given, checked=True)
         return Bound(self.program, spec, {**self._given, **inputs})
+
+    def _later(self, step: Step, given: Mapping[str, Any]) -> Bound:
+        """Return the binding of a step; all else of it is worked out when somebody asks for it."""
+        later = Bound.__new__(Bound)
+        later.program = self.program
+        later._given = given
+        later._step = step
+        return later
+
+    @cached_property
+    def spec(self) -> CallSpec:
+        """Sizes, positions, device and block size."""
+        assert self._step is not None
+        return self._step.spec()
+
+    @cached_property
+    def _state(self) -> State:
+        return bind_state(self.program, self.spec, self._given)
+
+    @cached_property
+    def _step(self) -> Step | None:
+        """The call as a step of a decode loop, if its next can be told from it."""
+        return begin(self.program, self.spec, self._given)
+
+    @property
+    def seen(self) -> Seen | None:
+        """What the one query of a decode step sees, where a look tells; None: call it."""
+        step = None if in_trace() else self._step
+        if step is not None and not step.is_fresh:
+            step = self._step = step.again()
+        return None if step is None else step.seen
 
     def to(self, device: torch.device | str) -> Bound:
         """Return the same binding with its tensors on another device."""

@@ -8,16 +8,16 @@ from types import CodeType, FunctionType
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskc.errors import ModelError
-from maskc.integrations.transformers.forward.binding import Binding, bound_for
+from maskc.integrations.transformers.forward.binding import bound_for
 from maskc.integrations.transformers.forward.context import Context
 from maskc.integrations.transformers.forward.derive import DENSE, Derived
-from maskc.integrations.transformers.forward.recording import Call, record
+from maskc.integrations.transformers.forward.recording import Call, is_recording, record
 from maskc.integrations.transformers.forward.scores import in_one_dtype, scores_of
 from maskc.ir.in_trace import in_trace
+from maskc.lower.one_query.attend import attend as attend_once
 
 OTHER_NAMES = frozenset({"sdpa", "flex_attention", "flash_attention_2", "flash_attention_3"})
 
@@ -60,27 +60,18 @@ def attend(
     query, key, value = in_one_dtype(query, key, value)
     scores = scores_of(keywords, prepared, key.shape[2])
     binding = bound_for(module, context, query, key, scores, keywords.get("position_ids"))
-    late = {name: scores.inputs[name] for name in binding.bound.call_inputs}
-    out = _run(binding, query, key, value, scaling, dropout if module.training else 0.0, late)
-    if not in_trace():
-        inputs = {**binding.inputs, **late}
+    p = dropout if module.training else 0.0
+    if binding.seen is not None and not p:
+        late: dict[str, Any] = {}
+        out = attend_once(query, key, value, binding.seen, scaling, is_finite=True)
+    else:
+        late = {name: scores.inputs[name] for name in binding.bound.call_inputs}
+        attended: Any = binding.bound(query, key, value, scale=scaling, dropout_p=p, **late)
+        out = cast(Tensor, attended)
+    if not in_trace() and is_recording():
+        inputs = {**binding.parts.inputs, **late}
         record(Call(module, binding.program, binding.bound, inputs, query, key))
     return out.transpose(1, 2).contiguous(), None
-
-
-def _run(
-    binding: Binding,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    scale: float | None,
-    dropout: float,
-    late: dict[str, Any],
-) -> Tensor:
-    if binding.decoding is not None and not dropout:
-        return F.scaled_dot_product_attention(query, key, value, scale=scale, **binding.decoding)
-    out: Any = binding.bound(query, key, value, scale=scale, dropout_p=dropout, **late)
-    return cast(Tensor, out)
 
 
 def _context(

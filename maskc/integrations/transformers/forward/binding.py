@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ from maskc.integrations.transformers.forward.texts import (
 )
 from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import OUT, SCORE
+from maskc.ir.types import Sz
+from maskc.lower.one_query.attend import Seen
 from maskc.options import EmptyRows
 from maskc.program import Program
 from maskc.run.bound import Bound
@@ -56,6 +59,26 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """What the program of a layer is composed of, and what it is bound with.
+
+    Attributes:
+        text: a program.
+        empty_rows: what its rows without a key give.
+        clauses: masks besides its own.
+        positions: offsets or positions.
+        inputs: the tensors that the mask reads.
+
+    """
+
+    text: str
+    empty_rows: EmptyRows
+    clauses: tuple[str, ...]
+    positions: Mapping[str, Any]
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Binding:
     """What a layer had bound.
 
@@ -63,16 +86,22 @@ class Binding:
         request: what it asked for.
         program: the whole of what it attends to.
         bound: the program, bound.
-        inputs: the tensors that its mask reads.
-        decoding: for a step of decoding by a mask alone, the keywords of torch's own attention.
+        parts: what was composed of it.
+        call: batches, heads of queries and keys, and the device.
+        seen: for a step of decoding by a mask alone, what its query sees.
 
     """
 
     request: Request
     program: Program
     bound: Bound
-    inputs: Mapping[str, Any]
-    decoding: Mapping[str, Any] | None
+    parts: Parts
+    call: tuple[Any, ...]
+    seen: Seen | None
+
+
+_last: WeakKeyDictionary[nn.Module, Binding] = WeakKeyDictionary()
+"""What a layer had bound for its last step of decoding: the next one is told from it."""
 
 
 def bound_for(
@@ -112,33 +141,49 @@ def bound_for(
     if scores.chosen is not None:
         parts = _among(parts, scores.chosen, key.shape[2])
     program = composed(parts.text, parts.empty_rows, parts.clauses, *changes)
-    bound = program.bind_to(query, key, **parts.positions, **parts.inputs)
-    binding = Binding(request, program, bound, parts.inputs, _decoding(program, bound, query))
+    call = (query.shape[0], *heads, query.device)
+    if query.shape[2] != 1 or in_trace():
+        bound = program.bind_to(query, key, **parts.positions, **parts.inputs)
+        binding = Binding(request, program, bound, parts, call, None)
+    else:
+        step = _next_step(_last.get(layer), program, parts, call, key)
+        bound = step or program.bind_to(query, key, **parts.positions, **parts.inputs)
+        binding = Binding(request, program, bound, parts, call, _seen(program, bound))
+        _last[layer] = binding
     context.bindings.append(binding)
     return binding
 
 
-def _decoding(program: Program, bound: Bound, query: Tensor) -> Mapping[str, Any] | None:
-    """Return the keywords of torch's own attention where one query needs nothing but a mask.
+def _next_step(
+    last: Binding | None, program: Program, parts: Parts, call: tuple[Any, ...], key: Tensor
+) -> Bound | None:
+    """Return a step as the one after the last, None where it is not; tensors are given anew."""
+    if last is None or last.program is not program or last.call != call:
+        return None
+    before = last.parts
+    if (
+        before.inputs.keys() != parts.inputs.keys()
+        or before.positions.keys() != parts.positions.keys()
+    ):
+        return None
+    return last.bound.at(kv_len=key.shape[2], **parts.positions, **parts.inputs)
+
+
+def _seen(program: Program, bound: Bound) -> Seen | None:
+    """Return what one query sees, where it needs nothing but a mask.
 
     A step of decoding is short: what ``Bound`` checks and chooses anew in each layer would be a
-    good part of it. A cache holds finite numbers, so keys that nobody sees need no care either.
+    good part of it. A cache holds what the model computed, or zeros: finite numbers, so keys that
+    nobody sees need no care either.
     """
-    if query.shape[2] != 1 or in_trace():
-        return None
+    if (known := bound.seen) is not None:
+        return known
     module = program.module
     if (module.score, module.out, program.empty_rows) != (SCORE, OUT, "zero"):
         return None
-    return bound.sdpa_args()
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    text: str
-    empty_rows: EmptyRows
-    clauses: tuple[str, ...]
-    positions: Mapping[str, Any]
-    inputs: Mapping[str, Any]
+    args = bound.sdpa_args()
+    keys = bound.spec.sizes[Sz.KV_LEN]
+    return None if args["is_causal"] else Seen(0, keys, args["attn_mask"])
 
 
 IS_CHOSEN = "input chosen: bool\nchosen[head, q_idx, kv_idx]"
@@ -148,7 +193,7 @@ SAME_DOCUMENT_IN_ROW = "input document: int\ndocument[q_idx] == document[kv_idx]
 IS_WRITTEN = "input written: int\nkv_idx < written"
 
 
-def _of_own(context: Context, packed: Packed | None) -> _Parts:
+def _of_own(context: Context, packed: Packed | None) -> Parts:
     """Return the model's own mask; documents are added where it was told of none."""
     assert context.own is not None
     text, inputs = context.own.text, dict(context.own.inputs)
@@ -159,10 +204,10 @@ def _of_own(context: Context, packed: Packed | None) -> _Parts:
     if packed is not None and not packed.was_told and is_causal(text) and not inputs:
         clauses.append(SAME_DOCUMENT)
         inputs["document"] = packed.document
-    return _Parts(text, "zero", tuple(clauses), _slots(context), inputs)
+    return Parts(text, "zero", tuple(clauses), _slots(context), inputs)
 
 
-def _of_attached(attached: Attached, context: Context, packed: Packed | None) -> _Parts:
+def _of_attached(attached: Attached, context: Context, packed: Packed | None) -> Parts:
     """Return an attached program, over positions from the first token of a row or a document."""
     text, policy = attached.text, attached.empty_rows
     anywhere = is_same_anywhere(text)
@@ -171,27 +216,27 @@ def _of_attached(attached: Attached, context: Context, packed: Packed | None) ->
     if packed is not None:
         inputs["document"] = packed.document
         if anywhere:
-            return _Parts(text, policy, (SAME_DOCUMENT,), _slots(context), inputs)
+            return Parts(text, policy, (SAME_DOCUMENT,), _slots(context), inputs)
         positions = {"q_positions": packed.position, "kv_positions": packed.position}
-        return _Parts(text, policy, (SAME_DOCUMENT_IN_ROW,), positions, inputs)
+        return Parts(text, policy, (SAME_DOCUMENT_IN_ROW,), positions, inputs)
     if tokens is not None:
         inputs["attention_mask"] = tokens
         shifted = None if anywhere else _from_first_token(context, tokens, text)
         if shifted is None:
-            return _Parts(text, policy, (IS_TOKEN,), _slots(context), inputs)
+            return Parts(text, policy, (IS_TOKEN,), _slots(context), inputs)
         first = context.offsets[1]
         inputs["attention_mask"] = tokens[:, first : first + context.sizes[2]]
-        return _Parts(text, policy, (IS_TOKEN_IN_ROW,), shifted, inputs)
+        return Parts(text, policy, (IS_TOKEN_IN_ROW,), shifted, inputs)
     written = context.offsets[0] + context.sizes[1] - context.offsets[1]
     has_future = isinstance(written, Tensor) or written < context.sizes[2]
     may_be_empty = context.own is not None and not shows_all(context.own.text)
     if has_future and may_be_empty and not is_causal(text):
         inputs["written"] = written
-        return _Parts(text, policy, (IS_WRITTEN,), _slots(context), inputs)
-    return _Parts(text, policy, (), _slots(context), inputs)
+        return Parts(text, policy, (IS_WRITTEN,), _slots(context), inputs)
+    return Parts(text, policy, (), _slots(context), inputs)
 
 
-def _among(parts: _Parts, chosen: Tensor, kv_len: int) -> _Parts:
+def _among(parts: Parts, chosen: Tensor, kv_len: int) -> Parts:
     """Return a program of the keys that a model chose, ``[batch, queries, chosen]``, alone."""
     batch, q_len, _ = chosen.shape
     mask = torch.zeros(batch, q_len, kv_len, dtype=torch.bool, device=chosen.device)

@@ -54,7 +54,12 @@ def recorded() -> Iterator[list[Call]]:
         _open.pop()
 
 
+def is_recording() -> bool:
+    """Tell whether somebody asks for the calls of layers."""
+    return bool(_open)
+
+
 def record(call: Call) -> None:
-    """Note the call of a layer, if somebody asks for it."""
+    """Note the call of a layer for those who ask."""
     for calls in _open:
         calls.append(call)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from maskc.errors import ModelError
+from maskc.ir.in_trace import in_trace
 
 CHANGES_ATTENTION = {
     "block_indices": "chooses blocks of keys by an index of its own",
@@ -39,6 +40,12 @@ class Scores:
     chosen: Tensor | None = None
 
 
+READ = frozenset({*CHANGES_ATTENTION, "softcap", "position_bias", "s_aux"})
+"""The keywords that this looks at."""
+
+LEFT_ALONE = Scores((), (), {})
+
+
 def scores_of(keywords: Mapping[str, Any], prepared: Tensor | None, kv_len: int) -> Scores:
     """Return what a call does to its scores.
 
@@ -52,6 +59,8 @@ def scores_of(keywords: Mapping[str, Any], prepared: Tensor | None, kv_len: int)
         ModelError: a keyword changes the attention in a way that no program carries.
 
     """
+    if prepared is None and not in_trace() and READ.isdisjoint(keywords):
+        return LEFT_ALONE
     for name, does in CHANGES_ATTENTION.items():
         if keywords.get(name) is not None:
             raise ModelError(

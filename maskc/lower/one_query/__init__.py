@@ -1,0 +1,1 @@
+"""SDPA for one query, as a step of decoding has it."""

@@ -1,0 +1,108 @@
+"""A step of a decode loop, told from the last by numbers, is what binding anew gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from profiles import examples
+from torch import Tensor
+
+from maskc import compile_mask
+from maskc.run.bound import Bound
+
+LENGTH = 40
+DOC = torch.arange(LENGTH) // 11
+VALID = torch.ones(2, LENGTH, dtype=torch.bool)
+VALID[0, :3] = VALID[1, 5:7] = False
+BLOCKS = torch.arange(30).view(5, 6) % 3
+TEXTS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "causal": {},
+    "causal & window(7)": {},
+    "causal_lower_right & window(9)": {},
+    "causal & chunked(16)": {},
+    "causal & (window(5) | sinks(2))": {},
+    "causal & !window(3)": {},
+    "causal & dilated(9, 2)": {},
+    "causal & same_doc": {"doc": DOC},
+    "causal & doc[q] <= doc[k]; input doc: int": {"doc": torch.stack([DOC, DOC.flip(0)])},
+    "valid_keys & causal": {"valid": VALID},
+    "causal & prefix": {"prefix_len": torch.tensor([3, 9])},
+    "k < n + q; input n: int": {"n": torch.tensor(2)},
+    "causal & (head < 1 | window(4))": {},
+    "input t: int; t[head, k] > 0 & causal": {"t": torch.arange(4 * LENGTH).view(4, -1) % 4},
+    "input blocks: int; blocks[q // 8, k // 8] > 0": {"blocks": BLOCKS},
+}
+ANEW = {"k < n + q; input n: int"}
+"""Those whose ints are as large as a tensor says, which is looked into at each step."""
+SIZES = {"batch_size": 2, "num_heads": 4, "num_kv_heads": 2}
+
+
+def qkv(kv_len: int) -> tuple[Tensor, ...]:
+    random = torch.Generator().manual_seed(kv_len)
+    q = torch.randn(2, 4, 1, 8, generator=random)
+    k, v = torch.randn(2, 2, 2, kv_len, 8, generator=random)
+    return q, k, v
+
+
+def spoiled(x: Tensor, mask: Tensor) -> Tensor:
+    """Return keys or values with NaN and infinity where no query of a key head attends."""
+    seen = mask.expand(2, 4, 1, -1).reshape(2, 2, 2, -1).any(2)[..., None]
+    return torch.where(seen, x, torch.tensor([torch.nan, torch.inf] * 4))
+
+
+def assert_step(bound: Bound, anew: Bound, kv_len: int) -> None:
+    q, k, v = qkv(kv_len)
+    mask = anew.dense_mask()
+    expected = anew(q, k, v, backend="reference")
+    torch.testing.assert_close(bound(q, k, v), expected)
+    torch.testing.assert_close(bound(q, spoiled(k, mask), spoiled(v, mask)), expected)
+    assert torch.equal(bound.dense_mask(), mask)
+    assert bound._current.mask_here == anew._current.mask_here
+    assert bound.spec.numbers == anew.spec.numbers
+    assert bound.explain() == anew.explain()
+
+
+def longer(name: str, tensor: Tensor) -> Tensor:
+    """Return another tensor for a longer sequence; of batches there are as many as before."""
+    if name in ("prefix_len", "n"):
+        return tensor.clone()
+    return torch.cat([tensor, tensor[..., -1:]], -1)
+
+
+@settings(max_examples=examples(80))
+@given(st.data(), st.sampled_from(sorted(TEXTS)))
+@pytest.mark.filterwarnings("ignore::maskc.MaskcWarning")
+def test_a_step_is_what_binding_anew_gives(data: st.DataObject, text: str) -> None:
+    inputs = {name: tensor.clone() for name, tensor in TEXTS[text].items()}
+    program = compile_mask(text)
+    bound = program.bind(q_len=1, kv_len=2, q_offset=1, **SIZES, **inputs)
+    for _ in range(data.draw(st.integers(1, 4))):
+        offset = data.draw(st.integers(1, LENGTH - 1))
+        step = {"kv_len": data.draw(st.integers(1, LENGTH)), "q_offset": offset}
+        if data.draw(st.booleans()):
+            inputs = {name: longer(name, tensor) for name, tensor in inputs.items()}
+            bound = bound.at(**step, **inputs)
+        else:
+            bound = bound.at(**step)
+        event("told by numbers" if "_step" in vars(bound) else "anew")
+        assert_step(bound, program.bind(q_len=1, **step, **SIZES, **inputs), step["kv_len"])
+        for tensor in inputs.values():
+            place = data.draw(st.integers(0, tensor.numel() - 1))
+            tensor.view(-1)[place] = 1 - tensor.view(-1)[place].long()
+        assert_step(bound, program.bind(q_len=1, **step, **SIZES, **inputs), step["kv_len"])
+
+
+@pytest.mark.parametrize("text", sorted(TEXTS.keys() - ANEW))
+@pytest.mark.filterwarnings("ignore::maskc.MaskcWarning")
+def test_nothing_is_bound_for_a_step(text: str) -> None:
+    bound = compile_mask(text).bind(q_len=1, kv_len=20, q_offset=19, **SIZES, **TEXTS[text])
+    expected = compile_mask(text).bind(q_len=1, kv_len=21, q_offset=20, **SIZES, **TEXTS[text])
+    step = bound.at(kv_len=21, q_offset=20)
+    tensors = qkv(21)
+    torch.testing.assert_close(step(*tensors), expected(*tensors))
+    assert not {"spec", "_state"} & vars(step).keys()
