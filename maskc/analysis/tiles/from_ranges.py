@@ -14,40 +14,54 @@ import numpy as np
 from maskc.analysis.key_ranges.ranges import Array, KeyRanges, spread
 from maskc.analysis.tiles.grid import Grid
 from maskc.analysis.tiles.runs import Runs, merged
-from maskc.analysis.tiles.tile_map import NONE, Step, TileMap
+from maskc.analysis.tiles.spans import Spans
+from maskc.analysis.tiles.tile_map import NONE, Listed, Step, TileMap
 
 
 def tiles_of_ranges(ranges: KeyRanges, grid: Grid) -> TileMap:
     """Return the tiles of a mask from the ranges of keys of its rows."""
-    partial, full = _by_extremes(ranges, grid) or _by_changes(ranges, grid)
-    return TileMap(grid, partial, full, {**NONE, Step.KEY_RANGES: grid.count}, ranges)
+    kinds = _by_extremes(ranges, grid) or _by_changes(ranges, grid)
+    return TileMap(grid, kinds, {**NONE, Step.KEY_RANGES: grid.count}, lambda: ranges)
 
 
-def _by_extremes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs] | None:
-    """Return the partial and the full tiles where each row's range meets that of the next.
+def _by_extremes(ranges: KeyRanges, grid: Grid) -> Spans | None:
+    """Return the tiles where each row's range meets that of the next.
 
     The rows of a block then touch what lies between the least and the largest of their ends, and
     cover what lies between the innermost. None where rows do not meet, or have several ranges.
     """
     if ranges.ends.shape[1] != 1:
         return None
-    (q_len, _), (high, wide) = grid.lengths, grid.block
+    q_len, high = grid.lengths[0], grid.block[0]
     ends = spread(ranges.ends[:, 0], (2, grid.batch, grid.heads, q_len))
     ends = ends.reshape(2, grid.groups, q_len)
     if not _meet(*ends):
         return None
     at = np.arange(0, q_len, high)
-    least, most = _extremes(ends, at)
-    begin, outer = least // wide
-    inner, end = (most + (wide - 1)) // wide
+    least, most = np.minimum.reduceat(ends, at, 2), np.maximum.reduceat(ends, at, 2)
+    return spans_of_extremes(least, most, grid)
+
+
+def spans_of_extremes(least: Array, most: Array, grid: Grid) -> Spans:
+    """Return the tiles of rows that meet, by the extremes of their ends.
+
+    Args:
+        least: int32 ``[2, groups, rows of blocks]``, the least first key and the least end of the
+            rows of a block.
+        most: likewise, the largest.
+        grid: the blocks.
+
+    """
+    (q_len, _), (high, wide) = grid.lengths, grid.block
+    edges = np.empty((4, *least.shape[1:]), np.int32)
+    _, inner, outer, end = edges
+    edges[::2] = least // wide
+    edges[1::2] = -(most // -wide)
+    np.minimum(inner, end, out=inner)
+    np.maximum(outer, inner, out=outer)
     if q_len % high:
-        outer[:, -1] = 0
-    covers = outer > inner
-    edges = np.empty((*begin.shape, 4), np.int64)  # what is partial lies outside of the inner two
-    edges[..., 0], edges[..., 3] = begin, end
-    edges[..., 1], edges[..., 2] = np.where(covers, inner, end), np.where(covers, outer, end)
-    edges = edges.reshape(-1, 2, 2)
-    return _runs(edges), _runs(edges.reshape(-1, 4)[:, None, 1:3])
+        edges[1:3, :, -1] = end[:, -1]  # a block that sticks out is partial
+    return Spans(edges)
 
 
 def _meet(first: Array, stop: Array) -> bool:
@@ -59,19 +73,8 @@ def _meet(first: Array, stop: Array) -> bool:
     )
 
 
-def _extremes(ends: Array, at: Array) -> tuple[Array, Array]:
-    """Return the least and the largest ends of the rows of each block, from where these begin."""
-    return np.minimum.reduceat(ends, at, 2), np.maximum.reduceat(ends, at, 2)
-
-
-def _runs(ends: Array) -> Runs:
-    """Return the runs that are not empty of their ends ``[rows, runs of a row, 2]``."""
-    row, at = (ends[..., 0] < ends[..., 1]).nonzero()
-    return Runs(row, *ends[row, at].T)
-
-
-def _by_changes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs]:
-    """Return the partial and the full tiles of any ranges."""
+def _by_changes(ranges: KeyRanges, grid: Grid) -> Listed:
+    """Return the tiles of any ranges."""
     columns = grid.blocks[1]
     changes = [_changes(first, stop, grid) for first, stop in ranges.ends.swapaxes(0, 1)]
     if not changes:
@@ -81,7 +84,7 @@ def _by_changes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs]:
     key, touched, covered = key[order], touched[order].cumsum(), covered[order].cumsum()
     full = covered == grid.block[0]
     partial = _chosen(key, (touched > 0) & ~full, columns)
-    return partial, _chosen(key, full, columns)
+    return Listed(partial, _chosen(key, full, columns))
 
 
 def _chosen(key: Array, chosen: Array, columns: int) -> Runs:

@@ -15,9 +15,10 @@ from row_programs import dense, domain_of, row_mask, rows_of_case
 from strategies import masks
 from torch.nn.attention import flex_attention
 
+from maskc.analysis.tables import compact
+from maskc.analysis.tables.block_tables import Tables, block_tables
 from maskc.analysis.tiles import classify as tiles
-from maskc.analysis.tiles import compact, refine
-from maskc.analysis.tiles.block_tables import Tables, block_tables
+from maskc.analysis.tiles import refine
 from maskc.analysis.tiles.classify import searched, tile_map
 from maskc.analysis.tiles.grid import grid_of
 from maskc.ir.nodes import Expr

@@ -18,7 +18,8 @@ import test_steady
 
 from maskc.analysis.key_ranges import bound, derive, lookup, ranges
 from maskc.analysis.key_ranges.ranges import Range
-from maskc.analysis.tiles import compact, from_ranges, id_sets, runs, steady
+from maskc.analysis.tables import compact
+from maskc.analysis.tiles import from_ranges, id_sets, runs, steady
 
 sys.path.append(str(Path(__file__).parents[1] / "key_ranges"))
 import test_derive

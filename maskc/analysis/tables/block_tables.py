@@ -1,23 +1,36 @@
 """The tables of a block mask: for each row of blocks the columns that are full or partial.
 
-Tables are written from runs: a column counts on from the one before it, but for the first of a run.
-Compact ones keep only what is read, and share it between rows where that is possible.
+Small ones are written from spans or from matrices, which takes few operations for each entry. Large
+ones are written from runs, mostly far fewer than blocks: a column counts on from the one before it,
+but for the first of a run. Compact ones keep only what is read, and share it between rows where
+that is possible.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from maskc.analysis.tiles.compact import compact_indices
+from maskc.analysis.tables.compact import compact_indices
+from maskc.analysis.tables.indices import counts, indices
+from maskc.analysis.tables.of_matrices import tables_of_matrices
+from maskc.analysis.tables.of_spans import tables_of_spans
+from maskc.analysis.tables.strays import without_strays
 from maskc.analysis.tiles.grid import Grid, Pair
-from maskc.analysis.tiles.indices import counts, indices
-from maskc.analysis.tiles.runs import Runs, split, stacked, transposed
-from maskc.analysis.tiles.strays import without_strays
-from maskc.analysis.tiles.tile_map import TileMap
+from maskc.analysis.tiles.matrices import Matrices, to_matrix
+from maskc.analysis.tiles.runs import Array, Runs, split, stacked, transposed
+from maskc.analysis.tiles.spans import Spans
+from maskc.analysis.tiles.tile_map import Kinds, TileMap
+
+SMALL = 2**16
+"""A look at every block of a mask with at most so many takes less time than to look at runs."""
+
+Entries = tuple[Array, Array]
+"""Counts and indices of two tables."""
 
 
 class Tables(NamedTuple):
@@ -49,6 +62,8 @@ def block_tables(tile_map: TileMap, compact: bool = False, backward: bool = True
 
     """
     grid, (high, wide) = tile_map.grid, tile_map.grid.blocks
+    if 0 < grid.count <= SMALL and not compact:
+        return Tables(*_written(grid, _entries(tile_map, backward)))
     if compact:
         tile_map = without_strays(tile_map)
     runs = stacked(tile_map.partial, tile_map.full, grid.groups * high)
@@ -60,6 +75,44 @@ def block_tables(tile_map: TileMap, compact: bool = False, backward: bool = True
         return Tables(*_tables(grid, both, (high, wide), 4, compact))
     tables = _tables(grid, runs, (high, wide), 2, compact)
     return Tables(*tables, *_tables(grid, by_key, (wide, high), 2, compact))
+
+
+def _entries(tile_map: TileMap, backward: bool) -> Iterator[Entries]:
+    """Yield counts and indices of the tables by query and by key, each of partial and full blocks.
+
+    Indices are ``[2, groups, rows, columns]``, and counts are those of their rows.
+    """
+    grid, (high, wide), kinds = tile_map.grid, tile_map.grid.blocks, tile_map.kinds
+    if isinstance(kinds, Spans):
+        yield tables_of_spans(kinds, wide)
+        by_key = kinds.transposed(wide) if backward else None
+        if by_key is not None:
+            yield tables_of_spans(by_key, high)
+        if by_key is not None or not backward:
+            return
+    matrices = _matrices(kinds, grid)
+    if not isinstance(kinds, Spans):
+        yield tables_of_matrices(matrices)
+    if backward:
+        yield tables_of_matrices(np.ascontiguousarray(matrices.swapaxes(2, 3)))
+
+
+def _matrices(kinds: Kinds, grid: Grid) -> Array:
+    """Return which blocks are partial and which are full, bool ``[2, groups, rows, columns]``."""
+    if isinstance(kinds, Matrices):
+        both = [kinds.partial_matrix, kinds.full_matrix]
+    else:
+        both = [to_matrix(runs, grid) for runs in (kinds.partial, kinds.full)]
+    return np.stack(both).reshape(2, grid.groups, *grid.blocks)
+
+
+def _written(grid: Grid, entries: Iterable[Entries]) -> Iterator[Tensor]:
+    """Yield counts and indices as tensors, kind by kind."""
+    for both in entries:
+        for counted, listed in zip(*both, strict=True):
+            for table in (counted, listed):
+                by_group = torch.from_numpy(table).view(grid.batch, grid.heads, *table.shape[1:])
+                yield by_group.to(grid.device)
 
 
 def _tables(grid: Grid, runs: Runs, blocks: Pair, number: int, compact: bool) -> Iterator[Tensor]:
