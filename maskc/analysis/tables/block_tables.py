@@ -84,10 +84,14 @@ def _entries(tile_map: TileMap, backward: bool) -> Iterator[Entries]:
     """
     grid, (high, wide), kinds = tile_map.grid, tile_map.grid.blocks, tile_map.kinds
     if isinstance(kinds, Spans):
-        yield tables_of_spans(kinds, wide)
         by_key = kinds.transposed(wide) if backward else None
+        if by_key is not None and high == wide:
+            counted, listed = tables_of_spans(np.stack([kinds.edges, by_key.edges], 1), wide)
+            yield from zip(counted.swapaxes(0, 1), listed.swapaxes(0, 1), strict=True)
+            return
+        yield tables_of_spans(kinds.edges, wide)
         if by_key is not None:
-            yield tables_of_spans(by_key, high)
+            yield tables_of_spans(by_key.edges, high)
         if by_key is not None or not backward:
             return
     matrices = _matrices(kinds, grid)
@@ -108,11 +112,12 @@ def _matrices(kinds: Kinds, grid: Grid) -> Array:
 
 def _written(grid: Grid, entries: Iterable[Entries]) -> Iterator[Tensor]:
     """Yield counts and indices as tensors, kind by kind."""
+    on_host, groups = grid.device.type == "cpu", (grid.batch, grid.heads)
     for both in entries:
-        for counted, listed in zip(*both, strict=True):
-            for table in (counted, listed):
-                by_group = torch.from_numpy(table).view(grid.batch, grid.heads, *table.shape[1:])
-                yield by_group.to(grid.device)
+        shaped = [table.reshape(2, *groups, *table.shape[2:]) for table in both]
+        for kind in zip(*shaped, strict=True):
+            for table in map(torch.from_numpy, kind):
+                yield table if on_host else table.to(grid.device)
 
 
 def _tables(grid: Grid, runs: Runs, blocks: Pair, number: int, compact: bool) -> Iterator[Tensor]:

@@ -9,19 +9,29 @@ range of each row meets that of the next, extremes of their ends tell as much.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from maskc.analysis.key_ranges.lines import Ends
 from maskc.analysis.key_ranges.ranges import Array, KeyRanges, spread
 from maskc.analysis.tiles.grid import Grid
 from maskc.analysis.tiles.runs import Runs, merged
 from maskc.analysis.tiles.spans import Spans
-from maskc.analysis.tiles.tile_map import NONE, Listed, Step, TileMap
+from maskc.analysis.tiles.tile_map import NONE, Kinds, Listed, Step, TileMap
 
 
 def tiles_of_ranges(ranges: KeyRanges, grid: Grid) -> TileMap:
     """Return the tiles of a mask from the ranges of keys of its rows."""
     kinds = _by_extremes(ranges, grid) or _by_changes(ranges, grid)
-    return TileMap(grid, kinds, {**NONE, Step.KEY_RANGES: grid.count}, lambda: ranges)
+    return decided_by_ranges(grid, kinds, lambda: ranges)
+
+
+def decided_by_ranges(
+    grid: Grid, kinds: Kinds, find_ranges: Callable[[], KeyRanges | None]
+) -> TileMap:
+    """Return tiles that are told by the ranges of keys of their rows."""
+    return TileMap(grid, kinds, {**NONE, Step.KEY_RANGES: grid.count}, find_ranges)
 
 
 def _by_extremes(ranges: KeyRanges, grid: Grid) -> Spans | None:
@@ -38,15 +48,32 @@ def _by_extremes(ranges: KeyRanges, grid: Grid) -> Spans | None:
     if not _meet(*ends):
         return None
     at = np.arange(0, q_len, high)
-    least, most = np.minimum.reduceat(ends, at, 2), np.maximum.reduceat(ends, at, 2)
-    return spans_of_extremes(least, most, grid)
+    return spans_of_extremes(*_extremes(ends, at), grid)
+
+
+def _extremes(ends: Array, at: Array) -> tuple[Array, Array]:
+    """Return the least and the largest ends of the rows of each block, from where these begin."""
+    return np.minimum.reduceat(ends, at, 2), np.maximum.reduceat(ends, at, 2)
+
+
+def spans_of_lines(ends: Ends, grid: Grid) -> Spans | None:
+    """Return the tiles of rows whose ends are lines, None where rows do not meet."""
+    q_len, high = grid.lengths[0], grid.block[0]
+    if not ends.meet(q_len):
+        return None
+    rows = np.arange(0, q_len, high)
+    rows = np.stack([rows, rows + (high - 1)])  # the first and the last of each block
+    rows[1, -1] = q_len - 1
+    extremes = np.empty((2, 2, 1, grid.blocks[0]), np.int64)
+    extremes[:, 0, 0], extremes[:, 1, 0] = ends.over(rows)
+    return spans_of_extremes(*extremes, grid)
 
 
 def spans_of_extremes(least: Array, most: Array, grid: Grid) -> Spans:
     """Return the tiles of rows that meet, by the extremes of their ends.
 
     Args:
-        least: int32 ``[2, groups, rows of blocks]``, the least first key and the least end of the
+        least: ``[2, groups, rows of blocks]``, the least first key and the least end of the
             rows of a block.
         most: likewise, the largest.
         grid: the blocks.
@@ -55,8 +82,9 @@ def spans_of_extremes(least: Array, most: Array, grid: Grid) -> Spans:
     (q_len, _), (high, wide) = grid.lengths, grid.block
     edges = np.empty((4, *least.shape[1:]), np.int32)
     _, inner, outer, end = edges
-    edges[::2] = least // wide
-    edges[1::2] = -(most // -wide)
+    edges[::2], edges[1::2] = least, most
+    edges[1::2] += wide - 1
+    edges //= np.int32(wide)
     np.minimum(inner, end, out=inner)
     np.maximum(outer, inner, out=outer)
     if q_len % high:
