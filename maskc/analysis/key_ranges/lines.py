@@ -21,12 +21,23 @@ from maskc.ir.nodes import And, Expr, Size
 from maskc.ir.rows import Q_ROW
 from maskc.ir.types import Sz
 
+Number = tuple[int, int]
+"""The slope and the constant of a line."""
+
 
 class Line(NamedTuple):
     """``slope * q`` and a form of the sizes of the call; the slope is at least 0."""
 
     slope: int
     constant: Linear
+
+    def at(self, sizes: Mapping[Sz, int]) -> Number:
+        """Return the line in a call."""
+        result = self.constant.constant
+        for term, factor in self.constant.terms:
+            assert isinstance(term, Size)
+            result += factor * sizes[term.which]
+        return self.slope, result
 
 
 class Lines(NamedTuple):
@@ -37,20 +48,27 @@ class Lines(NamedTuple):
 
     def at(self, sizes: Mapping[Sz, int]) -> Ends:
         """Return the ends of ranges in a call."""
-        first = [(0, 0), *((line.slope, _number(line.constant, sizes)) for line in self.first)]
-        stop = [(line.slope, _number(line.constant, sizes)) for line in self.stop]
-        return Ends(tuple(first), (*stop, (0, sizes[Sz.KV_LEN])))
+        first = [(0, 0), *(line.at(sizes) for line in self.first)]
+        stop = [(0, sizes[Sz.KV_LEN]), *(line.at(sizes) for line in self.stop)]
+        last = sizes[Sz.Q_LEN] - 1
+        return Ends(_outermost(first, last, 1), _outermost(stop, last, -1))
 
 
-Numbers = tuple[tuple[int, int], ...]
-"""The slope and the constant of each line."""
+def _outermost(lines: list[Number], last: int, sign: int) -> tuple[Number, ...]:
+    """Return lines without those that another is beyond at row 0 and at the last one."""
+    heights = {(slope, c): (sign * c, sign * (slope * last + c)) for slope, c in lines}
+    kept = dict(heights)
+    for line, (begin, end) in heights.items():
+        if any(o[0] >= begin and o[1] >= end for other, o in kept.items() if other != line):
+            del kept[line]
+    return tuple(kept)
 
 
 class Ends(NamedTuple):
     """The lines in one call, within its keys."""
 
-    first: Numbers
-    stop: Numbers
+    first: tuple[Number, ...]
+    stop: tuple[Number, ...]
 
     def first_at(self, row: int) -> int:
         """Return the first key of a row."""
@@ -115,11 +133,3 @@ def _line(form: Linear) -> Line | None:
     if slope < 0 or not all(isinstance(term, Size) for term, _ in constant):
         return None
     return Line(slope, Linear(constant, form.constant))
-
-
-def _number(form: Linear, sizes: Mapping[Sz, int]) -> int:
-    result = form.constant
-    for term, factor in form.terms:
-        assert isinstance(term, Size)
-        result += factor * sizes[term.which]
-    return result

@@ -86,7 +86,8 @@ def _entries(tile_map: TileMap, backward: bool) -> Iterator[Entries]:
     if isinstance(kinds, Spans):
         by_key = kinds.transposed(wide) if backward else None
         if by_key is not None and high == wide:
-            counted, listed = tables_of_spans(np.stack([kinds.edges, by_key.edges], 1), wide)
+            edges = np.concatenate([kinds.edges[:, None], by_key.edges[:, None]], 1)
+            counted, listed = tables_of_spans(edges, wide)
             yield from zip(counted.swapaxes(0, 1), listed.swapaxes(0, 1), strict=True)
             return
         yield tables_of_spans(kinds.edges, wide)
@@ -98,7 +99,7 @@ def _entries(tile_map: TileMap, backward: bool) -> Iterator[Entries]:
     if not isinstance(kinds, Spans):
         yield tables_of_matrices(matrices)
     if backward:
-        yield tables_of_matrices(np.ascontiguousarray(matrices.swapaxes(2, 3)))
+        yield tables_of_matrices(_by_key(matrices))
 
 
 def _matrices(kinds: Kinds, grid: Grid) -> Array:
@@ -108,6 +109,10 @@ def _matrices(kinds: Kinds, grid: Grid) -> Array:
     else:
         both = [to_matrix(runs, grid) for runs in (kinds.partial, kinds.full)]
     return np.stack(both).reshape(2, grid.groups, *grid.blocks)
+
+
+def _by_key(matrices: Array) -> Array:
+    return np.ascontiguousarray(matrices.swapaxes(2, 3))
 
 
 def _written(grid: Grid, entries: Iterable[Entries]) -> Iterator[Tensor]:

@@ -20,7 +20,8 @@ def tables_of_spans(edges: Array, columns: int) -> tuple[Array, Array]:
     """
     begin, inner, outer, end = edges
     within, place = outer - inner, np.arange(columns, dtype=np.int32)
-    count = np.stack([end - begin - within, within])
+    count = np.empty((2, *begin.shape), np.int32)
+    count[0], count[1] = end - begin - within, within
     indices = np.empty((*count.shape, columns), np.int32)
     partial, full = indices
     np.greater_equal(place, (inner - begin)[..., None], out=partial, casting="unsafe")

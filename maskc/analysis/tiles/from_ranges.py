@@ -48,7 +48,9 @@ def _by_extremes(ranges: KeyRanges, grid: Grid) -> Spans | None:
     if not _meet(*ends):
         return None
     at = np.arange(0, q_len, high)
-    return spans_of_extremes(*_extremes(ends, at), grid)
+    edges = np.empty((4, grid.groups, len(at)), np.int32)
+    edges[::2], edges[1::2] = _extremes(ends, at)
+    return _spans(edges, grid)
 
 
 def _extremes(ends: Array, at: Array) -> tuple[Array, Array]:
@@ -61,35 +63,33 @@ def spans_of_lines(ends: Ends, grid: Grid) -> Spans | None:
     q_len, high = grid.lengths[0], grid.block[0]
     if not ends.meet(q_len):
         return None
-    rows = np.arange(0, q_len, high)
-    rows = np.stack([rows, rows + (high - 1)])  # the first and the last of each block
-    rows[1, -1] = q_len - 1
-    extremes = np.empty((2, 2, 1, grid.blocks[0]), np.int64)
-    extremes[:, 0, 0], extremes[:, 1, 0] = ends.over(rows)
-    return spans_of_extremes(*extremes, grid)
+    begins = np.arange(0, q_len, high)
+    lasts = begins + (high - 1)
+    lasts[-1] = q_len - 1
+    edges = np.empty((4, 1, len(begins)), np.int32)
+    edges[0], edges[2] = ends.over(begins)
+    edges[1], edges[3] = ends.over(lasts)
+    return _spans(edges, grid)
 
 
-def spans_of_extremes(least: Array, most: Array, grid: Grid) -> Spans:
+def _spans(ends: Array, grid: Grid) -> Spans:
     """Return the tiles of rows that meet, by the extremes of their ends.
 
     Args:
-        least: ``[2, groups, rows of blocks]``, the least first key and the least end of the
-            rows of a block.
-        most: likewise, the largest.
+        ends: int32 ``[4, groups, rows of blocks]``: of the rows of a block the least and the
+            largest first key, and the least and the largest end. It is changed.
         grid: the blocks.
 
     """
     (q_len, _), (high, wide) = grid.lengths, grid.block
-    edges = np.empty((4, *least.shape[1:]), np.int32)
-    _, inner, outer, end = edges
-    edges[::2], edges[1::2] = least, most
-    edges[1::2] += wide - 1
-    edges //= np.int32(wide)
+    _, inner, outer, end = ends
+    ends[1::2] += wide - 1
+    ends //= np.int32(wide)
     np.minimum(inner, end, out=inner)
     np.maximum(outer, inner, out=outer)
     if q_len % high:
-        edges[1:3, :, -1] = end[:, -1]  # a block that sticks out is partial
-    return Spans(edges)
+        ends[1:3, :, -1] = end[:, -1]  # a block that sticks out is partial
+    return Spans(ends)
 
 
 def _meet(first: Array, stop: Array) -> bool:

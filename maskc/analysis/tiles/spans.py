@@ -49,7 +49,7 @@ class Spans:
         so a column's rows lie between two counts.
         """
         groups = self.edges.shape[1]
-        if not (self.edges[..., 1:] >= self.edges[..., :-1]).all():
+        if not _ascend(self.edges):
             return None
         column = np.arange(columns, dtype=np.int32)
         result = np.empty((4, groups, columns), np.int32)
@@ -58,3 +58,7 @@ class Spans:
                 own[group] = other[group].searchsorted(column, "right")
         np.maximum(result[2], result[1], out=result[2])  # a column that no row covers
         return Spans(result)
+
+
+def _ascend(edges: Array) -> bool:
+    return bool((edges[..., 1:] >= edges[..., :-1]).all())
