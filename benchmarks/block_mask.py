@@ -35,7 +35,7 @@ from by_hand.window_tables import window_tables
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 from maskc import compile_mask
-from maskc.analysis.tiles.block_tables import Tables, block_tables
+from maskc.analysis.tables.block_tables import Tables, block_tables
 from maskc.analysis.tiles.classify import tile_map
 from maskc.blocks.mask_blocks import forget
 from maskc.elaborate.module import elaborate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from operator import index
 from typing import Any
 
@@ -27,6 +28,12 @@ SIZES_OF = {
 }
 """Where a size is read off, for the error of a wrong one."""
 
+SIZES = (Sz.Q_LEN, Sz.KV_LEN, Sz.BATCH_SIZE, Sz.NUM_HEADS, Sz.NUM_KV_HEADS)
+"""The order of sizes in a description of a call."""
+
+NONE_GIVEN = (None, None, None)
+"""Neither an offset of heads nor positions."""
+
 OF_BIND = (
     *(size.value for size in Sz),
     *("q_offset", "kv_offset", "head_offset", "q_positions", "kv_positions"),
@@ -36,9 +43,12 @@ OF_CALLS = ("backend", "scale", "dropout_p", "return_lse")
 """What ``bind`` and a call take besides inputs, for the error of a misspelled or misplaced one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CallSpec:
     """The sizes and positions of a call.
+
+    Calls with the same sizes, whose rows stand where they are, share one, so that what is worked
+    out for it is found by it.
 
     Attributes:
         sizes: of the attention, ``[batch_size, num_heads, q_len, kv_len]``.
@@ -92,16 +102,13 @@ def call_spec(
         BindError: a size, offset or position table does not fit.
 
     """
-    sizes = {
-        Sz.Q_LEN: _size("q_len", q_len),
-        Sz.KV_LEN: _size("kv_len", kv_len),
-        Sz.BATCH_SIZE: _size("batch_size", batch_size),
-        Sz.NUM_HEADS: _size("num_heads", num_heads),
-        Sz.NUM_KV_HEADS: _size("num_kv_heads", num_kv_heads),
-    }
-    if num_heads % num_kv_heads:
-        message = f"num_heads={num_heads} is no multiple of num_kv_heads={num_kv_heads}"
-        raise BindError("M404", message, help="each key head serves the same number of query heads")
+    given = q_len, kv_len, batch_size, num_heads, num_kv_heads
+    numbers_alone = {*map(type, given), type(q_offset), type(kv_offset)} == {int}
+    others = head_offset, q_positions, kv_positions
+    if numbers_alone and q_offset == kv_offset == 0 and others == NONE_GIVEN and not in_trace():
+        flags = bool(compact), bool(backward)
+        return _spec_at_rows(given, _blocks(block_size), *flags, device)
+    sizes = _sizes(given)
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, int] = {}
     rows = _Rows(sizes[Sz.BATCH_SIZE], device, tensors, numbers)
@@ -121,6 +128,39 @@ def call_spec(
         backward=bool(backward),
         device=device,
     )
+
+
+@lru_cache(maxsize=1024)
+def _spec_at_rows(
+    sizes: tuple[int, ...],
+    block_size: tuple[int, int] | None,
+    compact: bool,
+    backward: bool,
+    device: torch.device,
+) -> CallSpec:
+    """Return the description of a call whose positions are its rows, one for equal calls."""
+    return CallSpec(
+        _sizes(sizes),
+        Position.ROW,
+        Position.ROW,
+        {},
+        {},
+        head_offset=False,
+        block_size=block_size,
+        compact=compact,
+        backward=backward,
+        device=device,
+    )
+
+
+def _sizes(given: tuple[Any, ...]) -> dict[Sz, int]:
+    """Return the checked sizes of a call, given in the order of ``SIZES``."""
+    sizes = {which: _size(which.value, one) for which, one in zip(SIZES, given, strict=True)}
+    num_heads, num_kv_heads = sizes[Sz.NUM_HEADS], sizes[Sz.NUM_KV_HEADS]
+    if num_heads % num_kv_heads:
+        message = f"num_heads={num_heads} is no multiple of num_kv_heads={num_kv_heads}"
+        raise BindError("M404", message, help="each key head serves the same number of query heads")
+    return sizes
 
 
 def next_step(

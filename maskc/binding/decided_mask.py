@@ -8,14 +8,14 @@ who keeps it compares their versions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from torch import Tensor
 
 from maskc.analysis.intervals.whole_call import Range
 from maskc.binding.bind import BoundMask
-from maskc.ir.nodes import Expr, inputs
-from maskc.ir.types import Type
+from maskc.ir.nodes import Expr, Same, inputs
+from maskc.ir.types import Sz, Type
 from maskc.lower.specialise import specialise
 
 MOST_ELEMENTS = 2**22
@@ -34,7 +34,8 @@ class DecidedMask:
     def __init__(self, mask: BoundMask, numbers: Mapping[str, int]) -> None:
         self.mask = mask
         self._known = {name: (value, value) for name, value in numbers.items()}
-        self.by_sizes = specialise(mask.expr, mask.domain.sizes, self._known)
+        sizes = tuple(mask.domain.sizes.items())
+        self.by_sizes = _left_by_sizes(Same(mask.expr), sizes, tuple(self._known.items()))
 
     @cached_property
     def by_tensors(self) -> Expr:
@@ -47,6 +48,13 @@ class DecidedMask:
         if len(ranges) == len(self._known):
             return self.by_sizes
         return specialise(self.by_sizes, self.mask.domain.sizes, ranges)
+
+
+@lru_cache(maxsize=1024)
+def _left_by_sizes(
+    mask: Same, sizes: tuple[tuple[Sz, int], ...], known: tuple[tuple[str, Range], ...]
+) -> Expr:
+    return specialise(mask.expr, dict(sizes), dict(known))
 
 
 def _lasts(tensor: Tensor) -> bool:

@@ -7,6 +7,7 @@ sequence, M704 other sizes than a definition needs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from maskc.binding.call import CallSpec
@@ -22,6 +23,7 @@ from maskc.ir.nodes import (
     IntConst,
     Load,
     Module,
+    Same,
     Size,
     children,
     walk,
@@ -72,8 +74,9 @@ def _unplaced(
 ) -> MaskcWarning | None:
     """Warn of a decode step without its place: its one query would stand at position 0."""
     queries, keys = (spec.sizes[which] for which in LENGTHS)
-    aligned = any(isinstance(term, Size) and term.which in LENGTHS for term in walk(mask))
-    if aligned or queries >= keys:
+    if queries >= keys:
+        return None
+    if any(isinstance(term, Size) and term.which in LENGTHS for term in walk(mask)):
         return None
     if next(_query_positions(mask, given, queries), None) is None:
         return None
@@ -105,15 +108,20 @@ def _query_positions(expr: Expr, given: Mapping[str, Any], queries: int) -> Iter
 
 def _off_grid(module: Module, spec: CallSpec) -> MaskcWarning | None:
     """Warn of a grid that is not the sequence's, unless the program asks what is on it."""
-    terms = list(walk(*module.roots))
-    if any(isinstance(term, Compare) and _asks_whether_on_grid(term) for term in terms):
-        return None
-    for term in terms:
-        if isinstance(term, Coord):
-            side = Sz.Q_LEN if Dim.Q in term.deps else Sz.KV_LEN
-            if spec.sizes[side] != _end(term.axis):
-                return _other_grid(term, side, spec)
+    for term in _coordinates(tuple(map(Same, module.roots))):
+        side = Sz.Q_LEN if Dim.Q in term.deps else Sz.KV_LEN
+        if spec.sizes[side] != _end(term.axis):
+            return _other_grid(term, side, spec)
     return None
+
+
+@lru_cache(maxsize=1024)
+def _coordinates(roots: tuple[Same, ...]) -> tuple[Coord, ...]:
+    """Return the coordinates on grids, none where a program asks what is on its grid."""
+    terms = list(walk(*(root.expr for root in roots)))
+    if any(isinstance(term, Compare) and _asks_whether_on_grid(term) for term in terms):
+        return ()
+    return tuple(term for term in terms if isinstance(term, Coord))
 
 
 def _other_grid(term: Coord, side: Sz, spec: CallSpec) -> MaskcWarning:

@@ -26,6 +26,7 @@ from maskc.binding.check_reads import (
     possible_dangers,
 )
 from maskc.errors import LoweringError
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import And, Expr, Same, TopK, inputs, walk
 from maskc.ir.rows import Layout, Position, Shape, side_name, to_rows
 from maskc.ir.types import Sz
@@ -115,10 +116,18 @@ def call_signature(
         mask: the mask over rows, where the roots matter only there.
 
     """
+    make = _signature_in if spec.tensors or in_trace() else _kept_signature_in
+    return make(tuple(map(Same, roots)), spec, None if mask is None else Same(mask))
+
+
+def _signature_in(roots: tuple[Same, ...], spec: CallSpec, mask: Same | None) -> CallSignature:
     counts = tuple(item for item in spec.sizes.items() if item[0] not in LENGTHS)
-    key = RowsKey(tuple(map(Same, roots)), spec.q, spec.k, spec.head_offset, spec.group, counts)
-    sizes = tuple(spec.sizes.items())
-    return _signature(key, sizes, None if mask is None else Same(mask))
+    key = RowsKey(roots, spec.q, spec.k, spec.head_offset, spec.group, counts)
+    return _signature(key, tuple(spec.sizes.items()), mask)
+
+
+_kept_signature_in = lru_cache(maxsize=1024)(_signature_in)
+"""Of a call without tensors, which is one object for equal calls."""
 
 
 @lru_cache(maxsize=1024)

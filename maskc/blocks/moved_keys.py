@@ -15,7 +15,7 @@ from torch import Tensor
 
 from maskc.analysis.tiles.classify import tile_map
 from maskc.analysis.tiles.runs import Array, Runs, merged, spelled_out
-from maskc.analysis.tiles.tile_map import TileMap
+from maskc.analysis.tiles.tile_map import Listed, TileMap, no_ranges
 from maskc.binding.bind import BoundMask
 from maskc.ir.nodes import Expr, Load, rewrite, walk
 from maskc.ir.rows import K_POSITION, KV_ROW
@@ -44,8 +44,8 @@ def tiles_by_blocks_of_keys(mask: BoundMask, block: tuple[int, int]) -> TileMap 
         return None
     tiles = tile_map(_in_order(mask.expr), mask.domain, block)
     columns = tiles.grid.blocks[1]
-    partial, full = (_relabeled(runs, moved, columns) for runs in (tiles.partial, tiles.full))
-    return replace(tiles, partial=partial, full=full, ranges=None)
+    kinds = (_relabeled(runs, moved, columns) for runs in (tiles.partial, tiles.full))
+    return replace(tiles, kinds=Listed(*kinds), find_ranges=no_ranges)
 
 
 @lru_cache(maxsize=1024)

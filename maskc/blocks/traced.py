@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
-from maskc.analysis.tiles.block_tables import Tables, block_tables
+from maskc.analysis.tables.block_tables import Tables, block_tables
 from maskc.analysis.tiles.classify import tile_map
 from maskc.analysis.tiles.grid import Grid, grid_of
 from maskc.ir.nodes import Expr, inputs

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.flex_attention import AuxRequest, BlockMask, flex_attention
 
-from maskc.analysis.tiles.block_tables import block_tables
+from maskc.analysis.tables.block_tables import block_tables
 from maskc.analysis.tiles.tile_map import TileMap
 from maskc.errors import DenseScoresWarning, LoweringError
 from maskc.ir.in_trace import in_trace

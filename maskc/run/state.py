@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
@@ -31,7 +32,7 @@ from maskc.blocks.traced_bands import TracedMaskBlocks
 from maskc.compiled import Compiled
 from maskc.errors import BindError
 from maskc.ir.in_trace import in_trace
-from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Module
+from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Load, Module, Same, TopK, walk
 from maskc.ir.text import expr_text
 from maskc.ir.types import Sz
 from maskc.lower.plan import Plan
@@ -127,7 +128,7 @@ def bind_state(
     begin = log.start()
     module = program.module
     roots = (module.score, module.out)
-    bound = bind_mask(call_signature((module.mask,), spec), spec, given)
+    bound, decided = _bound(module.mask, spec, given)
     blocks = MaskBlocks(bound, spec, built)
     empty = _policy_rows(program, bound, blocks)
     mask, nan_rows = bound, None
@@ -147,7 +148,8 @@ def bind_state(
         signature = call_signature(roots, spec, None if mask.expr == TRUE else mask.expr)
         if not missing:
             score = bind_score(signature, spec, given, mask, lookup)
-    decided = DecidedMask(mask, spec.numbers)
+    if mask is not bound:
+        decided = DecidedMask(mask, spec.numbers)
     if begin is not None:
         lengths = [spec.sizes[which] for which in (Sz.Q_LEN, Sz.KV_LEN)]
         left = expr_text(decided.by_sizes)
@@ -167,6 +169,26 @@ def bind_state(
         traced=traced.blocks(mask.expr, spec.device, spec.block_size or UNSEEN, spec.backward),
         cache=TensorCache(tuple((score or mask).domain.tensors.values())),
     )
+
+
+def _bound(mask: Expr, spec: CallSpec, given: Mapping[str, Any]) -> tuple[BoundMask, DecidedMask]:
+    """Bind a mask, and decide what the call leaves of it."""
+    if not spec.tensors and _reads_no_tensor(Same(mask)):
+        return _lasting(Same(mask), spec)
+    bound = bind_mask(call_signature((mask,), spec), spec, given)
+    return bound, DecidedMask(bound, spec.numbers)
+
+
+@lru_cache(maxsize=1024)
+def _reads_no_tensor(mask: Same) -> bool:
+    return not any(isinstance(term, Load | TopK) for term in walk(mask.expr))
+
+
+@lru_cache(maxsize=1024)
+def _lasting(mask: Same, spec: CallSpec) -> tuple[BoundMask, DecidedMask]:
+    """Bind a mask that reads no tensor: nothing but the call decides it."""
+    bound = bind_mask(call_signature((mask.expr,), spec), spec, {})
+    return bound, DecidedMask(bound, spec.numbers)
 
 
 def _traced_state(program: Compiled, spec: CallSpec, given: Mapping[str, Any]) -> State:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskc.analysis.tiles.indices import counts
+from maskc.analysis.tables.indices import counts
 from maskc.analysis.tiles.runs import Array
 from maskc.analysis.tiles.tile_map import TileMap
 from maskc.binding.bind import bind_mask

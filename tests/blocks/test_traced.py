@@ -15,7 +15,7 @@ from strategies import masks
 from torch._dynamo.utils import counters
 
 import maskc
-from maskc.analysis.tiles.block_tables import Tables, block_tables
+from maskc.analysis.tables.block_tables import Tables, block_tables
 from maskc.analysis.tiles.classify import tile_map
 from maskc.blocks import traced
 from maskc.ir.nodes import Expr

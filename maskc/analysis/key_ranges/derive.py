@@ -118,14 +118,14 @@ def parts(mask: Expr) -> bool:
             return parts(arg)
         case _ if Dim.Q | Dim.K not in mask.deps:
             return True
-        case _ if (other := _spelled_out(mask)) is not None:
+        case _ if (other := spelled_out(mask)) is not None:
             return parts(other)
         case _:
             return bound(mask, True) is not None
 
 
 @lru_cache(maxsize=1024)
-def _spelled_out(expr: Expr) -> Expr | None:
+def spelled_out(expr: Expr) -> Expr | None:
     """Return an expression of both sides as ``&`` and ``|`` of others, None for a comparison."""
     match expr:
         case Where(cond, then, other):
@@ -175,7 +175,7 @@ class _Derivation:
                 return self._by_row(self.values.of(expr) == wanted)
             case _ if Dim.Q not in expr.deps:
                 return self._by_key(expr, wanted)
-            case _ if (other := _spelled_out(expr)) is not None:
+            case _ if (other := spelled_out(expr)) is not None:
                 return self.ranges(other, wanted)
             case _:
                 compared = bound(expr, wanted)

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 
 from maskc.analysis.intervals.evaluate import Cover
 from maskc.analysis.key_ranges.derive import key_ranges
+from maskc.analysis.key_ranges.lines import lines
 from maskc.analysis.key_ranges.ranges import KeyRanges
 from maskc.analysis.tiles.conjuncts import tiles_of_conjuncts
-from maskc.analysis.tiles.from_ranges import tiles_of_ranges
+from maskc.analysis.tiles.from_ranges import decided_by_ranges, spans_of_lines, tiles_of_ranges
 from maskc.analysis.tiles.grid import (
     Grid,
     Pair,
@@ -26,6 +27,7 @@ from maskc.analysis.tiles.grid import (
     sticking_out,
 )
 from maskc.analysis.tiles.refine import refine, witness
+from maskc.analysis.tiles.spans import Spans
 from maskc.analysis.tiles.tile_map import Found, TileMap
 from maskc.ir.nodes import Expr
 from maskc.ir.vectorize import Domain
@@ -53,10 +55,18 @@ def tile_map(
 
     """
     grid = grid_of(mask, domain, block_size)
+    if known is None and (spans := _spans_of_lines(mask, domain, grid)) is not None:
+        return decided_by_ranges(grid, spans, lambda: key_ranges(mask, domain))
     ranges = known or key_ranges(mask, domain)
     if ranges is not None:
         return tiles_of_ranges(ranges, grid)
     return tiles_of_conjuncts(mask, domain, grid) or searched(mask, domain, grid)
+
+
+def _spans_of_lines(mask: Expr, domain: Domain, grid: Grid) -> Spans | None:
+    """Return the tiles of a mask whose ranges end in lines, None for others."""
+    known = lines(mask) if grid.count else None
+    return None if known is None else spans_of_lines(known.at(domain.sizes), grid)
 
 
 def searched(mask: Expr, domain: Domain, grid: Grid) -> TileMap:

@@ -19,8 +19,9 @@ from maskc.analysis.key_ranges.derive import key_ranges
 from maskc.analysis.tiles.from_ranges import tiles_of_ranges
 from maskc.analysis.tiles.grid import Grid, Tiles
 from maskc.analysis.tiles.id_sets import equality, share_of_ids
+from maskc.analysis.tiles.matrices import Matrices, to_matrix
 from maskc.analysis.tiles.refine import refine, witness
-from maskc.analysis.tiles.runs import Array, Runs
+from maskc.analysis.tiles.runs import Array
 from maskc.analysis.tiles.steady import is_steady, share_of_steady
 from maskc.analysis.tiles.tile_map import NONE, Found, Share, Step, TileMap
 from maskc.ir.nodes import TRUE, And, Expr
@@ -98,7 +99,7 @@ def _tiles(mask: Expr, domain: Domain, frame: _Frame, share: Share, step: Step) 
         full |= to_matrix(searched.full, grid)
         partial |= to_matrix(searched.partial, grid)
         decided = {**searched.decided, step: grid.count - int(unsure.sum()), Step.RANGES: 0}
-    return TileMap(grid, of_matrix(partial), of_matrix(full), decided)
+    return TileMap(grid, Matrices(partial, full), decided)
 
 
 def _searched(mask: Expr, domain: Domain, grid: Grid, row: Array, column: Array) -> TileMap:
@@ -108,22 +109,3 @@ def _searched(mask: Expr, domain: Domain, grid: Grid, row: Array, column: Array)
     group, q, k = (torch.from_numpy(part).to(grid.device) for part in (*line, column))
     refine(cover, result, witness(cover, result, Tiles(group, q, k)))
     return result.finish()
-
-
-def to_matrix(runs: Runs, grid: Grid) -> Array:
-    """Return runs as a matrix of booleans ``[rows, columns]``."""
-    columns = grid.blocks[1]
-    changes = np.zeros((grid.groups * grid.blocks[0], columns + 1), np.int8)
-    changes[runs.row, runs.first] = 1
-    changes[runs.row, runs.stop] = -1
-    result: Array = changes.cumsum(1, dtype=np.int8)[:, :columns].view(np.bool_)
-    return result
-
-
-def of_matrix(matrix: Array) -> Runs:
-    """Return the runs of a matrix of booleans."""
-    rows, columns = matrix.shape
-    framed = np.zeros((rows, columns + 2), np.bool_)
-    framed[:, 1:-1] = matrix
-    row, end = (framed[:, 1:] != framed[:, :-1]).nonzero()
-    return Runs(row[::2], end[::2], end[1::2])

@@ -9,45 +9,87 @@ range of each row meets that of the next, extremes of their ends tell as much.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from maskc.analysis.key_ranges.lines import Ends
 from maskc.analysis.key_ranges.ranges import Array, KeyRanges, spread
 from maskc.analysis.tiles.grid import Grid
 from maskc.analysis.tiles.runs import Runs, merged
-from maskc.analysis.tiles.tile_map import NONE, Step, TileMap
+from maskc.analysis.tiles.spans import Spans
+from maskc.analysis.tiles.tile_map import NONE, Kinds, Listed, Step, TileMap
 
 
 def tiles_of_ranges(ranges: KeyRanges, grid: Grid) -> TileMap:
     """Return the tiles of a mask from the ranges of keys of its rows."""
-    partial, full = _by_extremes(ranges, grid) or _by_changes(ranges, grid)
-    return TileMap(grid, partial, full, {**NONE, Step.KEY_RANGES: grid.count}, ranges)
+    kinds = _by_extremes(ranges, grid) or _by_changes(ranges, grid)
+    return decided_by_ranges(grid, kinds, lambda: ranges)
 
 
-def _by_extremes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs] | None:
-    """Return the partial and the full tiles where each row's range meets that of the next.
+def decided_by_ranges(
+    grid: Grid, kinds: Kinds, find_ranges: Callable[[], KeyRanges | None]
+) -> TileMap:
+    """Return tiles that are told by the ranges of keys of their rows."""
+    return TileMap(grid, kinds, {**NONE, Step.KEY_RANGES: grid.count}, find_ranges)
+
+
+def _by_extremes(ranges: KeyRanges, grid: Grid) -> Spans | None:
+    """Return the tiles where each row's range meets that of the next.
 
     The rows of a block then touch what lies between the least and the largest of their ends, and
     cover what lies between the innermost. None where rows do not meet, or have several ranges.
     """
     if ranges.ends.shape[1] != 1:
         return None
-    (q_len, _), (high, wide) = grid.lengths, grid.block
+    q_len, high = grid.lengths[0], grid.block[0]
     ends = spread(ranges.ends[:, 0], (2, grid.batch, grid.heads, q_len))
     ends = ends.reshape(2, grid.groups, q_len)
     if not _meet(*ends):
         return None
     at = np.arange(0, q_len, high)
-    least, most = _extremes(ends, at)
-    begin, outer = least // wide
-    inner, end = (most + (wide - 1)) // wide
+    edges = np.empty((4, grid.groups, len(at)), np.int32)
+    edges[::2], edges[1::2] = _extremes(ends, at)
+    return _spans(edges, grid)
+
+
+def _extremes(ends: Array, at: Array) -> tuple[Array, Array]:
+    """Return the least and the largest ends of the rows of each block, from where these begin."""
+    return np.minimum.reduceat(ends, at, 2), np.maximum.reduceat(ends, at, 2)
+
+
+def spans_of_lines(ends: Ends, grid: Grid) -> Spans | None:
+    """Return the tiles of rows whose ends are lines, None where rows do not meet."""
+    q_len, high = grid.lengths[0], grid.block[0]
+    if not ends.meet(q_len):
+        return None
+    begins = np.arange(0, q_len, high)
+    lasts = begins + (high - 1)
+    lasts[-1] = q_len - 1
+    edges = np.empty((4, 1, len(begins)), np.int32)
+    edges[0], edges[2] = ends.over(begins)
+    edges[1], edges[3] = ends.over(lasts)
+    return _spans(edges, grid)
+
+
+def _spans(ends: Array, grid: Grid) -> Spans:
+    """Return the tiles of rows that meet, by the extremes of their ends.
+
+    Args:
+        ends: int32 ``[4, groups, rows of blocks]``: of the rows of a block the least and the
+            largest first key, and the least and the largest end. It is changed.
+        grid: the blocks.
+
+    """
+    (q_len, _), (high, wide) = grid.lengths, grid.block
+    _, inner, outer, end = ends
+    ends[1::2] += wide - 1
+    ends //= np.int32(wide)
+    np.minimum(inner, end, out=inner)
+    np.maximum(outer, inner, out=outer)
     if q_len % high:
-        outer[:, -1] = 0
-    covers = outer > inner
-    edges = np.empty((*begin.shape, 4), np.int64)  # what is partial lies outside of the inner two
-    edges[..., 0], edges[..., 3] = begin, end
-    edges[..., 1], edges[..., 2] = np.where(covers, inner, end), np.where(covers, outer, end)
-    edges = edges.reshape(-1, 2, 2)
-    return _runs(edges), _runs(edges.reshape(-1, 4)[:, None, 1:3])
+        ends[1:3, :, -1] = end[:, -1]  # a block that sticks out is partial
+    return Spans(ends)
 
 
 def _meet(first: Array, stop: Array) -> bool:
@@ -59,19 +101,8 @@ def _meet(first: Array, stop: Array) -> bool:
     )
 
 
-def _extremes(ends: Array, at: Array) -> tuple[Array, Array]:
-    """Return the least and the largest ends of the rows of each block, from where these begin."""
-    return np.minimum.reduceat(ends, at, 2), np.maximum.reduceat(ends, at, 2)
-
-
-def _runs(ends: Array) -> Runs:
-    """Return the runs that are not empty of their ends ``[rows, runs of a row, 2]``."""
-    row, at = (ends[..., 0] < ends[..., 1]).nonzero()
-    return Runs(row, *ends[row, at].T)
-
-
-def _by_changes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs]:
-    """Return the partial and the full tiles of any ranges."""
+def _by_changes(ranges: KeyRanges, grid: Grid) -> Listed:
+    """Return the tiles of any ranges."""
     columns = grid.blocks[1]
     changes = [_changes(first, stop, grid) for first, stop in ranges.ends.swapaxes(0, 1)]
     if not changes:
@@ -81,7 +112,7 @@ def _by_changes(ranges: KeyRanges, grid: Grid) -> tuple[Runs, Runs]:
     key, touched, covered = key[order], touched[order].cumsum(), covered[order].cumsum()
     full = covered == grid.block[0]
     partial = _chosen(key, (touched > 0) & ~full, columns)
-    return partial, _chosen(key, full, columns)
+    return Listed(partial, _chosen(key, full, columns))
 
 
 def _chosen(key: Array, chosen: Array, columns: int) -> Runs:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from maskc.analysis.key_ranges.ranges import KeyRanges
 from maskc.analysis.tiles.grid import Grid, Tiles
+from maskc.analysis.tiles.matrices import Matrices
 from maskc.analysis.tiles.runs import Array, Runs, merged
+from maskc.analysis.tiles.spans import Spans
 from maskc.ir.types import Word
 
 
@@ -40,24 +43,52 @@ class Share(NamedTuple):
     every: Array
 
 
-@dataclass(frozen=True, slots=True)
+class Listed(NamedTuple):
+    """The partial and the full blocks, row by row."""
+
+    partial: Runs
+    full: Runs
+
+
+Kinds = Listed | Spans | Matrices
+"""Partial and full blocks in one of three forms."""
+
+
+def no_ranges() -> None:
+    """Tell nothing of the keys of a row."""
+
+
+@dataclass(frozen=True)
 class TileMap:
     """What a mask does on each tile.
 
     Attributes:
         grid: the blocks.
-        partial: the blocks that hold some pairs, or all but stick out of the matrix.
-        full: the blocks that hold every pair of theirs. A block in neither is empty.
+        kinds: which of them are partial and which are full, in the form that they were found in.
         decided: how many blocks each step decided.
-        ranges: the keys of each row, where they are ranges.
+        find_ranges: returns the keys of each row, where they are ranges.
 
     """
 
     grid: Grid
-    partial: Runs
-    full: Runs
+    kinds: Kinds
     decided: Mapping[Step, int]
-    ranges: KeyRanges | None = None
+    find_ranges: Callable[[], KeyRanges | None] = no_ranges
+
+    @cached_property
+    def partial(self) -> Runs:
+        """The blocks that hold some pairs, or all but stick out of the matrix."""
+        return self.kinds.partial
+
+    @cached_property
+    def full(self) -> Runs:
+        """The blocks that hold every pair of theirs. A block in neither is empty."""
+        return self.kinds.full
+
+    @cached_property
+    def ranges(self) -> KeyRanges | None:
+        """The keys of each row, where they are ranges."""
+        return self.find_ranges()
 
     @property
     def full_count(self) -> int:
@@ -101,7 +132,7 @@ class Found:
         counts = dict(self.decided)
         counts[Step.RANGES] = self.grid.count - sum(counts.values())
         partial, full = (_runs(self.grid, lists) for lists in (self.partial, self.full))
-        return TileMap(self.grid, partial, full, counts)
+        return TileMap(self.grid, Listed(partial, full), counts)
 
 
 def _runs(grid: Grid, lists: Sequence[Tiles]) -> Runs:

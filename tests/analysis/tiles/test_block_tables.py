@@ -15,9 +15,11 @@ from row_programs import dense, domain_of, row_mask, rows_of_case
 from strategies import masks
 from torch.nn.attention import flex_attention
 
+from maskc.analysis.tables import block_tables as written
+from maskc.analysis.tables import compact
+from maskc.analysis.tables.block_tables import Tables, block_tables
 from maskc.analysis.tiles import classify as tiles
-from maskc.analysis.tiles import compact, refine
-from maskc.analysis.tiles.block_tables import Tables, block_tables
+from maskc.analysis.tiles import refine
 from maskc.analysis.tiles.classify import searched, tile_map
 from maskc.analysis.tiles.grid import grid_of
 from maskc.ir.nodes import Expr
@@ -69,9 +71,9 @@ def test_torch_makes_these_tables_itself() -> None:
 def test_nothing_to_attend(q_len: int, kv_len: int, compact: bool) -> None:
     domain = domain_of(q_len, kv_len)
     found = tile_map(row_mask("causal", domain), domain, (4, 4))
-    written = block_tables(found, compact)
-    assert written.kv_indices.shape == (1, 1, -(-q_len // 4), -(-kv_len // 4))
-    assert written.full_q_indices.shape == (1, 1, -(-kv_len // 4), -(-q_len // 4))
+    tables = block_tables(found, compact)
+    assert tables.kv_indices.shape == (1, 1, -(-q_len // 4), -(-kv_len // 4))
+    assert tables.full_q_indices.shape == (1, 1, -(-kv_len // 4), -(-q_len // 4))
     assert found.sparsity == 0.0
 
 
@@ -80,8 +82,9 @@ def assert_tables(mask: Expr, domain: Domain, block: tuple[int, int]) -> None:
     theirs = expected(mask, domain, block, grid.batch, grid.heads)
     for found in (tile_map(mask, domain, block), searched(mask, domain, grid)):
         assert sum(found.decided.values()) == grid.count
-        for shared in (False, True):
-            assert_same(block_tables(found, shared), theirs, in_order=not shared)
+        for shared, small in ((False, written.SMALL), (False, 0), (True, 0)):
+            with patch.object(written, "SMALL", small):
+                assert_same(block_tables(found, shared), theirs, in_order=not shared)
 
 
 def expected(

@@ -7,7 +7,7 @@ import torch
 from row_programs import dense, domain_of, row_mask
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from maskc.analysis.tiles.block_tables import block_tables
+from maskc.analysis.tables.block_tables import block_tables
 from maskc.analysis.tiles.classify import tile_map
 
 DIFFUSION = (

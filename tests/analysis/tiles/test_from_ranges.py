@@ -1,29 +1,38 @@
-"""Tiles told by one range of keys a row are those of the matrix, whether or not rows meet."""
+"""Tiles told by one range of keys a row are those of the matrix, whether or not rows meet.
+
+So are those of rows whose ranges end in lines, which are told by the rows at the edges of blocks.
+"""
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from profiles import examples
+from row_programs import dense, domain_of, row_mask
 
+from maskc.analysis.key_ranges.lines import lines
 from maskc.analysis.key_ranges.ranges import KeyRanges
 from maskc.analysis.tiles import from_ranges
-from maskc.analysis.tiles.grid import Grid
+from maskc.analysis.tiles.grid import Grid, grid_of
 from maskc.analysis.tiles.runs import Array, Runs, spelled_out
+from maskc.analysis.tiles.spans import Spans
 
 BLOCKS = st.tuples(st.integers(1, 4), st.integers(1, 3))
 
 
 @settings(max_examples=examples(300))
-@given(st.data(), st.integers(1, 7), st.integers(1, 8), BLOCKS, st.booleans())
+@given(st.data(), st.integers(1, 7), st.integers(1, 8), BLOCKS, st.sampled_from([1, -1, 0]))
 def test_one_range(
-    data: st.DataObject, q_len: int, k_len: int, block: tuple[int, int], rises: bool
+    data: st.DataObject, q_len: int, k_len: int, block: tuple[int, int], order: int
 ) -> None:
     ends = st.lists(st.integers(0, k_len), min_size=2 * q_len, max_size=2 * q_len)
     pairs = np.sort(np.array(data.draw(ends), np.int32).reshape(q_len, 2), axis=1)
-    first, stop = (np.sort(end) if rises else end for end in pairs.T)
+    first, stop = (np.sort(end)[::order] if order else end for end in pairs.T)
     first, stop = np.where(first < stop, first, 0), np.where(first < stop, stop, 0)
     ranges = KeyRanges(np.stack([first, stop])[:, None, None, None], k_len)
     grid = Grid(1, 1, (q_len, k_len), block, torch.device("cpu"))
@@ -35,7 +44,65 @@ def test_one_range(
     tiles = true.reshape(grid.blocks[0], block[0], grid.blocks[1], block[1])
     full = tiles.all(axis=(1, 3))
     assert np.array_equal(matrix(found.full, grid), full)
-    assert np.array_equal(matrix(found.partial, grid), tiles.any(axis=(1, 3)) & ~full)
+    partial = tiles.any(axis=(1, 3)) & ~full
+    assert np.array_equal(matrix(found.partial, grid), partial)
+    by_key = found.kinds.transposed(grid.blocks[1]) if isinstance(found.kinds, Spans) else None
+    event(f"columns have spans: {by_key is not None}")
+    if by_key is not None:
+        turned = Grid(1, 1, grid.lengths[::-1], block[::-1], grid.device)
+        assert np.array_equal(matrix(by_key.full, turned), full.T)
+        assert np.array_equal(matrix(by_key.partial, turned), partial.T)
+
+
+END = st.tuples(st.sampled_from(["<=", ">="]), st.integers(0, 3), st.integers(-25, 25))
+
+
+@settings(max_examples=examples(150))
+@given(
+    st.lists(END, min_size=1, max_size=4),
+    st.booleans(),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+)
+def test_ends_are_lines(
+    ends: list[tuple[str, int, int]], to_end: bool, q_len: int, k_len: int, block: tuple[int, int]
+) -> None:
+    texts = [f"k {sign} {slope} * q + {c}" for sign, slope, c in ends]
+    domain = domain_of(q_len, k_len)
+    mask = row_mask(" & ".join(texts) + " + kv_len - q_len" * to_end, domain)
+    known, grid = lines(mask), grid_of(mask, domain, block)
+    if known is None:
+        return  # it simplified to something else
+    true = dense(mask, domain, 1, 1)[0, 0].numpy()
+    spans = from_ranges.spans_of_lines(known.at(domain.sizes), grid)
+    event(f"rows meet: {spans is not None}")
+    meets = [np.flatnonzero(row) for row in true]
+    if spans is None:
+        assert any(not len(keys) for keys in meets) or any(
+            b[0] > a[-1] + 1 for a, b in itertools.pairwise(meets)
+        )
+        return
+    framed = np.zeros((grid.blocks[0] * block[0], grid.blocks[1] * block[1]), np.bool_)
+    framed[:q_len, :k_len] = true
+    tiles = framed.reshape(grid.blocks[0], block[0], grid.blocks[1], block[1])
+    full = tiles.all(axis=(1, 3))
+    assert np.array_equal(matrix(spans.full, grid), full)
+    assert np.array_equal(matrix(spans.partial, grid), tiles.any(axis=(1, 3)) & ~full)
+
+
+@pytest.mark.parametrize(
+    "text", ["causal", "window(5)", "causal & window(9)", "causal_lower_right", "window(3, 2)"]
+)
+def test_known_masks_end_in_lines(text: str) -> None:
+    domain = domain_of(70, 70)
+    mask = row_mask(text, domain)
+    known = lines(mask)
+    assert known is not None
+    grid = grid_of(mask, domain, (16, 16))
+    spans = from_ranges.spans_of_lines(known.at(domain.sizes), grid)
+    assert spans is not None
+    assert spans.transposed(grid.blocks[1]) is not None
 
 
 def matrix(runs: Runs, grid: Grid) -> Array:

@@ -14,8 +14,8 @@ from row_programs import domain_of, row_mask, rows_of_case
 from strategies import masks
 from test_block_tables import assert_same, expected
 
+from maskc.analysis.tables.block_tables import block_tables
 from maskc.analysis.tiles import conjuncts, id_sets
-from maskc.analysis.tiles.block_tables import block_tables
 from maskc.analysis.tiles.conjuncts import tiles_of_conjuncts
 from maskc.analysis.tiles.grid import grid_of
 from maskc.analysis.tiles.tile_map import Step

@@ -16,9 +16,13 @@ import test_id_sets
 import test_runs
 import test_steady
 
-from maskc.analysis.key_ranges import bound, derive, lookup, ranges
+from maskc.analysis.key_ranges import bound, derive, lines, lookup, ranges
+from maskc.analysis.key_ranges.lines import Ends
 from maskc.analysis.key_ranges.ranges import Range
-from maskc.analysis.tiles import compact, from_ranges, id_sets, runs, steady
+from maskc.analysis.tables import block_tables, compact
+from maskc.analysis.tables.block_tables import _by_key
+from maskc.analysis.tiles import from_ranges, id_sets, runs, spans, steady
+from maskc.analysis.tiles.spans import Spans
 
 sys.path.append(str(Path(__file__).parents[1] / "key_ranges"))
 import test_derive
@@ -122,6 +126,41 @@ FAULTS: list[tuple[str, Any, str, Any, Callable[[], None]]] = [
         "_extremes",
         lambda ends, at: (ends[..., at], ends[..., at]),
         test_from_ranges.test_one_range,
+    ),
+    (
+        "a column has the rows of the row of its number",
+        Spans,
+        "transposed",
+        lambda spans, columns: spans if spans.edges.shape[2] == columns else None,
+        test_from_ranges.test_one_range,
+    ),
+    (
+        "edges that fall are searched as if they rose",
+        spans,
+        "_ascend",
+        lambda edges: True,
+        test_from_ranges.test_one_range,
+    ),
+    (
+        "rows that do not meet end in lines",
+        Ends,
+        "meet",
+        lambda ends, q_len: True,
+        test_from_ranges.test_ends_are_lines,
+    ),
+    (
+        "the first line is the outermost",
+        lines,
+        "_outermost",
+        lambda known, last, sign: tuple(known[:2]),
+        test_from_ranges.test_ends_are_lines,
+    ),
+    (
+        "matrices are those by key, too",
+        block_tables,
+        "_by_key",
+        lambda matrices: matrices if matrices.shape[2] == matrices.shape[3] else _by_key(matrices),
+        test_block_tables.test_drawn,
     ),
     ("runs that touch stay two", test_runs, "merged", without_touching, test_runs.test_transposed),
     (

@@ -8,10 +8,10 @@ from literature import LITERATURE, Draw, Mask
 from row_programs import domain_of, row_mask
 
 import maskc
-from maskc.analysis.tiles import strays
+from maskc.analysis.tables import strays
+from maskc.analysis.tables.strays import without_strays
 from maskc.analysis.tiles.classify import tile_map
 from maskc.analysis.tiles.runs import Runs, spelled_out
-from maskc.analysis.tiles.strays import without_strays
 from maskc.analysis.tiles.tile_map import TileMap
 
 

@@ -8,7 +8,7 @@ from literature import LITERATURE, Draw, Mask
 from row_programs import dense, domain_of, row_mask
 from table_walk import backward, forward
 
-from maskc.analysis.tiles.block_tables import block_tables
+from maskc.analysis.tables.block_tables import block_tables
 from maskc.analysis.tiles.classify import tile_map
 
 BLOCK = (16, 24)

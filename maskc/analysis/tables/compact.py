@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskc.analysis.tiles.indices import indices
+from maskc.analysis.tables.indices import indices
 from maskc.analysis.tiles.runs import Array, Runs
 
 DECODE_ROWS = 8

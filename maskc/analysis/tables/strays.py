@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from maskc.analysis.tiles.compact import shared_sequence
-from maskc.analysis.tiles.indices import counts
+from maskc.analysis.tables.compact import shared_sequence
+from maskc.analysis.tables.indices import counts
 from maskc.analysis.tiles.runs import Array, Runs, merged
-from maskc.analysis.tiles.tile_map import TileMap
+from maskc.analysis.tiles.tile_map import Listed, TileMap
 
 WORTH = 8 * 2**20
 """The bytes of a table from which on a tile is called partial to save them."""
@@ -39,7 +39,7 @@ def without_strays(tiles: TileMap) -> TileMap:
         return tiles
     if shared_sequence(nested, counts(nested, rows), grid.blocks) is None:
         return tiles
-    return replace(tiles, full=nested, partial=_joined(tiles.partial, strays))
+    return replace(tiles, kinds=Listed(_joined(tiles.partial, strays), nested))
 
 
 def _within_longest(full: Runs, count: Array, blocks: tuple[int, int]) -> Array:

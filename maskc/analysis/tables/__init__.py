@@ -1,0 +1,1 @@
+"""The tables of block masks, written from tiles."""
