@@ -1,9 +1,9 @@
 """How far from a query its keys can be: bounds of ``q - k`` that follow from a mask.
 
 A comparison of ints bounds ``q - k`` through linear bounds of its sides: ``x // n`` lies between
-``(x - n + 1) / n`` and ``x / n``. Positions may be any ints, so that an answer holds at every offset,
-below 0 too, where padding stands in front. What is no such comparison bounds nothing, so an answer
-is never too small, and None says that no bound was found.
+``(x - n + 1) / n`` and ``x / n``. Positions may be any ints, so that an answer holds at every
+offset, below 0 too, where padding stands in front. What is no such comparison bounds nothing, so an
+answer is never too small, and None says that no bound was found.
 """
 
 from __future__ import annotations

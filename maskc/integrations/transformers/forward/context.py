@@ -85,7 +85,7 @@ class Context(BlockMask):
         if self._dense is None:
             assert self.own is not None
             program = compile_mask(self.own.text)
-            inputs = dict(self.own.inputs)
+            inputs: dict[str, Any] = dict(self.own.inputs)
             if self.attention_mask is not None:
                 program = program.masked_by(IS_TOKEN)
                 inputs["attention_mask"] = self.attention_mask
@@ -105,7 +105,7 @@ class Context(BlockMask):
             self._dense = floats if mask is None else floats.masked_fill(~mask, least)
         return self._dense
 
-    def __getitem__(self, index: Any) -> Tensor:
+    def __getitem__(self, index: Any) -> Any:
         """Return a part of the mask of floats."""
         return self.dense()[index]
 

@@ -40,10 +40,10 @@ class Scores:
     chosen: Tensor | None = None
 
 
-READ = frozenset({*CHANGES_ATTENTION, "softcap", "position_bias", "s_aux"})
+READ = frozenset({*CHANGES_ATTENTION, "softcap", "position_bias", "s_aux", "indices"})
 """The keywords that this looks at."""
 
-LEFT_ALONE = Scores((), (), {})
+LEFT_ALONE = Scores((), (), (), {})
 
 
 def scores_of(keywords: Mapping[str, Any], prepared: Tensor | None, kv_len: int) -> Scores:
