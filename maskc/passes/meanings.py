@@ -26,6 +26,7 @@ MEANINGS: Mapping[str, str] = {
     "arrange": "operands of `&`, `|` and `^` in one order, cheap tests of positions first",
     "assume": "`a` within `b` of `a & b` is `true`; where `k <= q`, `abs(q - k)` is `q - k`",
     "mask_infinities": "`where(cond, score, -inf)` becomes the mask `cond` and the score `score`",
+    "mask_infinities_at_every_pair": "likewise; rows without keys attend with that score",
     "assume_mask": "under `causal`, `score - abs(q - k)` becomes `score - (q - k)`",
     "collect_score": "`(score + a) * c - score * b` becomes `score * (c - b) + a * c`",
     "pair_bounds": "beside `q - k < 256`, `k <= q` is written `0 <= q - k`",

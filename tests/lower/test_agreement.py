@@ -18,7 +18,7 @@ from torch.nn.attention import flex_attention
 from maskc import LoweringError, Program, compile_mask
 from maskc.ir.nodes import OUT, Module
 from maskc.ir.text import to_text
-from maskc.passes.program.mask_infinities import mask_infinities
+from maskc.passes.program.mask_infinities import mask_infinities_at_every_pair
 from maskc.passes.support.driver import simplify
 
 SCALE = 0.4
@@ -64,7 +64,8 @@ def test_the_reference_is_the_formula(data: st.DataObject, module: Module, empty
     program = program_of(module, empty_rows)
     out, lse = program(*qkv, backend="reference", scale=SCALE, return_lse=True, **doubled(case))
     # A choice of -inf by a score is a mask too, and counts for the policy.
-    meant = module if empty_rows == "zero" else simplify(module, laws=(mask_infinities,)).module
+    laws = (mask_infinities_at_every_pair,)
+    meant = module if empty_rows == "zero" else simplify(module, laws=laws).module
     expected, expected_lse = attended(meant, case, qkv, SCALE, empty_rows)
     torch.testing.assert_close(out, expected, rtol=2e-4, atol=2e-4, equal_nan=True)
     torch.testing.assert_close(lse, expected_lse, rtol=2e-4, atol=2e-4)

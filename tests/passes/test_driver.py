@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from profiles import examples, find_fault
 from strategies import Words, ints, masks, modules
 
+from maskc import compile_mask
 from maskc.elaborate.module import elaborate
 from maskc.ir.evaluate import Env, Point, evaluate
 from maskc.ir.nodes import (
@@ -164,7 +165,18 @@ def test_guards_stay_before_what_they_guard(text: str) -> None:
             at = Point(0, 0, q, k)
             assert attended(module, at, env) == attended(simplified, at, env)
             assert attended(module, at, env) == attended(everywhere, at, env)
-            assert evaluate(everywhere.score, at, env) is not None
+
+
+BEFORE = ["f[k // 2]", "f[head, clamp(k - q, -1, 1) + 1]", "1.0 * (q // n)", "softcap(score, 3)"]
+
+
+@pytest.mark.parametrize("bias", BEFORE)
+@pytest.mark.parametrize("cond", ["k == 3", "q < k", "false"])
+def test_rows_without_keys_keep_the_score_of_a_choice(bias: str, cond: str) -> None:
+    """A choice of -inf is a mask: a row that it empties attends with the score as it was."""
+    score = f"input f: float; input n: int; score = score + {bias}"
+    chosen = compile_mask(f"{score}; score = score if {cond} else -inf", empty_rows="all")
+    assert chosen == compile_mask(f"{score}; mask = {cond}", empty_rows="all")
 
 
 class _Table:

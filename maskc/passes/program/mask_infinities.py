@@ -46,6 +46,19 @@ NOTHING = Split(FALSE, FloatConst(0.0))
 
 def mask_infinities(module: Module) -> Module | None:
     """Move -inf branches of the score into the mask; None if there are none."""
+    return _masked(module, guarded=True)
+
+
+def mask_infinities_at_every_pair(module: Module) -> Module | None:
+    """Do the same, and leave the score as it was written where the mask is false.
+
+    A row without keys that sees all of them attends with it. What cannot be read there is refused
+    when it is bound.
+    """
+    return _masked(module, guarded=False)
+
+
+def _masked(module: Module, guarded: bool) -> Module | None:
     split = _split(module.score)
     if split == NOTHING:
         split = Split(FALSE, SCORE)
@@ -53,7 +66,7 @@ def mask_infinities(module: Module) -> Module | None:
         score = _unshifted(module.score)
         return None if score == module.score else Module(module.mask, score, module.out)
     rest = as_type(split.rest, module.score.type)
-    if not is_total(rest):
+    if guarded and not is_total(rest):
         rest = Where(split.cond, rest, FloatConst(0.0))
     return Module(And((module.mask, split.cond)), _unshifted(rest), module.out)
 

@@ -29,7 +29,10 @@ from maskc.passes.numbers.normalize_sums import normalize_sums
 from maskc.passes.numbers.widen_ints import widen_ints
 from maskc.passes.program.assume_mask import assume_mask
 from maskc.passes.program.collect_score import collect_score
-from maskc.passes.program.mask_infinities import mask_infinities
+from maskc.passes.program.mask_infinities import (
+    mask_infinities,
+    mask_infinities_at_every_pair,
+)
 from maskc.passes.support.give_spans import give_spans
 from maskc.passes.support.keeps_meaning import keeps_meaning
 
@@ -67,7 +70,7 @@ Watch = Callable[[str, Expr, Expr], None]
 WHOLE: tuple[WholeLaw, ...] = (mask_infinities, assume_mask, collect_score)
 """The laws of whole programs, tried when no pass applies at any term."""
 
-AT_EVERY_PAIR: tuple[WholeLaw, ...] = (mask_infinities, collect_score)
+AT_EVERY_PAIR: tuple[WholeLaw, ...] = (mask_infinities_at_every_pair, collect_score)
 """Those that keep the score where the mask is false too, as empty rows that see all keys need."""
 
 EARLY: tuple[Pass, ...] = (fold_constants, drop_conversions, widen_ints)
@@ -113,7 +116,7 @@ def simplify_at_every_pair(module: Module, watch: Watch | None = None) -> Simpli
     The masks that the score hides are found first: where a condition is always false, what it
     chooses is dropped, and with it the score that a row without keys attends with.
     """
-    early = _Work(EARLY, (mask_infinities,), watch=watch)
+    early = _Work(EARLY, (mask_infinities_at_every_pair,), watch=watch)
     work = _Work(PASSES, AT_EVERY_PAIR, early.laws, watch)
     return Simplified(work.normal(early.normal(module)).map(pair_bounds), tuple(work.laws))
 
