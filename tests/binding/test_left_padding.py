@@ -28,6 +28,7 @@ TEXTS = [
     "q // 4 % 2 == k // 4 % 2 & q >= 0 & k >= 0",
     "causal & k >= 0 & (sinks(2) | window(3))",
     "q >= 0 & k >= 0 & causal & same_doc",
+    "k >= 0 & q >= 0 & same_doc & topk(float(k), 4, where = causal & k >= 0 & q >= 0)",
     "axis h = 3, w = 4; q.h == k.h & k.w <= q.w & k.h >= 0",
     "causal & k >= 0; score = softcap(score + alibi, 20)",
     "causal & k >= 0; input t: float; score = score + t[min(q - k, 3)]",

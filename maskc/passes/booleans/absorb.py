@@ -1,13 +1,15 @@
 """Absorption: ``a & (a | b)`` becomes ``a``; ``a | (a & b)`` becomes ``a``.
 
 Inlining named masks often repeats a test in both arms; dropping the copy saves a comparison
-per score. Runs after ``flatten``: an ``And`` never directly holds an ``And``.
+per score. Runs after ``flatten``: an ``And`` never directly holds an ``And``. An operand that may
+guard what stands before its copy stays.
 """
 
 from __future__ import annotations
 
 from maskc.ir.nodes import And, Expr, Or
 from maskc.passes.booleans.flatten import joined
+from maskc.passes.support.is_total import needs_no_guard
 
 
 def absorb(expr: Expr) -> Expr | None:
@@ -28,8 +30,9 @@ def _is_absorbed(arg: Expr, args: tuple[Expr, ...], dual: type[And | Or]) -> boo
     if not isinstance(arg, dual):
         return False
     parts = set(arg.args)
-    for other in args:
-        if other == arg:
+    place = args.index(arg)
+    for number, other in enumerate(args):
+        if other == arg or not all(map(needs_no_guard, args[place + 1 : number])):
             continue
         if other in parts:
             return True

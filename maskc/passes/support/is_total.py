@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from maskc.ir.nodes import Arith, Expr, Index, IntConst, Load, children
+from maskc.ir.nodes import Arith, Expr, Index, IntConst, Load, children, walk
 from maskc.ir.operators import ArithOp
 from maskc.ir.types import Type
 
@@ -28,3 +28,8 @@ def is_total(expr: Expr) -> bool:
         case _:
             pass
     return all(is_total(kid) for kid in children(expr))
+
+
+def needs_no_guard(expr: Expr) -> bool:
+    """Tell whether ``expr`` has a value at every position, below 0 too, where no input has one."""
+    return is_total(expr) and not any(isinstance(term, Load) for term in walk(expr))
