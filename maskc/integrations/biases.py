@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from maskc.errors import BindError
+from maskc.integrations.given import count_of
 
 
 def alibi_slopes(num_heads: int) -> Tensor:
@@ -25,8 +26,7 @@ def alibi_slopes(num_heads: int) -> Tensor:
         float32 ``[num_heads]``.
 
     """
-    if num_heads < 1:
-        raise BindError("M430", f"expected at least 1 head, found {num_heads}")
+    num_heads = count_of("num_heads", num_heads, 1)
     whole = 2 ** (num_heads.bit_length() - 1)
     slopes = [2 ** (-8 * i / whole) for i in range(1, whole + 1)]
     slopes += [2 ** (-4 * i / whole) for i in range(1, 2 * whole, 2)]

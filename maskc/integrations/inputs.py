@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from maskc.binding.call import find_device
 from maskc.errors import BindError
 from maskc.integrations.biases import (
     alibi_slopes,
@@ -20,6 +21,8 @@ from maskc.integrations.biases import (
     sandwich_bias,
     shaw_scores,
 )
+from maskc.integrations.given import count_of, counts_of, tensor_of
+from maskc.limits import MAX_INT
 
 __all__ = [
     "alibi_slopes",
@@ -58,11 +61,12 @@ def doc_ids_from_lengths(
         BindError: a length is negative, or the documents do not fit in ``total``.
 
     """
-    counts = torch.as_tensor(lengths, dtype=torch.int64, device=device)
+    counts = tensor_of("lengths", lengths).to(torch.int64)
+    counts = counts if device is None else counts.to(find_device(device))
     if counts.dim() != 1 or bool((counts < 0).any()):
         message = f"expected a row of lengths of at least 0, found {_shown(counts)}"
         raise BindError("M430", message, help="call it once for each batch, and stack the rows")
-    rest = 0 if total is None else total - int(counts.sum())
+    rest = 0 if total is None else count_of("total", total) - int(counts.sum())
     if rest < 0:
         message = f"the documents have {int(counts.sum())} tokens, more than {total}"
         raise BindError("M430", message, help="drop a document, or give a larger `total`")
@@ -85,6 +89,7 @@ def doc_ids_from_cu_seqlens(cu_seqlens: Tensor, total: int | None = None) -> Ten
         BindError: the boundaries do not begin at 0 or do not rise.
 
     """
+    cu_seqlens = tensor_of("cu_seqlens", cu_seqlens)
     if cu_seqlens.dim() != 1 or not len(cu_seqlens) or int(cu_seqlens[0]) != 0:
         message = f"expected boundaries that begin at 0, found {_shown(cu_seqlens)}"
         raise BindError("M430", message, help="as flash-attention takes them: [0, 5, 12]")
@@ -102,7 +107,7 @@ def doc_ids_from_ends(tokens: Tensor, eos_id: int) -> Tensor:
         Ids from 0, int32, of the same shape.
 
     """
-    ends = tokens == eos_id
+    ends = tensor_of("tokens", tokens) == count_of("eos_id", eos_id, -MAX_INT)
     return (ends.cumsum(-1) - ends.long()).to(torch.int32)
 
 
@@ -116,6 +121,7 @@ def doc_ids_from_position_ids(position_ids: Tensor) -> Tensor:
         Ids from 0, int64, of the same shape.
 
     """
+    position_ids = tensor_of("position_ids", position_ids)
     first = position_ids[..., :1] - 1
     return (torch.diff(position_ids, prepend=first, dim=-1) != 1).cumsum(-1)
 
@@ -134,6 +140,7 @@ def doc_ids_from_packed_mask(attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         BindError: the mask holds no ints from 0.
 
     """
+    attention_mask = tensor_of("attention_mask", attention_mask, ints=False)
     if attention_mask.is_floating_point() or attention_mask.dtype is torch.bool:
         message = f"expected ints that number documents, found {attention_mask.dtype}"
         raise BindError("M430", message, help="a mask of booleans is `valid` itself")
@@ -152,6 +159,7 @@ def positions_in_document(doc: Tensor) -> Tensor:
         Positions from 0, int32, of the same shape.
 
     """
+    doc = tensor_of("doc", doc)
     order = doc.argsort(dim=-1, stable=True)
     grouped = doc.gather(-1, order)
     place = torch.arange(doc.shape[-1], device=doc.device).expand_as(doc)
@@ -172,6 +180,7 @@ def spans(ids: Tensor) -> tuple[Tensor, Tensor]:
         The first position of the run and the one after its last, int32, of the same shape.
 
     """
+    ids = tensor_of("ids", ids)
     place = torch.arange(ids.shape[-1], device=ids.device).expand_as(ids)
     begins = torch.ones_like(ids, dtype=torch.bool)
     begins[..., 1:] = ids[..., 1:] != ids[..., :-1]
@@ -198,7 +207,7 @@ def ancestors(parents: Sequence[int] | Tensor) -> Tensor:
         BindError: a parent does not come before its child.
 
     """
-    known = [int(parent) for parent in parents]
+    known = [int(parent) for parent in tensor_of("parents", parents, 1).tolist()]
     table = torch.eye(len(known), dtype=torch.bool)
     for token, parent in enumerate(known):
         if not -1 <= parent < token:
@@ -224,7 +233,9 @@ def random_blocks(
         Booleans ``[1, queries, keys]``.
 
     """
-    if not 0 <= each <= keys:
+    queries, keys = count_of("queries", queries), count_of("keys", keys)
+    each = count_of("each", each)
+    if each > keys:
         raise BindError("M430", f"cannot choose {each} of {keys} blocks")
     chosen = torch.rand(1, queries, keys, generator=generator).argsort(-1)[..., :each]
     return torch.zeros(1, queries, keys, dtype=torch.bool).scatter(-1, chosen, True)
@@ -244,6 +255,7 @@ def tile_order(grid: Sequence[int], tile: Sequence[int]) -> Tensor:
         int64 ``[tokens]``; row ``i`` of the permuted tensors is token ``order[i]``.
 
     """
+    grid, tile = counts_of("grid", grid, 1), counts_of("tile", tile, 1)
     if len(grid) != len(tile) or any(n % t for n, t in zip(grid, tile, strict=True)):
         message = f"tiles of {list(tile)} do not divide a grid of {list(grid)}"
         raise BindError("M430", message, help="pad the grid, or choose another tile")

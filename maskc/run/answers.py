@@ -47,6 +47,7 @@ class Answers:
 
     def choice(self, q: Tensor, k: Tensor, v: Tensor, **inputs: Any) -> backends.Choice:
         """Return which backend ``auto`` takes for these tensors, and why."""
+        check_qkv(self.spec, q, k, v)
         return backends.choose(self._plan(inputs), AttentionCall(q, k, v, self._blocks))
 
     def explain(

@@ -180,7 +180,9 @@ class Bound(Answers):
             LoweringError: the backend cannot run the program; the help names one that can.
 
         """
-        if backend == "auto" and not (inputs or dropout_p or return_lse or fold_bias):
+        # Flags by identity: what is no bool is refused below, and a tensor has no truth of its own.
+        plain = return_lse is False and fold_bias is False and type(dropout_p) is float
+        if backend == "auto" and plain and not (inputs or dropout_p):
             step = None if in_trace() else vars(self).get("_step")
             if step is not None and step.takes(q, k, v, scale) and (seen := self.seen):
                 return attend(q, k, v, seen, scale)
@@ -329,6 +331,7 @@ class Bound(Answers):
         """
         scale = inputs.pop("scale", None)
         backends.check_scale(scale)
+        _check_given(self.spec, q, k)
         plan = self._plan(inputs)
         _refuse_epilogue(plan, "scaled_dot_product_attention")
         return sdpa.sdpa_args(plan, q, k, scale)
@@ -340,6 +343,7 @@ class Bound(Answers):
 
         None means that no pair is masked and no score changed.
         """
+        _check_given(self.spec, q, k)
         return sdpa.attn_mask(self._plan(inputs), q, k)
 
     def dense_mask(self) -> Tensor:
@@ -410,7 +414,8 @@ class Bound(Answers):
 
         """
         offsets = {Q_POSITION.name: q_offset, K_POSITION.name: kv_offset}
-        if q_len in (None, 1) and q_positions is None is kv_positions and not in_trace():
+        same = q_len is None or (type(q_len) is int and q_len == 1)
+        if same and q_positions is None is kv_positions and not in_trace():
             now = self._step
             step = None if now is None else now.at(kv_len, offsets, inputs)
             if step is not None:
@@ -509,3 +514,11 @@ def _refuse_epilogue(plan: Plan, target: str) -> None:
             plan.module.out.span,
             "call `bound(q, k, v)`, or `bound.epilogue(out, lse)` on what the kernel gives",
         )
+
+
+def _check_given(spec: CallSpec, q: Tensor | None, k: Tensor | None) -> None:
+    """Refuse a q and a k that are not those of the call; one alone is of no use, and looked at."""
+    if q is not None and k is not None:
+        check_qkv(spec, q, k)
+    else:
+        check_tensors(**{name: x for name, x in (("q", q), ("k", k)) if x is not None})

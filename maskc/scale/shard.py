@@ -10,10 +10,12 @@ from torch import Tensor
 
 from maskc.binding.call import call_spec, device_of
 from maskc.binding.inputs import as_tensors, known
+from maskc.binding.plain import check_plain
 from maskc.binding.relocate import batch_sizes, sliced
 from maskc.compiled import Compiled
 from maskc.errors import BindError, LoweringError
 from maskc.ir.nodes import TopK, walk
+from maskc.run.backends import check_flag
 from maskc.run.bound import Bound
 from maskc.scale.plan import Plan
 from maskc.scale.whole import local_program
@@ -42,7 +44,10 @@ def shard(
     """
     program.refuse_open()
     known(given, [declared.name for declared in program.inputs])
+    _check_plan(plan)
     _check_rank(plan, rank)
+    check_flag("permuted_kv", permuted_kv)
+    _check_offset(batch_offset)
     place = device_of(device, given)
     rows = _rows("q", plan.positions[rank], place)
     keys = _rows("kv", plan.positions.flatten(), place) if permuted_kv else {"kv_offset": 0}
@@ -69,6 +74,9 @@ def shard(
         return Bound(local, spec, given)
     _check_batches(batches, batch_offset, stop)
     whole = as_tensors(given, place)
+    for name, tensor in whole.items():
+        if isinstance(tensor, torch.Tensor):
+            check_plain(name, tensor, "M412")
     return Bound(local, *sliced(local.module.roots, spec, whole, batch_offset, stop))
 
 
@@ -86,10 +94,19 @@ def _check_rank(plan: Plan, rank: Any) -> None:
         raise BindError("M443", message, help="plan for as many ranks as there are")
 
 
-def _check_batches(batches: Mapping[str, int], start: Any, stop: int) -> None:
+def _check_plan(plan: Any) -> None:
+    if not isinstance(plan, Plan):
+        message = f"`plan` is what `Program.plan` returns, found {type(plan).__name__}"
+        raise BindError("M442", message, help="`program.shard(program.plan(seq_len, ranks), rank)`")
+
+
+def _check_offset(start: Any) -> None:
     if type(start) is not int or start < 0:
         message = f"`batch_offset` is an int of at least 0, found {start!r}"
         raise BindError("M444", message, help="batches count from 0")
+
+
+def _check_batches(batches: Mapping[str, int], start: int, stop: int) -> None:
     for name, size in batches.items():
         if size < stop:
             message = f"input `{name}` has {size} batches, this call reads {start} to {stop}"

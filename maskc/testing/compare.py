@@ -11,8 +11,9 @@ from torch import Tensor
 
 from maskc.errors import BindError
 from maskc.program import Program
-from maskc.run.backends import COMPARED
+from maskc.run.backends import COMPARED, check_flag
 from maskc.testing.call import Call, Outcome
+from maskc.testing.given import check_program
 from maskc.testing.locate import largest_at, locate
 from maskc.testing.plain import NAME, plain_sdpa
 from maskc.testing.report import OUT, Report, Result, allowed
@@ -59,7 +60,7 @@ def diff(
         BindError: a tensor does not fit, or there is no such backend.
 
     """
-    names = [backends] if isinstance(backends, str) else list(backends)
+    names = [backends] if isinstance(backends, str) else _listed(backends)
     *_, report = reports(program, q, k, v, names, gradients=gradients, scale=scale, inputs=inputs)
     return report
 
@@ -79,6 +80,8 @@ def reports(
 
     The arguments are those of ``diff``.
     """
+    check_program(program)
+    check_flag("gradients", gradients)
     _check(backends, inputs)
     call = Call(program, {"q": q, "k": k, "v": v}, inputs, scale).detached()
     compared = _compared(call, gradients)
@@ -131,6 +134,15 @@ def assert_equivalent(
     if misses := report.misses(atol):
         raise AssertionError("\n".join([*misses, "", str(report)]))
     return report
+
+
+def _listed(backends: Sequence[str]) -> list[str]:
+    try:
+        return list(backends)
+    except TypeError:
+        message = f"`backends` names backends, found {type(backends).__name__}"
+        help = f"expected some of {', '.join(BACKENDS)}"
+        raise BindError("M420", message, help=help) from None
 
 
 def _check(backends: Sequence[str], inputs: Iterable[str]) -> None:

@@ -13,8 +13,9 @@ from math import prod
 import torch
 from torch import Generator, Tensor
 
+from maskc.analysis.equiv.at_sizes import call_sizes
 from maskc.analysis.input_uses import COUNTS, IDS, TRUE_SHARE, is_per_token, is_position
-from maskc.errors import MaskcError
+from maskc.errors import BindError, MaskcError
 from maskc.ir.nodes import (
     Expr,
     Index,
@@ -27,7 +28,9 @@ from maskc.ir.nodes import (
 from maskc.ir.rows import K_POSITION, Q_POSITION, Layout, Position, Shape, to_rows
 from maskc.ir.types import Sz, Type
 from maskc.ir.vectorize import Domain, everywhere, vectorize
+from maskc.limits import MAX_INT
 from maskc.program import Program
+from maskc.testing.given import check_program
 
 MOST = 2**24
 """Entries of one input; a subscript that needs more is not one to draw for."""
@@ -55,8 +58,11 @@ def random_inputs(
             an input would be very large.
 
     """
-    module = program.module
-    counts = {which: sizes[which.value] for which in Sz}
+    check_program(program)
+    module, counts = program.module, call_sizes(sizes)
+    for name, value in (("q_offset", q_offset), ("kv_offset", kv_offset)):
+        if type(value) is not int or abs(value) > MAX_INT:
+            raise BindError("M403", f"`{name}` is an int, found {value!r:.80}")
     offsets = {Q_POSITION.name: torch.tensor(q_offset), K_POSITION.name: torch.tensor(kv_offset)}
     domain = Domain(counts, offsets, torch.device("cpu"))
     drawn: dict[str, Tensor] = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskc.arity import takes_score
 from maskc.errors import BindError
+from maskc.testing.given import check_program
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +76,10 @@ def matches(
     """
     import torch
 
+    check_program(program)
+    if isinstance(other, type) or not (callable(other) or isinstance(other, torch.Tensor)):
+        message = f"`other` is a callable or a tensor, found {type(other).__name__}"
+        raise BindError("M403", message, help="pass a `mask_mod`, a `score_mod` or a dense mask")
     shape = _shape_of(other, (batch_size, num_heads, q_len, kv_len))
     bound = program.bind(
         q_len=shape[2],
@@ -97,12 +102,24 @@ def _shape_of(
     """Return the sizes of the call: those given, else a tensor's."""
     import torch
 
+    for size in given:
+        if size is not None and (type(size) is not int or size < 1):
+            raise BindError("M403", f"a size is an int of at least 1, found {size!r:.80}")
     rows = list(other.shape) if isinstance(other, torch.Tensor) else []
     own = [1, 1, *rows][-4:] if len(rows) > 1 else [1, 1, None, None]
     b, h, q, k = (own if size is None else size for size, own in zip(given, own, strict=True))
     if q is None:
         raise BindError("M402", "`matches` needs `q_len`", help="for example `q_len=33`")
-    return b or 1, h or 1, q, q if k is None else k
+    sizes = (1 if b is None else b, 1 if h is None else h, q, q if k is None else k)
+    if isinstance(other, torch.Tensor) and not _broadcasts(other, sizes):
+        message = f"a mask of shape {list(other.shape)} is none of a call of {list(sizes)}"
+        raise BindError("M403", message, help="it broadcasts to [batch, heads, queries, keys]")
+    return sizes
+
+
+def _broadcasts(mask: Tensor, sizes: tuple[int, ...]) -> bool:
+    own = ([1] * 4 + list(mask.shape))[-4:]
+    return mask.dim() <= 4 and all(n in (1, size) for n, size in zip(own, sizes, strict=True))
 
 
 def dense_mask(

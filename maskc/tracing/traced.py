@@ -123,7 +123,7 @@ def trace(
     if mask_mod is None and score_mod is None:
         message = "there is nothing to trace"
         raise TraceError("M809", message, help="pass `mask_mod=...`, `score_mod=...` or both")
-    known = checked_sizes(sizes or {})
+    known = checked_sizes({} if sizes is None else sizes)
     captured = Captured.of(*(mod for mod in (mask_mod, score_mod) if mod is not None))
     tables: dict[str, Tensor] = {}
     mask: Expr = TRUE
@@ -190,6 +190,9 @@ def checked_sizes(sizes: Mapping[str, int]) -> dict[str, int]:
         TraceError: a name is unknown.
 
     """
+    if not isinstance(sizes, Mapping):
+        message = f"`sizes` is a mapping of names to ints, found {type(sizes).__name__}"
+        raise TraceError("M809", message, help=f"expected {', '.join(SIZES)}")
     for name in sizes:
         if name not in SIZES:
             message = f"`sizes` has no `{name}`"

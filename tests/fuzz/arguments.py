@@ -19,6 +19,7 @@ K = torch.randn(2, 2, 9, 8, generator=torch.Generator().manual_seed(1))
 DOC = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3, 3])
 SIZES: dict[str, Any] = {"q_len": 5, "kv_len": 9, "batch_size": 2, "num_heads": 4}
 SIZES |= {"num_kv_heads": 2}
+LENGTHS = {"q_len": 5, "kv_len": 9, "batch_size": 2, "num_heads": 4}
 QKV: dict[str, Any] = {"q": X, "k": K, "v": K}
 AT: dict[str, Any] = {"q_offset": 0, "kv_offset": 0}
 
@@ -123,7 +124,7 @@ CALLS: Mapping[str, tuple[Callable[[], Call], dict[str, Any]]] = {
         lambda: maskc.testing.random_inputs,
         {"program": program(), "sizes": SIZES, "q_offset": 0},
     ),
-    "trace": (lambda: maskc.trace, {"mask_mod": _causal, "score_mod": None, "sizes": SIZES}),
+    "trace": (lambda: maskc.trace, {"mask_mod": _causal, "score_mod": None, "sizes": LENGTHS}),
     "doc_ids_from_lengths": (
         lambda: inputs.doc_ids_from_lengths,
         {"lengths": [3, 2], "total": 9, "device": None},

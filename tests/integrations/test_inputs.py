@@ -157,7 +157,7 @@ def test_samples_of_a_function() -> None:
     ("call", "message"),
     [
         (lambda: doc_ids_from_lengths([3, -1]), "lengths of at least 0"),
-        (lambda: doc_ids_from_lengths(torch.ones(2, 2)), "shape [2, 2]"),
+        (lambda: doc_ids_from_lengths(torch.ones(2, 2).int()), "shape [2, 2]"),
         (lambda: doc_ids_from_lengths([3, 4], total=6), "7 tokens, more than 6"),
         (lambda: doc_ids_from_cu_seqlens(torch.tensor([1, 4])), "begin at 0, found [1, 4]"),
         (lambda: doc_ids_from_cu_seqlens(torch.tensor([0, 4, 2])), "lengths of at least 0"),
@@ -165,7 +165,7 @@ def test_samples_of_a_function() -> None:
         (lambda: random_blocks(2, 3, 4), "choose 4 of 3"),
         (lambda: tile_order((4, 6), (2, 4)), "do not divide"),
         (lambda: tile_order((4, 6), (2,)), "do not divide"),
-        (lambda: alibi_slopes(0), "at least 1 head"),
+        (lambda: alibi_slopes(0), "an int of at least 1, found 0"),
         (
             lambda: decomposed_rel_pos(torch.ones(1, 1, 3, 4), {}, {"h": 4}),
             "expected 0 + 4 tokens",

@@ -33,6 +33,9 @@ def call_sizes(given: Mapping[str, int]) -> dict[Sz, int]:
 
     """
     names = [size.value for size in Sz]
+    if not isinstance(given, Mapping):
+        message = f"`sizes` is a mapping of names to ints, found {type(given).__name__}"
+        raise BindError("M403", message, help="for example `{'q_len': 64}`")
     for name, size in given.items():
         if name not in names:
             help = did_you_mean(name, names) or f"expected some of {', '.join(names)}"
