@@ -40,7 +40,9 @@ class Scores:
     chosen: Tensor | None = None
 
 
-READ = frozenset({*CHANGES_ATTENTION, "softcap", "position_bias", "s_aux", "indices"})
+READ = frozenset(
+    {*CHANGES_ATTENTION, "softcap", "position_bias", "s_aux", "indices", "output_attentions"}
+)
 """The keywords that this looks at."""
 
 LEFT_ALONE = Scores((), (), (), {})
@@ -68,6 +70,9 @@ def scores_of(keywords: Mapping[str, Any], prepared: Tensor | None, kv_len: int)
                 f"the model {does} (`{name}`), which no program carries",
                 help='take `attn_implementation="eager"` for it',
             )
+    if keywords.get("output_attentions"):
+        message = "the attention weights are asked for, which fused attention does not have"
+        raise ModelError("M903", message, help='take `attn_implementation="eager"` for them')
     score: list[str] = []
     out: list[str] = []
     inputs: dict[str, Tensor] = {}
