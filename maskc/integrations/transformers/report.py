@@ -25,7 +25,13 @@ def report(model: PreTrainedModel, length: int = 4096, **probe: Any) -> str:
             backend that ``auto`` takes.
         **probe: what to run the model on, to see what it does.
 
+    Raises:
+        BindError: the length is no number of tokens.
+        ModelError: the model does not hand its attention over.
+
     """
+    if not isinstance(length, int) or length < 1:
+        raise BindError("M430", f"expected a length of at least 1 token, found {length!r}")
     alike: dict[Program, list[tuple[str, Call]]] = {}
     for path, call in calls_by_path(model, probe).items():
         alike.setdefault(call.program, []).append((path, call))

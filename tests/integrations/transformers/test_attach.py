@@ -129,6 +129,54 @@ def test_what_fits_no_layer_is_refused(model: Any, program: Any, message: str) -
     assert message in str(caught.value)
 
 
+NONSENSE = [
+    ((3,), {}, "M906", "expected a program, a dict or a list of them, found int"),
+    (("causal",), {"inputs": [1]}, "M906", "expected a dict of inputs, found list"),
+    ((["causal"] * 5,), {}, "M906", "5 programs are given for 4 layers"),
+    (("input gate: bool\ngate[k]",), {}, "M402", 'attach(..., inputs={"gate": ...})'),
+    (("input gate: bool\ngate[k]",), {"inputs": {"gat": 1}}, "M402", "did you mean `gat`?"),
+    (("full",), {"probe": [1]}, "M904", "expected a dict of the model's arguments, found list"),
+    (("full",), {"probe": {"input_id": 1}}, "M904", "did you mean `input_ids`?"),
+    (("full",), {"probe": {"input_ids": torch.ones(1, 3)}}, "M904", "does not run on input_ids"),
+]
+
+
+@pytest.mark.parametrize(("given", "keywords", "code", "message"), NONSENSE)
+def test_nonsense_is_refused(
+    model: Any, given: Any, keywords: Any, code: str, message: str
+) -> None:
+    from maskc.integrations.transformers import attach
+
+    with pytest.raises(MaskcError) as caught:
+        attach(model, *given, **keywords)
+    assert caught.value.code == code
+    assert message in str(caught.value)
+    assert model.config._attn_implementation != "maskc"
+
+
+def test_what_is_no_model_is_refused(model: Any) -> None:
+    from maskc.integrations.transformers import attach, check, detach, programs, report
+
+    for call in (attach, detach, programs, check, report):
+        for found in (3, torch.nn.Linear(2, 2)):
+            with pytest.raises(ModelError, match="expected a model of transformers, found"):
+                call(found)
+    with pytest.raises(ModelError, match=r"take `model\.0`"):
+        attach(torch.nn.Sequential(model), "causal")
+    for length in (0, "a"):
+        with pytest.raises(MaskcError, match="M430"):
+            report(model, length)
+
+
+def test_weights_are_refused(model: Any) -> None:
+    from like_eager import text
+
+    from maskc.integrations.transformers import attach
+
+    with pytest.raises(ModelError, match="the attention weights are asked for"):
+        attach(model)(text(), output_attentions=True)
+
+
 REFUSED = [
     ("CausalLM", "bloom", "M901"),
     ("CausalLM", "git", "M901"),
