@@ -254,10 +254,12 @@ def _check_one_kind(model: PreTrainedModel, calls: list[Call]) -> None:
     if len({type(call.layer) for call in calls}) == 1 and not any(call.is_cross for call in calls):
         return
     called = {call.layer for call in calls}
-    parts = {
-        path: part for path, part in model.named_modules() if isinstance(part, PreTrainedModel)
-    }
-    own = [path for path, part in parts.items() if path and called & set(part.modules())]
+    own: list[str] = []
+    for path, part in model.named_modules():
+        is_one = len({type(layer) for layer in called & set(part.modules())}) == 1
+        inside = any(path.startswith(f"{outer}.") for outer in own)
+        if isinstance(part, PreTrainedModel) and is_one and not inside:
+            own.append(path)
     names = ", ".join(f"`model.{path}`" for path in own) or "none that is a model itself"
     classes = ", ".join(sorted({type(layer).__name__ for layer in called}))
     message = f"{type(model).__name__} attends in several ways: {classes}"

@@ -78,9 +78,13 @@ def _cost(call: Call, length: int) -> tuple[str, str]:
     given = {name: value for name, value in call.inputs.items() if name not in late}
     try:
         bound = call.program.bind_to(query, key, **given)
-        return f"{bound.sparsity:.0f} %", bound.choice(query, key, key, **late).backend
     except BindError:
         return UNKNOWN, UNKNOWN  # an input of the probe is too short for this length
+    try:
+        backend: str = bound.choice(query, key, key, **late).backend
+    except BindError:
+        backend = UNKNOWN
+    return f"{bound.sparsity:.0f} %", backend
 
 
 def _stretched(tensor: Tensor, length: int) -> Tensor:

@@ -337,3 +337,35 @@ def test_code_that_works_on_masks_gets_floats() -> None:
     assert torch.equal(context[:, :, 1:], expected[:, :, 1:])
     assert torch.equal(torch.cat([context, context], -1), torch.cat([expected, expected], -1))
     assert torch.equal(torch.ones(()) + context, expected + 1)
+
+
+def test_a_model_of_text_and_images_by_its_parts(tmp_path: Path) -> None:
+    from transformers import (
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+    )
+
+    from maskc.integrations.transformers import attach, programs
+
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2}
+    vision = CLIPVisionConfig(**sizes, **heads, image_size=16, patch_size=8)
+    words = LlamaConfig(**sizes, **heads, num_key_value_heads=2, vocab_size=64)
+    config = LlavaConfig(vision_config=vision, text_config=words, image_token_index=60)
+    llava = LlavaForConditionalGeneration(config).eval()
+    feed = {
+        "input_ids": torch.tensor([[1, 60, 60, 60, 60, 5, 6, 7, 8, 9]]),
+        "pixel_values": torch.randn(1, 3, 16, 16),
+    }
+    with pytest.raises(ModelError) as caught:
+        attach(llava, "causal", probe=feed)
+    parts = "`model.model.vision_tower`, `model.model.language_model`"
+    assert parts in str(caught.value)
+    attach(llava.model.language_model, "causal & window(3)")
+    llava.save_pretrained(tmp_path)
+    loaded = LlavaForConditionalGeneration.from_pretrained(tmp_path, attn_implementation="maskc")
+    for model in (llava, loaded.eval()):
+        texts = {program.text for program in programs(model, **feed).values()}
+        assert texts == {"full", "0 <= q - k < 3"}
