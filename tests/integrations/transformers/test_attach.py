@@ -369,3 +369,27 @@ def test_a_model_of_text_and_images_by_its_parts(tmp_path: Path) -> None:
     for model in (llava, loaded.eval()):
         texts = {program.text for program in programs(model, **feed).values()}
         assert texts == {"full", "0 <= q - k < 3"}
+
+
+def test_a_keyword_that_eager_reads_and_maskc_does_not_is_refused(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted: an attention with a temperature of its own, in the file of the model."""
+    from like_eager import text
+
+    from maskc.integrations.transformers.forward.attention import _unknown_keywords
+    from maskc.integrations.transformers.implementation import using
+
+    def eager_attention_forward(module: Any, query: Any, *, temperature: float = 1.0) -> None: ...
+
+    module = __import__(type(model).__module__, fromlist=["eager_attention_forward"])
+    assert _unknown_keywords(type(model.model.layers[0].self_attn)) == ()
+    _unknown_keywords.cache_clear()
+    monkeypatch.setattr(module, "eager_attention_forward", eager_attention_forward)
+    try:
+        with using(model, "maskc"):
+            logits(model, input_ids=text())
+            with pytest.raises(ModelError, match="hands over `temperature`, which no program"):
+                logits(model, input_ids=text(), temperature=0.5)
+    finally:
+        _unknown_keywords.cache_clear()

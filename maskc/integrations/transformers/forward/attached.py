@@ -25,6 +25,7 @@ RESERVED = (
     "position_bias",
     "prepared",
     "s_aux",
+    "sink_logits",
     "written",
 )
 """Inputs that the layers give themselves."""

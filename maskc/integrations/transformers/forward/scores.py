@@ -41,7 +41,10 @@ class Scores:
 
 
 READ = frozenset(
-    {*CHANGES_ATTENTION, "softcap", "position_bias", "s_aux", "indices", "output_attentions"}
+    {
+        *CHANGES_ATTENTION,
+        *("softcap", "position_bias", "s_aux", "sinks", "indices", "output_attentions"),
+    }
 )
 """The keywords that this looks at."""
 
@@ -53,7 +56,8 @@ def scores_of(keywords: Mapping[str, Any], prepared: Tensor | None, kv_len: int)
 
     Args:
         keywords: of the call: ``softcap``, ``s_aux`` (a logit a head that has no value),
-            ``position_bias`` (added to the scores) and ``indices`` (the keys of each query).
+            ``sinks`` (one a query), ``position_bias`` (added to the scores) and ``indices``
+            (the keys of each query).
         prepared: a mask of floats that the caller prepared, added too.
         kv_len: keys; a table may be longer.
 
@@ -86,6 +90,9 @@ def scores_of(keywords: Mapping[str, Any], prepared: Tensor | None, kv_len: int)
     if (sinks := keywords.get("s_aux")) is not None:
         out += ["input s_aux: float", "out = out * sink_gate(s_aux[head])"]
         inputs["s_aux"] = sinks.reshape(-1)
+    if (logits := keywords.get("sinks")) is not None:
+        out += ["input sink_logits: float", "out = out * sink_gate(sink_logits[head, q_idx])"]
+        inputs["sink_logits"] = logits[..., 0]
     added = () if prepared is None else _bias("prepared")
     return Scores(tuple(score), added, tuple(out), inputs, keywords.get("indices"))
 
