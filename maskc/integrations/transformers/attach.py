@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from typing import Any
@@ -12,17 +12,26 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from maskc.errors import MaskcError, ModelError
-from maskc.integrations.transformers.feeds import default_feed, largest_difference, run
+from maskc.integrations.transformers.feeds import (
+    check_model,
+    checked_feed,
+    default_feed,
+    largest_difference,
+    run,
+    run_eager,
+)
 from maskc.integrations.transformers.forward.attached import (
     ATTRIBUTE,
     Programs,
+    check_count,
+    check_inputs,
     check_kinds,
     choose,
     put,
     texts,
 )
 from maskc.integrations.transformers.forward.recording import Call, recorded
-from maskc.integrations.transformers.implementation import names, not_on_interface, switch, using
+from maskc.integrations.transformers.implementation import names, not_on_interface, switch
 from maskc.integrations.transformers.roles import by_path, choose_by_role, is_encoder_decoder
 from maskc.program import Program
 
@@ -71,8 +80,10 @@ def attach(
         MaskcError: a program is wrong, or does not fit the model.
 
     """
+    check_model(model)
     _check_part(model)
-    feed = default_feed(model) if probe is None else probe
+    _check_arguments(program, inputs)
+    feed = default_feed(model) if probe is None else checked_feed(model, probe)
     before = vars(model).get(BEFORE) or names(model)
     with _all_or_nothing(model):
         calls = _probed(model, feed)
@@ -86,6 +97,7 @@ def attach(
 
 def detach(model: PreTrainedModel) -> PreTrainedModel:
     """Let a model attend as it did before ``attach``."""
+    check_model(model)
     for layer in model.modules():
         put(layer, None, {})
         _forget(layer)
@@ -120,8 +132,7 @@ def _probed(model: PreTrainedModel, feed: Mapping[str, Any]) -> list[Call]:
         ModelError: no layer calls, or the outputs differ.
 
     """
-    with using(model, "eager"):
-        expected = run(model, feed)
+    expected = run_eager(model, feed)
     for layer in model.modules():
         put(layer, None, {})
     switch(model)
@@ -177,10 +188,12 @@ def _choose(
         _check_one_kind(model, calls)
         layers = list(dict.fromkeys(call.layer for call in calls))
         check_kinds(program, layers)
+        check_count(program, layers)
         chosen = {layer: choose(program, layer) for layer in layers}
         for config in {id(layer.config): layer.config for layer in layers}.values():
             setattr(config, TEXTS, texts(program))
     for layer, one in chosen.items():
+        check_inputs(one, inputs)
         put(layer, one, inputs)
     return chosen
 
@@ -201,6 +214,21 @@ def _check_replaced(
             message = f"{type(call.layer).__name__} works on its mask, or chooses keys, by itself"
             help = "no program can take its place; `attach(model)` runs the model's own"
             raise ModelError("M902", message, help=help)
+
+
+def _check_arguments(program: object, inputs: object) -> None:
+    """Refuse what is neither a program, several of them, nor a dict of inputs.
+
+    Raises:
+        ModelError: it says what was expected.
+
+    """
+    if not (program is None or isinstance(program, str | Program | Mapping | Sequence)):
+        message = f"expected a program, a dict or a list of them, found {type(program).__name__}"
+        raise ModelError("M906", message, help='such as `attach(model, "causal & window(512)")`')
+    if not (inputs is None or isinstance(inputs, Mapping)):
+        message = f"expected a dict of inputs, found {type(inputs).__name__}"
+        raise ModelError("M906", message, help='such as `inputs={"gate": tensor}`')
 
 
 def _check_part(model: PreTrainedModel) -> None:
@@ -226,10 +254,12 @@ def _check_one_kind(model: PreTrainedModel, calls: list[Call]) -> None:
     if len({type(call.layer) for call in calls}) == 1 and not any(call.is_cross for call in calls):
         return
     called = {call.layer for call in calls}
-    parts = {
-        path: part for path, part in model.named_modules() if isinstance(part, PreTrainedModel)
-    }
-    own = [path for path, part in parts.items() if path and called & set(part.modules())]
+    own: list[str] = []
+    for path, part in model.named_modules():
+        is_one = len({type(layer) for layer in called & set(part.modules())}) == 1
+        inside = any(path.startswith(f"{outer}.") for outer in own)
+        if isinstance(part, PreTrainedModel) and is_one and not inside:
+            own.append(path)
     names = ", ".join(f"`model.{path}`" for path in own) or "none that is a model itself"
     classes = ", ".join(sorted({type(layer).__name__ for layer in called}))
     message = f"{type(model).__name__} attends in several ways: {classes}"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from maskc.errors import ModelError
+from maskc.errors import MaskcError, ModelError, did_you_mean
+from maskc.integrations.transformers.implementation import using
 
 TOKENS = 24
 PADDING = 5
@@ -42,6 +44,62 @@ def _text(vocabulary: int, device: torch.device) -> Tensor:
     first, count = vocabulary // 4, max(1, vocabulary // 2)
     steps = torch.arange(2 * TOKENS, device=device).reshape(2, TOKENS) * 7919
     return first + steps % count
+
+
+def check_model(model: object) -> None:
+    """Refuse what is no model of transformers.
+
+    Raises:
+        ModelError: it says what was found.
+
+    """
+    if isinstance(model, PreTrainedModel):
+        return
+    message = f"expected a model of transformers, found {type(model).__name__}"
+    help = "for attention of your own, call `program(q, k, v)` in it"
+    parts = model.named_modules() if isinstance(model, nn.Module) else ()
+    inside = next((path for path, part in parts if isinstance(part, PreTrainedModel)), None)
+    if inside is not None:
+        help = f"it is around one: take `model.{inside}`, or do this before it is wrapped"
+    raise ModelError("M901", message, help=help)
+
+
+def checked_feed(model: PreTrainedModel, feed: object) -> Mapping[str, Any]:
+    """Return what a model is to run on, if it takes that.
+
+    Raises:
+        ModelError: it is no dict, or the model has no argument of some name.
+
+    """
+    if not isinstance(feed, Mapping):
+        message = f"expected a dict of the model's arguments, found {type(feed).__name__}"
+        raise ModelError("M904", message, help=f"such as `{{'{model.main_input_name}': ...}}`")
+    known = signature(model.forward).parameters
+    open_ended = any(one.kind is Parameter.VAR_KEYWORD for one in known.values())
+    for name in feed:
+        guess = did_you_mean(name, list(known))
+        if name not in known and (guess or not open_ended):
+            message = f"{type(model).__name__} takes no `{name}`"
+            raise ModelError("M904", message, help=guess or f"it takes {', '.join(known)}")
+    return feed
+
+
+def run_eager(model: PreTrainedModel, feed: Mapping[str, Any]) -> Tensor:
+    """Return the first output of a model under its own eager attention.
+
+    Raises:
+        ModelError: it does not run on what it is given, whatever it attends by.
+
+    """
+    try:
+        with using(model, "eager"):
+            return run(model, feed)
+    except MaskcError:
+        raise
+    except Exception as error:
+        message = f"{type(model).__name__} does not run on {', '.join(feed)}: {error}"
+        help = "give it what its `forward` takes: `probe={...}`"
+        raise ModelError("M904", message.splitlines()[0], help=help) from error
 
 
 def run(model: PreTrainedModel, feed: Mapping[str, Any]) -> Tensor:

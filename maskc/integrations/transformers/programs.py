@@ -7,7 +7,14 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from maskc.errors import ModelError
-from maskc.integrations.transformers.feeds import default_feed, largest_difference, run
+from maskc.integrations.transformers.feeds import (
+    check_model,
+    checked_feed,
+    default_feed,
+    largest_difference,
+    run,
+    run_eager,
+)
 from maskc.integrations.transformers.forward.recording import Call, recorded
 from maskc.integrations.transformers.implementation import NAME, not_on_interface, using
 from maskc.program import Program
@@ -34,9 +41,11 @@ def calls_by_path(model: PreTrainedModel, probe: dict[str, Any]) -> dict[str, Ca
         ModelError: the model does not hand its attention over.
 
     """
+    check_model(model)
     if not probe:
         probe = default_feed(model)
         del probe["attention_mask"]
+    checked_feed(model, probe)
     with using(model, NAME), recorded() as calls:
         run(model, probe)
     if not calls:
@@ -59,13 +68,13 @@ def check(model: PreTrainedModel, **feed: Any) -> float:
         ModelError: no layer of the model calls maskc.
 
     """
+    check_model(model)
     feed = feed or default_feed(model)
+    expected = run_eager(model, checked_feed(model, feed))
     with recorded() as calls:
         got = run(model, feed)
     if not calls:
         message = f"no layer of {type(model).__name__} attends by maskc"
         help = 'call `attach(model)` before, or load it with `attn_implementation="maskc"`'
         raise ModelError("M904", message, help=help)
-    with using(model, "eager"):
-        expected = run(model, feed)
     return largest_difference(got, expected, feed)

@@ -25,7 +25,13 @@ def report(model: PreTrainedModel, length: int = 4096, **probe: Any) -> str:
             backend that ``auto`` takes.
         **probe: what to run the model on, to see what it does.
 
+    Raises:
+        BindError: the length is no number of tokens.
+        ModelError: the model does not hand its attention over.
+
     """
+    if not isinstance(length, int) or length < 1:
+        raise BindError("M430", f"expected a length of at least 1 token, found {length!r}")
     alike: dict[Program, list[tuple[str, Call]]] = {}
     for path, call in calls_by_path(model, probe).items():
         alike.setdefault(call.program, []).append((path, call))
@@ -72,9 +78,13 @@ def _cost(call: Call, length: int) -> tuple[str, str]:
     given = {name: value for name, value in call.inputs.items() if name not in late}
     try:
         bound = call.program.bind_to(query, key, **given)
-        return f"{bound.sparsity:.0f} %", bound.choice(query, key, key, **late).backend
     except BindError:
         return UNKNOWN, UNKNOWN  # an input of the probe is too short for this length
+    try:
+        backend: str = bound.choice(query, key, key, **late).backend
+    except BindError:
+        backend = UNKNOWN
+    return f"{bound.sparsity:.0f} %", backend
 
 
 def _stretched(tensor: Tensor, length: int) -> Tensor:

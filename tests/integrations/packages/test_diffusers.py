@@ -235,6 +235,13 @@ def test_what_cannot_be_carried_is_refused(flux: Any, wan: Any) -> None:
         run(attach(wan, {"*.attn1": "input gate: bool\ngate[k]"}), wan_feed())
 
 
+def test_layers_that_share_a_processor(wan: Any) -> None:
+    from maskc.integrations.diffusers import attach
+
+    wan.set_attn_processor(wan.blocks[0].attn1.processor)
+    assert "share a processor" in refusal(lambda: attach(wan, {"*.attn2": "k < 4"}))
+
+
 def test_one_program_for_layers_of_other_tokens(wan: Any) -> None:
     """A layer that does not say that it attends to other tokens shows it when it is called."""
     from maskc.integrations.diffusers import attach

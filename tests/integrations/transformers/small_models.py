@@ -64,13 +64,36 @@ SIZES: dict[str, Any] = {
     **dict.fromkeys(["rotary_dim"], 8),
     **dict.fromkeys(["pronunciation_vocab_size", "shape_vocab_size"], VOCABULARY),
     **dict.fromkeys(["index_topk"], 6),
+    **dict.fromkeys(["index_n_heads"], HEADS),
+    **dict.fromkeys(["index_head_dim", "entity_emb_size"], 16),
+    **dict.fromkeys(["entity_vocab_size"], VOCABULARY),
+    **dict.fromkeys(["shared_experts_intermediate_size"], 48),
+    **dict.fromkeys(["mamba_d_ssm"], 64),
     **dict.fromkeys(["image_size"], 8),
     **dict.fromkeys(["patch_size"], 4),
 }
 """What makes a config small, by the names that configs have."""
 
-OFTEN_NONE = ("head_dim", "num_key_value_heads", "sliding_window")
-"""What configs leave to be worked out of other sizes."""
+OFTEN_NONE = (
+    *("head_dim", "num_key_value_heads", "sliding_window", "vocab_size"),
+    *("n_routed_experts", "n_shared_experts", "num_experts_per_tok"),
+)
+"""What configs leave to be worked out of other sizes, or to whoever writes one."""
+
+OF_TYPE: dict[str, dict[str, Any]] = {
+    "bamba": {"attn_layer_indices": [1, 3]},
+    "esm": {"mask_token_id": 3},
+    "esmc": {"num_key_value_heads": HEADS},
+    "gemma3n_text": {"num_kv_shared_layers": 0},
+    "gpt_neo": {"attention_types": [[["global", "local"], LAYERS // 2]]},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * (LAYERS // 2)},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * (LAYERS // 2)},
+    "nemotron_h": {"n_groups": 1},
+    "xmod": {"default_language": "en_XX"},
+    "zaya": {"num_experts_per_tok": 1},
+}
+"""What makes a small model of a type whose other sizes need it."""
 
 TOKENS = {
     **dict.fromkeys(["pad_token_id"], 0),
@@ -97,7 +120,7 @@ def small_config(config: type, **changes: Any) -> Any:
         part = getattr(default, name, None)
         if part is not None:
             sizes[name] = small_config(type(part))
-    return config(**sizes | changes)
+    return config(**sizes | OF_TYPE.get(config.model_type, {}) | changes)
 
 
 def _takes(default: Any, name: str) -> bool:

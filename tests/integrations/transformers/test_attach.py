@@ -129,6 +129,54 @@ def test_what_fits_no_layer_is_refused(model: Any, program: Any, message: str) -
     assert message in str(caught.value)
 
 
+NONSENSE = [
+    ((3,), {}, "M906", "expected a program, a dict or a list of them, found int"),
+    (("causal",), {"inputs": [1]}, "M906", "expected a dict of inputs, found list"),
+    ((["causal"] * 5,), {}, "M906", "5 programs are given for 4 layers"),
+    (("input gate: bool\ngate[k]",), {}, "M402", 'attach(..., inputs={"gate": ...})'),
+    (("input gate: bool\ngate[k]",), {"inputs": {"gat": 1}}, "M402", "did you mean `gat`?"),
+    (("full",), {"probe": [1]}, "M904", "expected a dict of the model's arguments, found list"),
+    (("full",), {"probe": {"input_id": 1}}, "M904", "did you mean `input_ids`?"),
+    (("full",), {"probe": {"input_ids": torch.ones(1, 3)}}, "M904", "does not run on input_ids"),
+]
+
+
+@pytest.mark.parametrize(("given", "keywords", "code", "message"), NONSENSE)
+def test_nonsense_is_refused(
+    model: Any, given: Any, keywords: Any, code: str, message: str
+) -> None:
+    from maskc.integrations.transformers import attach
+
+    with pytest.raises(MaskcError) as caught:
+        attach(model, *given, **keywords)
+    assert caught.value.code == code
+    assert message in str(caught.value)
+    assert model.config._attn_implementation != "maskc"
+
+
+def test_what_is_no_model_is_refused(model: Any) -> None:
+    from maskc.integrations.transformers import attach, check, detach, programs, report
+
+    for call in (attach, detach, programs, check, report):
+        for found in (3, torch.nn.Linear(2, 2)):
+            with pytest.raises(ModelError, match="expected a model of transformers, found"):
+                call(found)
+    with pytest.raises(ModelError, match=r"take `model\.0`"):
+        attach(torch.nn.Sequential(model), "causal")
+    for length in (0, "a"):
+        with pytest.raises(MaskcError, match="M430"):
+            report(model, length)
+
+
+def test_weights_are_refused(model: Any) -> None:
+    from like_eager import text
+
+    from maskc.integrations.transformers import attach
+
+    with pytest.raises(ModelError, match="the attention weights are asked for"):
+        attach(model)(text(), output_attentions=True)
+
+
 REFUSED = [
     ("CausalLM", "bloom", "M901"),
     ("CausalLM", "git", "M901"),
@@ -289,3 +337,59 @@ def test_code_that_works_on_masks_gets_floats() -> None:
     assert torch.equal(context[:, :, 1:], expected[:, :, 1:])
     assert torch.equal(torch.cat([context, context], -1), torch.cat([expected, expected], -1))
     assert torch.equal(torch.ones(()) + context, expected + 1)
+
+
+def test_a_model_of_text_and_images_by_its_parts(tmp_path: Path) -> None:
+    from transformers import (
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+    )
+
+    from maskc.integrations.transformers import attach, programs
+
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2}
+    vision = CLIPVisionConfig(**sizes, **heads, image_size=16, patch_size=8)
+    words = LlamaConfig(**sizes, **heads, num_key_value_heads=2, vocab_size=64)
+    config = LlavaConfig(vision_config=vision, text_config=words, image_token_index=60)
+    llava = LlavaForConditionalGeneration(config).eval()
+    feed = {
+        "input_ids": torch.tensor([[1, 60, 60, 60, 60, 5, 6, 7, 8, 9]]),
+        "pixel_values": torch.randn(1, 3, 16, 16),
+    }
+    with pytest.raises(ModelError) as caught:
+        attach(llava, "causal", probe=feed)
+    parts = "`model.model.vision_tower`, `model.model.language_model`"
+    assert parts in str(caught.value)
+    attach(llava.model.language_model, "causal & window(3)")
+    llava.save_pretrained(tmp_path)
+    loaded = LlavaForConditionalGeneration.from_pretrained(tmp_path, attn_implementation="maskc")
+    for model in (llava, loaded.eval()):
+        texts = {program.text for program in programs(model, **feed).values()}
+        assert texts == {"full", "0 <= q - k < 3"}
+
+
+def test_a_keyword_that_eager_reads_and_maskc_does_not_is_refused(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted: an attention with a temperature of its own, in the file of the model."""
+    from like_eager import text
+
+    from maskc.integrations.transformers.forward.attention import _unknown_keywords
+    from maskc.integrations.transformers.implementation import using
+
+    def eager_attention_forward(module: Any, query: Any, *, temperature: float = 1.0) -> None: ...
+
+    module = __import__(type(model).__module__, fromlist=["eager_attention_forward"])
+    assert _unknown_keywords(type(model.model.layers[0].self_attn)) == ()
+    _unknown_keywords.cache_clear()
+    monkeypatch.setattr(module, "eager_attention_forward", eager_attention_forward)
+    try:
+        with using(model, "maskc"):
+            logits(model, input_ids=text())
+            with pytest.raises(ModelError, match="hands over `temperature`, which no program"):
+                logits(model, input_ids=text(), temperature=0.5)
+    finally:
+        _unknown_keywords.cache_clear()

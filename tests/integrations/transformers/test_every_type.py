@@ -41,4 +41,4 @@ def test_most_types_are_equal() -> None:
         for kind, shown in every_type.expected(mapping).items()
         if every_type.is_equal(shown)
     ]
-    assert len(equal) >= 160
+    assert len(equal) >= 190

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from maskc.errors import ModelError, did_you_mean
+from maskc.errors import BindError, ModelError, did_you_mean
 from maskc.options import EmptyRows
 from maskc.program import Program, compile_mask
 
@@ -25,6 +25,7 @@ RESERVED = (
     "position_bias",
     "prepared",
     "s_aux",
+    "sink_logits",
     "written",
 )
 """Inputs that the layers give themselves."""
@@ -112,6 +113,38 @@ def check_kinds(given: Programs, layers: Sequence[nn.Module]) -> None:
             if name not in kinds:
                 help = did_you_mean(name, kinds) or f"it has {', '.join(kinds)}"
                 raise ModelError("M906", f"the model has no layers of kind `{name}`", help=help)
+
+
+def check_count(given: Programs, layers: Sequence[nn.Module]) -> None:
+    """Refuse a list that is longer than the model.
+
+    Raises:
+        ModelError: it says how many layers there are.
+
+    """
+    if isinstance(given, str | Program | Mapping):
+        return
+    numbers = [index_of(layer) or 0 for layer in layers]
+    declared = [getattr(layer.config, "num_hidden_layers", 0) or 0 for layer in layers]
+    count = max(*declared, max(numbers) + 1)
+    if len(given) > count:
+        message = f"{len(given)} programs are given for {count} layers"
+        raise ModelError("M906", message, help="give one program for each layer, or one for all")
+
+
+def check_inputs(program: Program | None, inputs: Mapping[str, Any]) -> None:
+    """Refuse a program whose inputs are not all given.
+
+    Raises:
+        BindError: it names the first that is missing.
+
+    """
+    for declared in program.inputs if program is not None else ():
+        if declared.name not in inputs:
+            message = f"input `{declared.name}` is missing"
+            give = f'give it: `attach(..., inputs={{"{declared.name}": ...}})`'
+            help = did_you_mean(declared.name, list(inputs)) or give
+            raise BindError("M402", message, help=help)
 
 
 def texts(given: Programs) -> Any:

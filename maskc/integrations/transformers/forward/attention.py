@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable
 from functools import lru_cache
 from types import CodeType, FunctionType
@@ -15,7 +16,7 @@ from maskc.integrations.transformers.forward.binding import bound_for
 from maskc.integrations.transformers.forward.context import Context
 from maskc.integrations.transformers.forward.derive import DENSE, Derived
 from maskc.integrations.transformers.forward.recording import Call, is_recording, record
-from maskc.integrations.transformers.forward.scores import in_one_dtype, scores_of
+from maskc.integrations.transformers.forward.scores import READ, in_one_dtype, scores_of
 from maskc.ir.in_trace import in_trace
 from maskc.lower.one_query.attend import attend as attend_once
 
@@ -52,8 +53,12 @@ def attend(
         MaskcError: the layer does what no program carries.
 
     """
+    layer = cast(Hashable, type(module))
     if keywords.get("indices") is None:  # a layer that hands them over has no other way to go
-        _check_class(cast(Hashable, type(module)))
+        _check_class(layer)
+    for name in _unknown_keywords(layer):
+        if keywords.get(name) is not None:
+            raise _unknown_keyword(module, name)
     context, prepared = _context(attention_mask, query, key, keywords)
     if context.sizes[1:] != (query.shape[2], key.shape[2]):
         raise _other_sizes(module, context, query, key)
@@ -118,6 +123,30 @@ def _check_class(layer: Any) -> None:
                 "and does not know this one",
                 help='take `attn_implementation="eager"` for it',
             )
+
+
+KNOWN = READ | {
+    *("module", "query", "key", "value", "attention_mask", "scaling", "dropout"),
+    *("is_causal", "position_ids", "sliding_window"),  # the mask tells as much
+}
+"""What this reads of what eager attention may take, or need not read."""
+
+
+@lru_cache(maxsize=1024)
+def _unknown_keywords(layer: Any) -> tuple[str, ...]:
+    """Return what the eager attention beside a layer takes by name, and this does not know."""
+    eager = getattr(sys.modules.get(layer.__module__), "eager_attention_forward", None)
+    if not isinstance(eager, FunctionType):
+        return ()
+    code = eager.__code__
+    named = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return tuple(name for name in named if name not in KNOWN)
+
+
+def _unknown_keyword(module: nn.Module, name: str) -> ModelError:
+    message = f"{type(module).__name__} hands over `{name}`, which no program carries"
+    help = 'its own attention reads that: take `attn_implementation="eager"` for it'
+    return ModelError("M903", message, help=help)
 
 
 def _knows_implementations(code: CodeType) -> bool:

@@ -40,7 +40,12 @@ class Scores:
     chosen: Tensor | None = None
 
 
-READ = frozenset({*CHANGES_ATTENTION, "softcap", "position_bias", "s_aux", "indices"})
+READ = frozenset(
+    {
+        *CHANGES_ATTENTION,
+        *("softcap", "position_bias", "s_aux", "sinks", "indices", "output_attentions"),
+    }
+)
 """The keywords that this looks at."""
 
 LEFT_ALONE = Scores((), (), (), {})
@@ -51,7 +56,8 @@ def scores_of(keywords: Mapping[str, Any], prepared: Tensor | None, kv_len: int)
 
     Args:
         keywords: of the call: ``softcap``, ``s_aux`` (a logit a head that has no value),
-            ``position_bias`` (added to the scores) and ``indices`` (the keys of each query).
+            ``sinks`` (one a query), ``position_bias`` (added to the scores) and ``indices``
+            (the keys of each query).
         prepared: a mask of floats that the caller prepared, added too.
         kv_len: keys; a table may be longer.
 
@@ -68,6 +74,9 @@ def scores_of(keywords: Mapping[str, Any], prepared: Tensor | None, kv_len: int)
                 f"the model {does} (`{name}`), which no program carries",
                 help='take `attn_implementation="eager"` for it',
             )
+    if keywords.get("output_attentions"):
+        message = "the attention weights are asked for, which fused attention does not have"
+        raise ModelError("M903", message, help='take `attn_implementation="eager"` for them')
     score: list[str] = []
     out: list[str] = []
     inputs: dict[str, Tensor] = {}
@@ -81,6 +90,9 @@ def scores_of(keywords: Mapping[str, Any], prepared: Tensor | None, kv_len: int)
     if (sinks := keywords.get("s_aux")) is not None:
         out += ["input s_aux: float", "out = out * sink_gate(s_aux[head])"]
         inputs["s_aux"] = sinks.reshape(-1)
+    if (logits := keywords.get("sinks")) is not None:
+        out += ["input sink_logits: float", "out = out * sink_gate(sink_logits[head, q_idx])"]
+        inputs["sink_logits"] = logits[..., 0]
     added = () if prepared is None else _bias("prepared")
     return Scores(tuple(score), added, tuple(out), inputs, keywords.get("indices"))
 
