@@ -10,6 +10,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from profiles import examples
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 
 from maskc import compile_mask
 from maskc.run.bound import Bound
@@ -89,7 +90,7 @@ def test_a_step_is_what_binding_anew_gives(data: st.DataObject, text: str) -> No
             bound = bound.at(**step, **inputs)
         else:
             bound = bound.at(**step)
-        event("told by numbers" if "_step" in vars(bound) else "anew")
+        event("told by numbers" if bound._known is None else "anew")
         assert_step(bound, program.bind(q_len=1, **step, **SIZES, **inputs), step["kv_len"])
         for tensor in inputs.values():
             place = data.draw(st.integers(0, tensor.numel() - 1))
@@ -105,4 +106,19 @@ def test_nothing_is_bound_for_a_step(text: str) -> None:
     step = bound.at(kv_len=21, q_offset=20)
     tensors = qkv(21)
     torch.testing.assert_close(step(*tensors), expected(*tensors))
-    assert not {"spec", "_state"} & vars(step).keys()
+    assert step._known is step._spec is None
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("text", ["causal", "causal & window(7)", "causal & same_doc"])
+def test_steps_are_two_graphs(text: str) -> None:
+    torch._dynamo.reset()
+    count = CompileCounter()
+    attend: Any = torch.compile(lambda bound, *qkv: bound(*qkv), backend=count, fullgraph=True)
+    bound = compile_mask(text).bind(q_len=1, kv_len=10, q_offset=9, **SIZES, **TEXTS[text])
+    for keys in range(11, 18):
+        bound = bound.at(kv_len=keys, q_offset=keys - 1)
+        tensors = qkv(keys)
+        torch.testing.assert_close(attend(bound, *tensors), bound(*tensors, backend="reference"))
+        bound = bound.at(kv_len=keys) if keys % 2 else bound
+    assert count.frame_count <= 2
