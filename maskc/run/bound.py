@@ -476,6 +476,15 @@ class Bound(Answers):
             self._now = step
         return None if step is None else step.seen
 
+    @property
+    def is_causal(self) -> bool | None:
+        """What SDPA is told where it needs no mask tensor; None where it does, or does not do."""
+        if self.call_inputs:
+            return None
+        plan = self._plan({})
+        bare = not (plan.has_epilogue or plan.changes_score or plan.nan_rows is not None)
+        return plan.masks if bare and sdpa.is_maskless(plan) else None
+
     def to(self, device: torch.device | str) -> Bound:
         """Return the same binding with its tensors on another device."""
         return Bound(self.program, *moved(self.spec, self._given, device))
