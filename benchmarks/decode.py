@@ -4,8 +4,8 @@
 
 - A step of a decode loop with a growing cache, ``bound.at`` and the call, against plain SDPA with
   the arguments that an expert would write for that step: what maskc costs more, in milliseconds.
-  Less than 0 is what it gains: it attends to a slice of the keys where the query sees just that, and
-  lets the query heads of a key head share one look at it.
+  Less than 0 is what it gains: it attends to a slice of the keys where the query sees just that,
+  and lets the query heads of a key head share one look at it.
 - ``causal & window(4096)`` at 2048 tokens on sdpa, against ``is_causal=True`` by hand: a ratio.
 - Whole processes: ``maskc check`` of a file in seconds, ``maskc show`` in seconds of CPU.
 

@@ -8,7 +8,8 @@
 - The mask of a forward at 4096 tokens, packed, as block tables, against that of
   ``attn_implementation="flex_attention"``: how many times faster.
 
-What is compared runs in turn, and in the other order the next time. Medians. Writes ``benchmarks/results/transformers.json``.
+What is compared runs in turn, and in the other order the next time. Medians. Writes
+``benchmarks/results/transformers.json``.
 """
 
 from __future__ import annotations
