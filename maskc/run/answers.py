@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from torch import Tensor
@@ -32,7 +31,7 @@ class Answers:
 
     if TYPE_CHECKING:  # what ``Bound`` has
 
-        @cached_property
+        @property
         def spec(self) -> CallSpec:
             """Sizes, positions, device and block size."""
 

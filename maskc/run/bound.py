@@ -92,11 +92,13 @@ class Bound(Answers):
         checked: bool = False,
     ) -> None:
         self.program = program
-        self.spec = spec
+        self._spec: CallSpec | None = spec
         self._given = given if checked else as_tensors(given, spec.device)
         if not checked:
             known(given, [declared.name for declared in program.inputs])
-        self._state = bind_state(program, spec, self._given, built)
+        self._known: State | None = bind_state(program, spec, self._given, built)
+        self._now: Step | None = None
+        self._is_asked = False
 
     @overload
     def __call__(
@@ -183,7 +185,7 @@ class Bound(Answers):
         # Flags by identity: what is no bool is refused below, and a tensor has no truth of its own.
         plain = return_lse is False and fold_bias is False and type(dropout_p) is float
         if backend == "auto" and plain and not (inputs or dropout_p):
-            step = None if in_trace() else vars(self).get("_step")
+            step = None if in_trace() else self._now
             if step is not None and step.takes(q, k, v, scale) and (seen := self.seen):
                 return attend(q, k, v, seen, scale)
         plan = self._plan(inputs)
@@ -438,31 +440,55 @@ class Bound(Answers):
         later = Bound.__new__(Bound)
         later.program = self.program
         later._given = given
-        later._step = step
+        later._spec = later._known = None
+        later._now, later._is_asked = step, True
         return later
 
-    @cached_property
+    @property
     def spec(self) -> CallSpec:
         """Sizes, positions, device and block size."""
-        assert self._step is not None
-        return self._step.spec()
+        if self._spec is not None:
+            return self._spec
+        assert self._now is not None
+        spec = self._now.spec()
+        if not in_trace():  # what a trace makes is the graph's
+            self._spec = spec
+        return spec
 
-    @cached_property
+    @property
     def _state(self) -> State:
-        return bind_state(self.program, self.spec, self._given)
+        if self._known is not None:
+            return self._known
+        state = bind_state(self.program, self.spec, self._given)
+        if not in_trace():
+            self._known = state
+        return state
 
-    @cached_property
+    @property
     def _step(self) -> Step | None:
         """The call as a step of a decode loop, if its next can be told from it."""
-        return begin(self.program, self.spec, self._given)
+        if not self._is_asked:
+            self._now = begin(self.program, self.spec, self._given)
+            self._is_asked = True
+        return self._now
 
     @property
     def seen(self) -> Seen | None:
         """What the one query of a decode step sees, where a look tells; None: call it."""
         step = None if in_trace() else self._step
         if step is not None and not step.is_fresh:
-            step = self._step = step.again()
+            self._spec, step = self.spec, step.again()
+            self._now = step
         return None if step is None else step.seen
+
+    @property
+    def is_causal(self) -> bool | None:
+        """What SDPA is told where it needs no mask tensor; None where it does, or does not do."""
+        if self.call_inputs:
+            return None
+        plan = self._plan({})
+        bare = not (plan.has_epilogue or plan.changes_score or plan.nan_rows is not None)
+        return plan.masks if bare and sdpa.is_maskless(plan) else None
 
     def to(self, device: torch.device | str) -> Bound:
         """Return the same binding with its tensors on another device."""
@@ -484,9 +510,10 @@ class Bound(Answers):
     @property
     def _current(self) -> State:
         """The state, made again where a tensor of the mask was changed in place."""
-        if self._state.is_stale:
-            self._state = rebound(self._state, self.program, self.spec, self._given)
-        return self._state
+        state = self._state
+        if state.is_stale:
+            state = self._known = rebound(state, self.program, self.spec, self._given)
+        return state
 
     def _plan(self, call_inputs: Mapping[str, Any]) -> Plan:
         """Return the whole program over tensors, with the inputs of this call."""

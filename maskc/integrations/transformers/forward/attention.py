@@ -9,6 +9,7 @@ from types import CodeType, FunctionType
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskc.errors import ModelError
@@ -69,6 +70,13 @@ def attend(
     if binding.seen is not None and not p:
         late: dict[str, Any] = {}
         out = attend_once(query, key, value, binding.seen, scaling, is_finite=True)
+    elif binding.is_causal is not None and not p and (scaling is None or scaling > 0):
+        late = {}
+        grouped = query.shape[1] != key.shape[1]
+        causal = binding.is_causal
+        out = F.scaled_dot_product_attention(
+            query, key, value, is_causal=causal, scale=scaling, enable_gqa=grouped
+        )
     else:
         late = {name: scores.inputs[name] for name in binding.bound.call_inputs}
         attended: Any = binding.bound(query, key, value, scale=scaling, dropout_p=p, **late)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -78,6 +78,17 @@ class Parts:
     inputs: Mapping[str, Any]
 
 
+class Sizes(NamedTuple):
+    """The sizes of a call, and where it runs."""
+
+    batch: int
+    heads: int
+    kv_heads: int
+    q_len: int
+    kv_len: int
+    device: torch.device
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """What a layer had bound.
@@ -87,8 +98,9 @@ class Binding:
         program: the whole of what it attends to.
         bound: the program, bound.
         parts: what was composed of it.
-        call: batches, heads of queries and keys, and the device.
+        call: batches, heads and lengths of queries and keys, and the device.
         seen: for a step of decoding by a mask alone, what its query sees.
+        is_causal: what torch's own attention is told where it needs no mask; None where it does.
 
     """
 
@@ -96,12 +108,18 @@ class Binding:
     program: Program
     bound: Bound
     parts: Parts
-    call: tuple[Any, ...]
+    call: Sizes
     seen: Seen | None
+    is_causal: bool | None
+
+    @property
+    def holds_little(self) -> bool:
+        """Whether it may be kept for the next forward: it has no mask of all pairs."""
+        return self.call.q_len == 1 or (self.is_causal is not None and not self.parts.inputs)
 
 
 _last: WeakKeyDictionary[nn.Module, Binding] = WeakKeyDictionary()
-"""What a layer had bound for its last step of decoding: the next one is told from it."""
+"""What a layer had bound in its last forward: the next may be the same, or a step further."""
 
 
 def bound_for(
@@ -141,32 +159,52 @@ def bound_for(
     if scores.chosen is not None:
         parts = _among(parts, scores.chosen, key.shape[2])
     program = composed(parts.text, parts.empty_rows, parts.clauses, *changes)
-    call = (query.shape[0], *heads, query.device)
-    if query.shape[2] != 1 or in_trace():
-        bound = program.bind_to(query, key, **parts.positions, **parts.inputs)
-        binding = Binding(request, program, bound, parts, call, None)
-    else:
-        step = _next_step(_last.get(layer), program, parts, call, key)
-        bound = step or program.bind_to(query, key, **parts.positions, **parts.inputs)
-        binding = Binding(request, program, bound, parts, call, _seen(program, bound))
-        _last[layer] = binding
+    binding = _bound(layer, request, program, parts, query, key)
     context.bindings.append(binding)
     return binding
 
 
-def _next_step(
-    last: Binding | None, program: Program, parts: Parts, call: tuple[Any, ...], key: Tensor
-) -> Bound | None:
+def _bound(
+    layer: nn.Module, request: Request, program: Program, parts: Parts, query: Tensor, key: Tensor
+) -> Binding:
+    """Return the binding of a program, by what the layer had bound before where that is near."""
+    batch, heads, q_len, _ = query.shape
+    call = Sizes(batch, heads, key.shape[1], q_len, key.shape[2], query.device)
+    if in_trace():
+        bound = program.bind_to(query, key, **parts.positions, **parts.inputs)
+        return Binding(request, program, bound, parts, call, None, None)
+    last = _last.get(layer)
+    if last is not None and last.program is program and _is_same(last, parts, call):
+        return replace(last, request=request)
+    step = None if last is None else _next_step(last, program, parts, call)
+    bound = step or program.bind_to(query, key, **parts.positions, **parts.inputs)
+    seen = _seen(program, bound) if call.q_len == 1 else None
+    causal = bound.is_causal if call.q_len > 1 and call.q_len == call.kv_len else None
+    binding = Binding(request, program, bound, parts, call, seen, causal)
+    if binding.holds_little:
+        _last[layer] = binding
+    return binding
+
+
+def _is_same(last: Binding, parts: Parts, call: Sizes) -> bool:
+    """Tell whether a layer had the same bound before; of tensors only their makers could tell."""
+    if parts.inputs or last.parts.inputs or last.call != call:
+        return False
+    numbers = (*parts.positions.values(), *last.parts.positions.values())
+    return all(type(n) is int for n in numbers) and last.parts.positions == parts.positions
+
+
+def _next_step(last: Binding, program: Program, parts: Parts, call: Sizes) -> Bound | None:
     """Return a step as the one after the last, None where it is not; tensors are given anew."""
-    if last is None or last.program is not program or last.call != call:
-        return None
     before = last.parts
-    if (
-        before.inputs.keys() != parts.inputs.keys()
-        or before.positions.keys() != parts.positions.keys()
-    ):
+    if last.program is not program or call.q_len != 1:
         return None
-    return last.bound.at(kv_len=key.shape[2], **parts.positions, **parts.inputs)
+    if last.call._replace(q_len=1, kv_len=call.kv_len) != call:
+        return None
+    names = before.inputs.keys() | before.positions.keys()
+    if names != parts.inputs.keys() | parts.positions.keys():
+        return None
+    return last.bound.at(q_len=1, kv_len=call.kv_len, **parts.positions, **parts.inputs)
 
 
 def _seen(program: Program, bound: Bound) -> Seen | None:
