@@ -45,11 +45,13 @@ class KeyRanges:
             ranges of a row ascend, are disjoint and do not touch; one that a row does not have is
             ``[0, 0)``.
         k_len: how many keys there are.
+        all_have_keys: whether every row is known to have one.
 
     """
 
     ends: Array
     k_len: int
+    all_have_keys: bool = False
 
     @property
     def first(self) -> Array:
@@ -140,13 +142,16 @@ def finished(ranges: Ranges, shape: tuple[int, int, int], k_len: int) -> KeyRang
     if len(result) > MOST:
         return None
     ends = np.empty((2, len(result), *shape), np.int32)
+    all_have_keys = False
     for index, one in enumerate(result):
         for side, end in enumerate(one):
             ends[side, index] = _within(end, k_len)
         missing = ends[0, index] >= ends[1, index]
         if missing.any():
             ends[:, index, missing] = 0
-    return KeyRanges(ends, k_len)
+        else:
+            all_have_keys = True
+    return KeyRanges(ends, k_len, all_have_keys)
 
 
 def _overlap(one: Range, other: Range) -> Range:
