@@ -20,7 +20,6 @@ from maskc.analysis.tiles.classify import tile_map
 from maskc.analysis.tiles.matrices import of_matrix
 from maskc.analysis.tiles.runs import Array, spelled_out
 
-
 LONG = [1, 1, 1, 1, 2, 2, 0]
 """What the blocks of a long row are, mostly partial."""
 
