@@ -1,19 +1,24 @@
 """Measure block masks: ours against torch's ``create_block_mask``, time and memory.
 
-    python benchmarks/block_mask.py [--quick] [--lengths 2048 8192] [--masks causal ...]
+    python benchmarks/block_mask.py [--quick] [--threads 1] [--lengths 2048 8192] [--masks causal]
 
-For each mask and length, in turns within one process:
+For each mask and length, in turns within one process, each five times in a row (``turns.py``):
 
-- ``first``: ``program.bind(...).block_mask`` with no tiles and block masks kept from an earlier
-  call; generated code stays, as what ``torch.compile`` made does;
+- ``first``: ``program.bind(...).block_mask`` with no tiles, ranges and block masks kept from an
+  earlier call (``maskc.blocks.mask_blocks.forget``). What was compiled for the program stays, as
+  what ``torch.compile`` made does: generated code, and what the program and the sizes alone tell of
+  a call, which is no tile of it;
+- ``new sizes``: the same, for a length that was not met before: nothing at all is kept but what was
+  compiled for the program. (``torch.compile`` would compile again.);
 - ``kept``: the same call again, which may use what was kept;
 - ``tables``: the tables alone, from the mask over rows;
 - ``numpy``: for documents in a window, the tables as one would write them for that mask;
 - ``compiled``: warm ``torch.compile(create_block_mask)`` of the mask_mod one would write by hand;
 - ``eager``: ``create_block_mask`` of the same.
 
-Ours are compact from 131072 tokens on. Times are medians, memory is the peak above the start of one
-call. A contender that would need more than 60 s or 12 GiB is left out.
+Ours are compact from 131072 tokens on. ``seconds`` are medians of all calls, ``after_others`` of
+those that follow another contender's; memory is the peak above the start of one call. A contender
+that would need more than 60 s or 12 GiB is left out.
 Writes ``benchmarks/results/block_mask.json`` and ``.png``.
 """
 
@@ -23,9 +28,6 @@ import argparse
 import json
 import os
 import platform
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,6 +35,7 @@ import torch
 from by_hand.masks import BLOCK, CASES, Case, Tensors, text_of
 from by_hand.window_tables import window_tables
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+from turns import IN_A_ROW, Run, add_threads, clocked, in_turns, use_threads
 
 from maskc import compile_mask
 from maskc.analysis.tables.block_tables import Tables, block_tables
@@ -47,7 +50,6 @@ from maskc.passes.support.driver import simplify
 from maskc.source import Source
 from maskc.syntax.parse import parse
 
-Run = Callable[[], object]
 RESULTS = Path(__file__).parent / "results"
 COMPACT_FROM = 131072
 QUICK = [2048, 8192]
@@ -65,10 +67,14 @@ class Result:
     length: int
     contender: str
     seconds: float
+    after_others: float
     peak_mib: float
     compile_seconds: float | None = None
     runs: int = 1
 
+
+SHOWN = ("first", "new sizes", "kept", "tables", "numpy")
+"""The contenders of ours that are printed, and the bound for one of them."""
 
 TABLE_LIMIT = 131072
 """A block table is a dense input; beyond this length it is no longer one that is used."""
@@ -123,46 +129,58 @@ def ours(case: Case, length: int, tensors: Tensors) -> dict[str, Run]:
     def tables() -> Tables:
         return block_tables(tile_map(mask, domain, (BLOCK, BLOCK)), compact)
 
-    return {"first": kept, "kept": kept, "tables": tables}
+    listed = {"first": kept, "kept": kept, "tables": tables}
+    if "axis" not in case.text:  # a grid has one size
+        shorter = iter(range(length - 1, 0, -1))
+
+        def new_sizes() -> BlockMask:
+            less = next(shorter)
+            sizes = {"q_len": less, "kv_len": less, "batch_size": case.batch}
+            return program.bind(**sizes, block_size=BLOCK, compact=compact, **tensors).block_mask
+
+        listed["new sizes"] = new_sizes
+    return listed
 
 
 def measure(case: Case, length: int, most_runs: int) -> list[Result]:
-    """Let the contenders take turns; each runs about two seconds, at least once."""
+    """Let the contenders take turns, in so many rows; each runs about two seconds."""
     torch._dynamo.reset()
-    results, runs = {}, contenders(case, length)
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    runs = contenders(case, length)
+    compile_seconds = clock("compiled", runs["compiled"]) if "compiled" in runs else None
+    peaks = {}
     for name, run in runs.items():
-        warm_up = clock(name, run) if name != "eager" else None
-        seconds, peak = clocked_peak(name, run)
-        results[name] = Result(case.name, length, name, seconds, peak)
-        results[name].compile_seconds = warm_up if name == "compiled" else None
-        if name != "eager":
-            times[name].append(seconds)
-    for _ in range(most_runs):
-        for name, run in runs.items():
-            if sum(times[name]) + results[name].seconds < 2.0:
-                times[name].append(clock(name, run))
-    for name, taken in times.items():
-        results[name].seconds = statistics.median(taken or [results[name].seconds])
-        results[name].runs = max(1, len(taken))
-    return list(results.values())
+        if name not in ("compiled", "eager"):
+            clock(name, run)
+        peaks[name] = peak(name, run)
+    times = in_turns(runs, most_runs, clock=clock)
+    return [
+        Result(
+            case.name,
+            length,
+            name,
+            taken.median,
+            taken.after_others,
+            peaks[name],
+            compile_seconds if name == "compiled" else None,
+            len(taken.every),
+        )
+        for name, taken in times.items()
+    ]
 
 
 def clock(name: str, run: Run) -> float:
     """Return the seconds of one call."""
     if name == "first":
         forget()
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    return clocked(name, run)
 
 
-def clocked_peak(name: str, run: Run) -> tuple[float, float]:
-    """Return the seconds of one call, and its peak of memory above the start in MiB."""
+def peak(name: str, run: Run) -> float:
+    """Return the peak of memory of one call, above the start, in MiB."""
     Path("/proc/self/clear_refs").write_text("5")
     start = memory("VmRSS")
-    seconds = clock(name, run)
-    return seconds, max(0.0, memory("VmHWM") - start)
+    clock(name, run)
+    return max(0.0, memory("VmHWM") - start)
 
 
 def memory(field: str) -> float:
@@ -174,17 +192,20 @@ def memory(field: str) -> float:
 
 
 def show(results: list[Result]) -> None:
-    """Print one line for a mask and length; ratios are to the first call."""
+    """Print one line for a mask and length; in brackets what follows another contender."""
     by = {result.contender: result for result in results}
     first = by["first"]
     line = f"{first.mask:26}{first.length:>9}"
-    for name in ("first", "kept", "tables", "numpy"):
+    line += f"{first.after_others * 1e3:9.2f}"
+    for name in SHOWN:
         line += f"{by[name].seconds * 1e3:9.2f}" if name in by else f"{'':9}"
     line += f" ms{first.peak_mib:8.1f} MiB"
     for name in ("compiled", "eager"):
         if name in by:
             ratio = by[name].seconds / first.seconds
-            line += f"{by[name].seconds * 1e3:11.1f} ms{by[name].peak_mib:9.1f} MiB{ratio:8.0f}x"
+            behind = by[name].after_others / first.after_others
+            line += f"{by[name].seconds * 1e3:11.1f} ms{by[name].peak_mib:9.1f} MiB"
+            line += f"{ratio:6.0f}x {f'({behind:.0f}x)':7}"
     print(line, flush=True)
 
 
@@ -230,12 +251,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="2048 and 8192 tokens, three runs")
     parser.add_argument("--lengths", type=int, nargs="*")
     parser.add_argument("--masks", nargs="*", help="only masks whose name contains one of these")
+    add_threads(parser)
     options = parser.parse_args()
+    use_threads(options.threads)
     lengths = options.lengths or (QUICK if options.quick else LENGTHS)
     chosen = [
         case for case in CASES if not options.masks or any(m in case.name for m in options.masks)
     ]
-    ours = "".join(f"{name:>9}" for name in ("first", "kept", "tables", "numpy"))
+    ours = "".join(f"{name:>10}" for name in ("(behind)", *SHOWN))
     print(f"{'mask':26}{'tokens':>9}{ours}{'':15}{'compiled, warm':>14}{'':21}{'eager':>14}")
     results: list[Result] = []
     for case in chosen:
@@ -249,7 +272,8 @@ def main() -> None:
     about = {
         "machine": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "threads": options.threads,
+        "calls in a row": IN_A_ROW,
         "block": BLOCK,
     }
     name = "block_mask_quick" if options.quick else "block_mask"

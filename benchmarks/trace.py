@@ -1,11 +1,13 @@
 """Measure ``maskc.create_block_mask`` against torch's: the whole call, with the trace.
 
-    python benchmarks/trace.py [--quick]   # four minutes, or one
+    python benchmarks/trace.py [--quick] [--threads 1]   # four minutes, or one
 
 Three questions: at 8192 tokens, a call whose program is known against warm
 ``torch.compile(create_block_mask)``; at 512 tokens, a callable met for the first time against eager
-torch; block diffusion at 16384 tokens. Contenders take turns in one process; times are medians, and
-what counts is their ratio. Writes ``benchmarks/results/trace.json``.
+torch; block diffusion at 16384 tokens. Contenders take turns in one process, each five times in a
+row (``turns.py``); times are medians of all calls, and what counts is their ratio. Behind it, in
+brackets, is that of the calls that follow the other contender's. Writes
+``benchmarks/results/trace.json``.
 """
 
 from __future__ import annotations
@@ -14,8 +16,6 @@ import argparse
 import json
 import os
 import platform
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+from turns import IN_A_ROW, Run, Times, add_threads, in_turns, use_threads
 
 import maskc
 
@@ -48,8 +49,10 @@ class Result:
     name: str
     length: int
     ours: float
-    torch: float | None
-    ratio: float | None
+    ours_after_others: float
+    torch: float | None = None
+    ratio: float | None = None
+    ratio_after_others: float | None = None
     failure: str | None = None
 
 
@@ -171,17 +174,6 @@ CASES = [
 ]
 
 
-def medians(contenders: list[Callable[[], BlockMask]], runs: int) -> list[float]:
-    """Return the median milliseconds of each contender; they take turns."""
-    taken: list[list[float]] = [[] for _ in contenders]
-    for _ in range(runs):
-        for times, contender in zip(taken, contenders, strict=True):
-            start = time.perf_counter()
-            contender()
-            times.append(1e3 * (time.perf_counter() - start))
-    return [statistics.median(times) for times in taken]
-
-
 def ours(mod: Mod, length: int, fallback: str = "error") -> BlockMask:
     """Return our block mask."""
     return maskc.create_block_mask(mod, None, None, length, length, "cpu", fallback=fallback)
@@ -195,15 +187,15 @@ def warm(case: Case, length: int, runs: int) -> Result:
     def compiled() -> BlockMask:
         return by_torch(mod, None, None, length, length, "cpu")
 
-    contenders: list[Callable[[], BlockMask]] = [lambda: ours(mod, length), compiled]
+    contenders: dict[str, Run] = {"ours": lambda: ours(mod, length), "torch": compiled}
     failure = None
-    contenders[0]()
+    contenders["ours"]()
     try:
         compiled()
     except Exception as error:  # whatever the compiler raises is the result
         failure = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-        contenders.pop()
-    return result(case, length, medians(contenders, runs), failure)
+        del contenders["torch"]
+    return result(case, length, in_turns(contenders, runs), failure)
 
 
 def cold(case: Case, runs: int) -> Result:
@@ -217,21 +209,28 @@ def cold(case: Case, runs: int) -> Result:
         mod = case.build(SHORT, 0)
         return create_block_mask(mod, None, None, SHORT, SHORT, "cpu")
 
-    return result(case, SHORT, medians([first, eager], runs), None)
+    return result(case, SHORT, in_turns({"ours": first, "torch": eager}, runs), None)
 
 
-def result(case: Case, length: int, taken: list[float], failure: str | None) -> Result:
+def result(case: Case, length: int, taken: dict[str, Times], failure: str | None) -> Result:
     """Return a row of the table."""
-    other = taken[1] if len(taken) > 1 else None
-    ratio = other / taken[0] if other is not None else None
-    return Result(case.group, case.name, length, taken[0], other, ratio, failure)
+    ours, other = taken["ours"], taken.get("torch")
+    row = Result(case.group, case.name, length, 1e3 * ours.median, 1e3 * ours.after_others)
+    row.failure = failure
+    if other is not None:
+        row.torch, row.ratio = 1e3 * other.median, other.median / ours.median
+        row.ratio_after_others = other.after_others / ours.after_others
+    return row
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one mask of a kind, few runs")
-    runs = 5 if parser.parse_args().quick else 15
+    add_threads(parser)
+    options = parser.parse_args()
+    use_threads(options.threads)
+    runs = 5 if options.quick else 15
     cases = CASES[1::5] if runs == 5 else CASES
     results: list[Result] = []
     for case in cases:
@@ -244,15 +243,20 @@ def main() -> None:
         results.append(cold(Case("cold", case.name, case.build), runs))
         show(results[-1])
     machine = {"torch": torch.__version__, "cpu": platform.processor() or platform.machine()}
-    report = {**machine, "cores": os.cpu_count(), "results": [asdict(row) for row in results]}
+    machine |= {"cores": os.cpu_count(), "threads": options.threads, "calls in a row": IN_A_ROW}
+    report = {**machine, "results": [asdict(row) for row in results]}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "trace.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
 def show(row: Result) -> None:
     """Print a row."""
-    other = f"{row.torch:9.2f} ms  {row.ratio:7.1f}x" if row.torch is not None else row.failure
-    print(f"{row.group:<11}{row.name:<16}{row.length:>6} {row.ours:9.2f} ms  {other}", flush=True)
+    line = f"{row.group:<11}{row.name:<16}{row.length:>6} {row.ours:9.2f} ms"
+    if row.torch is None:
+        print(f"{line}  {row.failure}", flush=True)
+        return
+    behind = f"({row.ratio_after_others:.1f}x)"
+    print(f"{line}{row.torch:11.2f} ms  {row.ratio:7.1f}x  {behind}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from maskc.analysis.intervals.exact_floats import inexact
 from maskc.analysis.intervals.int32 import excess
-from maskc.analysis.intervals.whole_call import EXTENTS, whole_call
+from maskc.analysis.intervals.whole_call import whole_call
+from maskc.ir.domain import EXTENTS
 from maskc.ir.linear import Linear, linear
 from maskc.ir.nodes import Arith, Expr, Index, IntConst, Load, Size, inputs, walk
 from maskc.ir.operators import ArithOp

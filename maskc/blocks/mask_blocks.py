@@ -186,7 +186,12 @@ _refuse_trace = constant_in_trace(_refuse)
 
 
 def forget() -> None:
-    """Drop the tiles and block masks that are kept from step to step."""
+    """Drop what is kept of masks from step to step: tiles, ranges of keys, block masks.
+
+    What was compiled stays: of a program its generated code, and of a program at certain sizes what
+    follows from these alone and is none of the above: the checked call, the mask over rows, and
+    what the sizes leave of it.
+    """
     _tiles.cache_clear()
     _block_mask.cache_clear()
 

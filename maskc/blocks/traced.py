@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
 from maskc.analysis.tables.block_tables import Tables, block_tables
+from maskc.analysis.tables.on_device import tables_on_device
 from maskc.analysis.tiles.classify import tile_map
 from maskc.analysis.tiles.grid import Grid, grid_of
 from maskc.ir.nodes import Expr, inputs
@@ -27,6 +28,9 @@ from maskc.ir.types import Sz
 from maskc.ir.vectorize import Domain
 from maskc.lower.codegen.mods import captured
 from maskc.lower.codegen.tensors import Generated, Kind, generate
+
+MOST_ON_DEVICE = 2**22
+"""Of how many blocks tables are made on a GPU; it takes some 50 bytes for each."""
 
 Operation = Callable[[int, list[int], list["Tensor"]], list["Tensor"]]
 
@@ -115,10 +119,8 @@ def _defined() -> Operation:
 
     def tables(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:
         known = _made[number]
-        result = tile_map(known.mask, known.domain(sizes, tensors), known.block)
-        return [
-            table for table in block_tables(result, backward=known.backward) if table is not None
-        ]
+        made = _tables(known, known.domain(sizes, tensors))
+        return [table for table in made if table is not None]
 
     def shapes(number: int, sizes: list[int], tensors: list[Tensor]) -> list[Tensor]:
         known = _made[number]
@@ -134,6 +136,15 @@ def _defined() -> Operation:
     operation.register_fake(shapes)
     defined: Operation = operation
     return defined
+
+
+def _tables(known: Blocks, domain: Domain) -> Tables:
+    """Return the tables; those of tensors on a GPU without a wait for it, unless they are many."""
+    grid = grid_of(known.mask, domain, known.block)
+    if known.names and known.device.type != "cpu" and grid.count <= MOST_ON_DEVICE:
+        return tables_on_device(known.mask, domain, known.block, known.backward)
+    result = tile_map(known.mask, domain, known.block)
+    return block_tables(result, backward=known.backward)
 
 
 def _empty_tables(grid: Grid, backward: bool) -> list[Tensor]:

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-ROW_INDICES = (Ix.BATCH, Ix.HEAD, Ix.Q_IDX, Ix.KV_IDX)
+EXTENTS = {
+    Ix.BATCH: Sz.BATCH_SIZE,
+    Ix.HEAD: Sz.NUM_HEADS,
+    Ix.Q_IDX: Sz.Q_LEN,
+    Ix.KV_IDX: Sz.KV_LEN,
+}
+"""How many rows each index of a row program has."""
+
+ROW_INDICES = tuple(EXTENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +33,7 @@ class Domain:
 
     def extent(self, which: Ix) -> int:
         """Return how many rows an index of the row program has."""
-        match which:
-            case Ix.BATCH:
-                return self.sizes[Sz.BATCH_SIZE]
-            case Ix.HEAD:
-                return self.sizes[Sz.NUM_HEADS]
-            case Ix.Q_IDX:
-                return self.sizes[Sz.Q_LEN]
-            case Ix.KV_IDX:
-                return self.sizes[Sz.KV_LEN]
-            case _:
-                raise AssertionError(f"`{which.value}` is no row index")
+        return self.sizes[EXTENTS[which]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,4 +66,6 @@ def without(module: Module, *missing: Ix) -> Module:
     def rule(term: Expr) -> Expr | None:
         return IntConst(0) if isinstance(term, Index) and term.which in missing else None
 
-    return module.map(lambda root: rewrite(root, rule)) if missing else module
+    if not any(which.dim in root.deps for which in missing for root in module.roots):
+        return module
+    return module.map(lambda root: rewrite(root, rule))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
@@ -178,6 +179,7 @@ def bind_module(
     return bind(wrapped)
 
 
+@lru_cache(maxsize=1024)
 def compiled(module: Module) -> Program:
     """Return the program of a module; equal modules share one."""
     return compile_mask(Source(to_text(module), "<traced>"))

@@ -66,6 +66,10 @@ class Gather:
             self.reaches[name] = min(max(-int(ends[0]), int(ends[1])), MAX_INT64 + 1)
         return self.reaches[name]
 
+    def _longest(self, count: Tensor, size: int) -> int:
+        """Return how many of ``size`` cells the longest interval holds, or more."""
+        return int(count.max()) if count.numel() else 1
+
     def _window(
         self, name: str, array: Tensor, places: Sequence[Bounds], dim: int
     ) -> tuple[Tensor, Tensor]:
@@ -73,7 +77,7 @@ class Gather:
         cell = max(1, min(FINEST, 1 << (size // CELLS).bit_length() - 1)) if size > CELLS else 1
         first, last = places[dim].lo // cell, places[dim].hi // cell
         count = torch.as_tensor(last - first + 1, device=array.device)
-        most = int(count.max()) if count.numel() else 1
+        most = self._longest(count, -(-size // cell))
         table = self._table(name, array, dim, cell, most.bit_length())
         points = tuple(place.lo for at, place in enumerate(places) if at != dim)
         if most == 1:

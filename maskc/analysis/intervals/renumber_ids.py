@@ -7,7 +7,7 @@ only if the tiles share an id. Ids in any other order say little by their range.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import torch
@@ -22,8 +22,21 @@ SHORTEST_RUN = 1.5
 """Ids whose runs are shorter on average are left alone: no numbering helps them."""
 
 
-def renumber_ids(expr: Expr, domain: Domain) -> tuple[Expr, Mapping[str, Tensor]]:
-    """Return ``expr`` with ids renamed where that changes nothing, and the tensors it reads."""
+Numbering = Callable[[Tensor], Tensor | None]
+"""Names the ids of each row of the last dimension by numbers; None if that would not help."""
+
+
+def renumber_ids(
+    expr: Expr, domain: Domain, numbering: Numbering | None = None
+) -> tuple[Expr, Mapping[str, Tensor]]:
+    """Return ``expr`` with ids renamed where that changes nothing, and the tensors it reads.
+
+    Args:
+        expr: a row expression.
+        domain: its tensors.
+        numbering: how to name ids; by the first run of their like if None.
+
+    """
     tensors = dict(domain.tensors)
     if not _compares_loads(expr):
         return expr, tensors
@@ -39,7 +52,7 @@ def renumber_ids(expr: Expr, domain: Domain) -> tuple[Expr, Mapping[str, Tensor]
         if not _renamable(left, right, a, b):
             return None
         if pair not in renamed:
-            numbers = _numbered_pair(a, b)
+            numbers = _numbered_pair(a, b, numbering or _numbered)
             renamed[pair] = numbers is not None
             tensors.update(zip(map("#".join, (pair, pair[::-1])), numbers or (), strict=False))
         if not renamed[pair]:
@@ -71,12 +84,12 @@ def _renamable(left: Load, right: Load, a: Tensor, b: Tensor) -> bool:
     )
 
 
-def _numbered_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Return the ids of two inputs by order of first occurrence, None if that would not help."""
+def _numbered_pair(a: Tensor, b: Tensor, numbering: Numbering) -> tuple[Tensor, Tensor] | None:
+    """Return the ids of two inputs by number, None if that would not help."""
     if a is b:
-        numbers = _numbered(a)
+        numbers = numbering(a)
         return None if numbers is None else (numbers, numbers)
-    numbers = _numbered(torch.cat([a, b], dim=-1))
+    numbers = numbering(torch.cat([a, b], dim=-1))
     if numbers is None:
         return None
     return numbers[..., : a.shape[-1]], numbers[..., a.shape[-1] :]

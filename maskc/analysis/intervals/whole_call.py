@@ -18,6 +18,7 @@ from maskc.analysis.intervals.domain import (
     disjunction,
 )
 from maskc.analysis.intervals.evaluate import Evaluation
+from maskc.ir.domain import EXTENTS
 from maskc.ir.nodes import (
     And,
     Compare,
@@ -36,13 +37,6 @@ from maskc.passes.support.constraint import Constraint, Kind, constraint
 
 Range = tuple[int, int]
 """The least and the largest element of an input; of booleans, 0 and 1."""
-
-EXTENTS = {
-    Ix.BATCH: Sz.BATCH_SIZE,
-    Ix.HEAD: Sz.NUM_HEADS,
-    Ix.Q_IDX: Sz.Q_LEN,
-    Ix.KV_IDX: Sz.KV_LEN,
-}
 
 
 def between(lo: int, hi: int) -> Bounds:

@@ -8,9 +8,8 @@ a time that grows with the rows. A mask that compares what q and k make together
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, field
-from functools import lru_cache, reduce
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -103,8 +102,8 @@ def one_range(operands: tuple[Expr, ...], domain: Domain) -> OneRange | None:
 def _shape(masks: tuple[Expr, ...], domain: Domain) -> tuple[int, int, int] | None:
     """Return ``[B | 1, H | 1, Q]`` of all rows of masks, None if there are none or too many."""
     batch, heads, q_len, k_len = (domain.extent(which) for which in ROW_INDICES)
-    deps = reduce(operator.or_, (mask.deps for mask in masks), Dim(0))
-    shape = (batch if Dim.BATCH in deps else 1, heads if Dim.HEAD in deps else 1, q_len)
+    batched, by_head = (any(dim in m.deps for m in masks) for dim in (Dim.BATCH, Dim.HEAD))
+    shape = (batch if batched else 1, heads if by_head else 1, q_len)
     return shape if k_len > 0 and 0 < prod(shape) <= MOST_ROWS else None
 
 

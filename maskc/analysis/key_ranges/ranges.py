@@ -45,11 +45,13 @@ class KeyRanges:
             ranges of a row ascend, are disjoint and do not touch; one that a row does not have is
             ``[0, 0)``.
         k_len: how many keys there are.
+        all_have_keys: whether every row is known to have one.
 
     """
 
     ends: Array
     k_len: int
+    all_have_keys: bool = False
 
     @property
     def first(self) -> Array:
@@ -140,13 +142,16 @@ def finished(ranges: Ranges, shape: tuple[int, int, int], k_len: int) -> KeyRang
     if len(result) > MOST:
         return None
     ends = np.empty((2, len(result), *shape), np.int32)
+    all_have_keys = False
     for index, one in enumerate(result):
-        for side, end in enumerate(one):
-            ends[side, index] = _within(end, k_len)
+        ends[0, index] = _at_least_0(one.first, k_len)
+        ends[1, index] = _at_most(one.stop, k_len)
         missing = ends[0, index] >= ends[1, index]
         if missing.any():
             ends[:, index, missing] = 0
-    return KeyRanges(ends, k_len)
+        else:
+            all_have_keys = True
+    return KeyRanges(ends, k_len, all_have_keys)
 
 
 def _overlap(one: Range, other: Range) -> Range:
@@ -174,11 +179,21 @@ def _few(ranges: Ranges, k_len: int) -> Ranges | None:
     return result if len(result) <= MOST else None
 
 
-def _within(end: Array, k_len: int) -> Array:
-    """Return ends as keys or the one after the last; to look takes less time than to crop."""
-    if end is START or (end.min() >= 0 and end.max() <= k_len):
-        return end
-    return np.minimum(np.maximum(end, 0), k_len)
+def _at_least_0(first: Array, k_len: int) -> Array:
+    """Return first keys that are not below 0, and fit 32 bits; to look takes less than to crop.
+
+    One beyond the keys is beyond the end of its range as well, so that the row has none.
+    """
+    if first is START or (first.dtype == np.int32 and first.min() >= 0):
+        return first
+    return np.minimum(np.maximum(first, 0), k_len)
+
+
+def _at_most(stop: Array, k_len: int) -> Array:
+    """Return ends within the keys, and in 32 bits; one below 0 is below the first key as well."""
+    if stop.dtype == np.int32 and stop.max() <= k_len:
+        return stop
+    return np.minimum(np.maximum(stop, 0), k_len)
 
 
 def _cropped(one: Range, k_len: int) -> Range:

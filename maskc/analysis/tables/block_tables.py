@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskc.analysis.tables.compact import compact_indices
+from maskc.analysis.tables.compact import compact_tables, to_tensor
 from maskc.analysis.tables.indices import counts, indices
 from maskc.analysis.tables.of_matrices import tables_of_matrices
 from maskc.analysis.tables.of_spans import tables_of_spans
@@ -57,7 +57,8 @@ def block_tables(tile_map: TileMap, compact: bool = False, backward: bool = True
         tile_map: the tiles of the mask.
         compact: let rows of indices overlap in memory, each only as far from the next as the
             longest row needs; rows that share a sequence of columns are stored as that one. In a
-            large table a few full tiles that keep others from sharing are called partial.
+            large table long rows run on over the short ones below them, and a few full tiles that
+            keep others from sharing are called partial.
         backward: whether to write those by key.
 
     """
@@ -67,14 +68,19 @@ def block_tables(tile_map: TileMap, compact: bool = False, backward: bool = True
     if compact:
         tile_map = without_strays(tile_map)
     runs = stacked(tile_map.partial, tile_map.full, grid.groups * high)
-    if not backward:
-        return Tables(*_tables(grid, runs, (high, wide), 2, compact))
-    by_key = transposed(runs, (high, wide))
+    by_key = transposed(runs, (high, wide)) if backward else None
+    if compact:
+        both = [*_compact(grid, (tile_map.partial, tile_map.full), (high, wide))]
+        if by_key is not None:
+            both += _compact(grid, split(by_key, grid.groups * wide), (wide, high))
+        return Tables(*both)
+    if by_key is None:
+        return Tables(*_tables(grid, runs, (high, wide), 2))
     if high == wide:
-        both = stacked(runs, by_key, 2 * grid.groups * high)
-        return Tables(*_tables(grid, both, (high, wide), 4, compact))
-    tables = _tables(grid, runs, (high, wide), 2, compact)
-    return Tables(*tables, *_tables(grid, by_key, (wide, high), 2, compact))
+        four = stacked(runs, by_key, 2 * grid.groups * high)
+        return Tables(*_tables(grid, four, (high, wide), 4))
+    tables = _tables(grid, runs, (high, wide), 2)
+    return Tables(*tables, *_tables(grid, by_key, (wide, high), 2))
 
 
 def _entries(tile_map: TileMap, backward: bool) -> Iterator[Entries]:
@@ -125,7 +131,15 @@ def _written(grid: Grid, entries: Iterable[Entries]) -> Iterator[Tensor]:
                 yield table if on_host else table.to(grid.device)
 
 
-def _tables(grid: Grid, runs: Runs, blocks: Pair, number: int, compact: bool) -> Iterator[Tensor]:
+def _compact(grid: Grid, runs: tuple[Runs, Runs], blocks: Pair) -> Iterator[Tensor]:
+    """Yield counts and indices of the tables of partial and of full blocks, compact ones."""
+    shape = (grid.batch, grid.heads, *blocks)
+    for table in compact_tables(*runs, shape):
+        yield torch.from_numpy(table.count.reshape(shape[:3])).to(grid.device)
+        yield to_tensor(table.layout, shape, grid.device)
+
+
+def _tables(grid: Grid, runs: Runs, blocks: Pair, number: int) -> Iterator[Tensor]:
     """Yield counts and indices of tables of one shape, which are written in one go.
 
     Args:
@@ -133,17 +147,11 @@ def _tables(grid: Grid, runs: Runs, blocks: Pair, number: int, compact: bool) ->
         runs: of all the tables, one below the other.
         blocks: how many rows and columns a table has.
         number: how many tables there are.
-        compact: as for ``block_tables``.
 
     """
     shape, rows = (grid.batch, grid.heads, *blocks), grid.groups * blocks[0]
     count = counts(runs, number * rows)
     by_table = count.reshape(number, *shape[:3])
-    if compact:
-        for own, part in zip(by_table, split(runs, rows, number), strict=True):
-            yield torch.from_numpy(own).to(grid.device)
-            yield compact_indices(part, own.reshape(-1), shape, grid.device)
-        return
     listed = indices(runs, count, blocks[1], blocks[1]).reshape(number, *shape)
     on_host = grid.device.type == "cpu"
     for pair in zip(by_table, listed, strict=True):

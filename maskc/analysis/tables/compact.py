@@ -1,18 +1,21 @@
 """Compact tables: indices of full logical width whose rows overlap in memory.
 
 What follows the count of a row means nothing, so it may be the next row. Rows may even be one and
-the same sequence: they read as much of it as their count says.
+the same sequence: they read as much of it as their count says. A few long ones may run on over
+short ones.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from maskc.analysis.tables.indices import indices
+from maskc.analysis.tables.indices import counts, indices
+from maskc.analysis.tables.run_on import run_on
 from maskc.analysis.tiles.runs import Array, Runs
 
 DECODE_ROWS = 8
@@ -31,17 +34,49 @@ class Layout(NamedTuple):
     row_stride: int
 
 
-def compact_indices(runs: Runs, count: Array, shape: Shape, device: torch.device) -> Tensor:
-    """Return the indices of a table ``[B, H, rows, columns]`` in little memory.
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """How many columns each row of a table has, and where they lie."""
+
+    count: Array
+    layout: Layout
+
+
+def compact_tables(partial: Runs, full: Runs, shape: Shape) -> tuple[Compact, Compact]:
+    """Return the tables of partial and of full blocks ``[B, H, rows, columns]`` in little memory.
 
     Args:
-        runs: of columns in rows, numbered through all groups.
-        count: how many columns each row has.
-        shape: of the table.
-        device: where it is to be.
+        partial: runs of columns in rows, numbered through all groups.
+        full: likewise; a few of these may be called partial.
+        shape: of a table.
 
     """
-    layout = _counting(runs, shape) or _nested(runs, count, shape) or _narrow(runs, count, shape)
+    rows = shape[0] * shape[1] * shape[2]
+    count, of_full = counts(partial, rows), counts(full, rows)
+    layout, layout_of_full = _shared(partial, count, shape), _shared(full, of_full, shape)
+    if layout is None and shape[2] > DECODE_ROWS:
+        longer = run_on(partial, full, count, shape[2:])
+        if longer is not None and longer.full is not full:
+            of_full = counts(longer.full, rows)
+            layout_of_full, before = _shared(longer.full, of_full, shape), layout_of_full
+            if layout_of_full is None and before is not None:
+                longer, of_full, layout_of_full = None, counts(full, rows), before
+        if longer is not None:
+            full, count = longer.full, longer.count
+            layout = Layout(longer.memory, longer.memory.shape[1], longer.step)
+    return (
+        Compact(count, layout or _narrow(partial, count, shape)),
+        Compact(of_full, layout_of_full or _narrow(full, of_full, shape)),
+    )
+
+
+def _shared(runs: Runs, count: Array, shape: Shape) -> Layout | None:
+    """Let all rows share one sequence, if they can."""
+    return _counting(runs, shape) or _nested(runs, count, shape)
+
+
+def to_tensor(layout: Layout, shape: Shape, device: torch.device) -> Tensor:
+    """Return the indices of a table."""
     memory = torch.from_numpy(layout.memory.reshape(-1)).to(device)
     strides = shape[1] * layout.group_stride, layout.group_stride, layout.row_stride, 1
     return memory.as_strided(shape, strides)

@@ -24,9 +24,7 @@ def tables_of_spans(edges: Array, columns: int) -> tuple[Array, Array]:
     count[0], count[1] = end - begin - within, within
     indices = np.empty((*count.shape, columns), np.int32)
     partial, full = indices
-    np.greater_equal(place, (inner - begin)[..., None], out=partial, casting="unsafe")
-    partial *= within[..., None]  # what lies behind the full blocks is as many further on
-    partial += begin[..., None]
-    full[...] = inner[..., None]
-    indices += place
+    np.add(begin[..., None], place, out=partial)
+    partial += (partial >= inner[..., None]) * within[..., None]  # past the full blocks
+    np.add(inner[..., None], place, out=full)
     return count, np.minimum(indices, columns - 1, out=indices)

@@ -45,7 +45,7 @@ def _by_extremes(ranges: KeyRanges, grid: Grid) -> Spans | None:
     q_len, high = grid.lengths[0], grid.block[0]
     ends = spread(ranges.ends[:, 0], (2, grid.batch, grid.heads, q_len))
     ends = ends.reshape(2, grid.groups, q_len)
-    if not _meet(*ends):
+    if not (ranges.all_have_keys or (ends[0] < ends[1]).all()) or not _meet(*ends):
         return None
     at = np.arange(0, q_len, high)
     edges = np.empty((4, grid.groups, len(at)), np.int32)
@@ -93,12 +93,8 @@ def _spans(ends: Array, grid: Grid) -> Spans:
 
 
 def _meet(first: Array, stop: Array) -> bool:
-    """Tell whether no row lacks a key, and each row's keys overlap or touch those of the next."""
-    return bool(
-        (first < stop).all()
-        and (first[:, 1:] <= stop[:, :-1]).all()
-        and (first[:, :-1] <= stop[:, 1:]).all()
-    )
+    """Tell whether the keys of each row overlap or touch those of the next; each row has some."""
+    return bool((first[:, 1:] <= stop[:, :-1]).all() and (first[:, :-1] <= stop[:, 1:]).all())
 
 
 def _by_changes(ranges: KeyRanges, grid: Grid) -> Listed:

@@ -6,9 +6,7 @@ of the mask and not its area.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -64,12 +62,14 @@ def stacked(upper: Runs, lower: Runs, rows: int) -> Runs:
     return Runs(row, *ends)
 
 
-def split(runs: Runs, rows: int, number: int) -> Iterator[Runs]:
-    """Yield the runs of ``number`` tables of ``rows`` rows each, numbered from 0 again."""
-    begins = rows * np.arange(number + 1)
-    for begin, (start, stop) in zip(begins, pairwise(runs.row.searchsorted(begins)), strict=False):
-        own = slice(start, stop)
-        yield Runs(runs.row[own] - begin, runs.first[own], runs.stop[own])
+def split(runs: Runs, rows: int) -> tuple[Runs, Runs]:
+    """Return the runs of two tables that are one, the second ``rows`` below the first."""
+    cut = int(runs.row.searchsorted(rows))
+    upper, lower = slice(cut), slice(cut, None)
+    return (
+        Runs(runs.row[upper], runs.first[upper], runs.stop[upper]),
+        Runs(runs.row[lower] - rows, runs.first[lower], runs.stop[lower]),
+    )
 
 
 def spelled_out(runs: Runs) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from maskc.analysis.tiles.grid import Grid, Pair
 from maskc.analysis.tiles.tile_map import Share
@@ -46,15 +47,19 @@ def _divides(rows: Expr, divisor: int, block: Pair) -> bool:
 
 def share_of_steady(mask: Expr, domain: Domain, grid: Grid) -> Share:
     """Return in which tiles a steady mask holds: at all pairs or at none."""
+    true = true_in_blocks(mask, domain, grid).numpy(force=True)
+    every = np.ascontiguousarray(true).reshape(-1, grid.blocks[1])
+    return Share(every, every)
+
+
+def true_in_blocks(mask: Expr, domain: Domain, grid: Grid) -> Tensor:
+    """Return in which blocks a steady mask holds, bool ``[B, H, rows, columns]``."""
     indices = {Ix.BATCH: grid.batch, Ix.HEAD: grid.heads}
-    shape = grid.batch, grid.heads, *grid.blocks
     at = {which: torch.arange(count, device=grid.device) for which, count in indices.items()}
     for which, count, size in zip((Ix.Q_IDX, Ix.KV_IDX), grid.blocks, grid.block, strict=True):
         at[which] = torch.arange(0, count * size, size, device=grid.device)
     placed = {which: x.view(_along(dim)) for dim, (which, x) in enumerate(at.items())}
-    true = vectorize(mask, At(placed), domain).expand(shape).numpy(force=True)
-    every = np.ascontiguousarray(true).reshape(-1, grid.blocks[1])
-    return Share(every, every)
+    return vectorize(mask, At(placed), domain).expand(grid.batch, grid.heads, *grid.blocks)
 
 
 def _along(dim: int) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from types import CodeType, FunctionType
 from typing import Any
 
 import torch
@@ -103,6 +104,8 @@ def check_arguments(callable: Any, count: int, what: str, other: str) -> None:
         TraceError: it is no callable, or takes another number of arguments.
 
     """
+    if isinstance(callable, FunctionType) and _takes(callable.__code__, count):
+        return  # to ask for a signature takes as long as a small trace
     if not hasattr(callable, "__call__"):  # noqa: B004 - an instance without one is meant
         message = f"a {what} is a callable, found {type(callable).__name__}"
         raise TraceError("M809", message, help="a program's text is compiled by `compile_mask`")
@@ -114,6 +117,11 @@ def check_arguments(callable: Any, count: int, what: str, other: str) -> None:
         raise TraceError("M809", message, span, f"expected `{other}`") from None
     except ValueError:
         return  # a builtin, which does not tell
+
+
+def _takes(code: CodeType, count: int) -> bool:
+    """Tell whether a function plainly takes so many arguments."""
+    return code.co_argcount == count and not code.co_kwonlyargcount
 
 
 def _raised(error: Exception, callable: Callable[..., Any]) -> TraceError:

@@ -36,7 +36,7 @@ def test_one_range(
     first, stop = np.where(first < stop, first, 0), np.where(first < stop, stop, 0)
     ranges = KeyRanges(np.stack([first, stop])[:, None, None, None], k_len)
     grid = Grid(1, 1, (q_len, k_len), block, torch.device("cpu"))
-    event(f"rows meet: {from_ranges._meet(first[None], stop[None])}")
+    event(f"rows meet: {from_ranges._by_extremes(ranges, grid) is not None}")
     found = from_ranges.tiles_of_ranges(ranges, grid)
     key = np.arange(grid.blocks[1] * block[1])
     true = np.zeros((grid.blocks[0] * block[0], len(key)), np.bool_)
