@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import numbers
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -150,9 +151,23 @@ def keyed(constants: Mapping[str, Constant]) -> Constants:
         MaskTypeError: a constant is no bool, int or float.
 
     """
-    for name, value in constants.items():
+    plain = {name: _plain(value) for name, value in constants.items()}
+    for name, value in plain.items():
         if not isinstance(value, bool | int | float):
             message = f"`{name}` is a compile-time constant, found {type(value).__name__}"
             help = "a tensor is an `input`, given to `bind` or to the call"
             raise MaskTypeError("M227", message, help=help)
-    return tuple((name, type(value).__name__, value) for name, value in sorted(constants.items()))
+    return tuple((name, type(value).__name__, value) for name, value in sorted(plain.items()))
+
+
+def _plain(value: Constant) -> Constant:
+    """Return a number of another library, such as numpy's, as one of Python."""
+    match value:
+        case bool():
+            return value
+        case numbers.Integral():
+            return int(value)
+        case numbers.Real():
+            return float(value)
+        case _:
+            return value

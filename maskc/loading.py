@@ -26,6 +26,9 @@ from maskc.source import Source
 
 __all__ = ["LoadError", "Located", "read", "read_libraries", "read_source"]
 
+PATHS = ("/", "./", "../")
+"""What no expression begins with."""
+
 PATH = re.compile(
     r"(?P<path>([A-Za-z]:\\)?[^\n:;|&]*\.(?P<suffix>mask|toml|ya?ml|json))(:(?P<key>[^\n]*))?"
 )
@@ -60,6 +63,9 @@ def read(ref: str) -> Located:
     """
     match = PATH.fullmatch(ref.strip())
     if match is None:
+        if ref.startswith(PATHS):
+            message = f"`{ref}` is no file of a program"
+            raise LoadError("M601", message, help="name a `.mask` file, or a key of a config file")
         return Located(Source(ref))
     path, suffix, key = match["path"], match["suffix"], match["key"]
     file = Source(read_text(Path(path)), path)

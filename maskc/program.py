@@ -12,7 +12,7 @@ from maskc import compose
 from maskc.compiled import BY_NUMBER, Compiled, Recipe, keyed
 from maskc.elaborate.module import Constant
 from maskc.elaborate.open_layer import LAYER
-from maskc.errors import MaskNameError, MaskSyntaxError, MaskTypeError
+from maskc.errors import BindError, MaskNameError, MaskSyntaxError, MaskTypeError
 from maskc.ir.nodes import Module
 from maskc.ir.text import to_text
 from maskc.libraries.beside import naming_library
@@ -222,7 +222,11 @@ class Program(Compiled):
         """
         from maskc.run.bound import sizes_of
 
-        return self.bind(**sizes_of(q, k), **keywords)
+        sizes = sizes_of(q, k)
+        if twice := sizes.keys() & keywords:
+            message = f"a call takes no `{min(twice)}`"
+            raise BindError("M431", message, help="q and k tell it; `bind` takes it without them")
+        return self.bind(**sizes, **keywords)
 
     def plan(
         self,

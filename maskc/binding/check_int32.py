@@ -14,7 +14,8 @@ from maskc.analysis.intervals.exact_floats import inexact
 from maskc.analysis.intervals.int32 import excess
 from maskc.analysis.intervals.whole_call import Range
 from maskc.errors import BindError
-from maskc.ir.nodes import Expr
+from maskc.ir.nodes import Expr, inputs
+from maskc.ir.rows import K_POSITION, Q_POSITION
 from maskc.ir.text import quoted
 from maskc.ir.types import Sz
 from maskc.limits import EXACT_FLOAT
@@ -38,12 +39,7 @@ def check_ints(
         return
     for expr in exprs:
         if (result := excess(expr, sizes, ranges)) is not None:
-            raise BindError(
-                "M429",
-                f"`{quoted(result.term)}` may leave 32 bits for these sizes and inputs",
-                result.term.span,
-                "compute it with floats, or divide before you multiply",
-            )
+            raise _too_large(result.term)
         if (result := inexact(expr, sizes, ranges)) is not None:
             raise BindError(
                 "M433",
@@ -52,6 +48,18 @@ def check_ints(
                 result.term.span,
                 "compare ints with ints: multiply the other side instead of dividing this one",
             )
+
+
+def _too_large(term: Expr) -> BindError:
+    read = {source.name for source in inputs(term)}
+    for side, position in (("q", Q_POSITION), ("k", K_POSITION)):
+        if term.span is None and position.name in read:
+            message = f"`{side}` may leave 32 bits for the offset or the positions of this call"
+            help = "positions are those of tokens: give smaller ones"
+            return BindError("M429", message, help=help)
+    message = f"`{quoted(term)}` may leave 32 bits for these sizes and inputs"
+    help = "compute it with floats, or divide before you multiply"
+    return BindError("M429", message, term.span, help)
 
 
 def check_values(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -49,6 +51,10 @@ BAD: list[tuple[str, Callable[[], Any]]] = [
     ("M422", lambda: BOUND.attn_mask(X.long())),
     ("M446", lambda: BOUND(X, X, X, return_lse=torch.ones(2))),
     ("M403", lambda: BOUND.at(q_len=torch.ones(2))),
+    ("M431", lambda: CAUSAL(X, X, X, q_len=4)),
+    ("M431", lambda: CAUSAL.bind_to(X, X, device="cpu")),
+    ("M601", lambda: maskc.load("/")),
+    ("M601", lambda: maskc.load("./no_suffix")),
 ]
 
 
@@ -65,3 +71,19 @@ def test_sequences_serve_as_tensors() -> None:
     assert inputs.doc_ids_from_cu_seqlens([0, 2, 3]).tolist() == [0, 0, 1]
     assert inputs.positions_in_document([0, 0, 1]).tolist() == [0, 1, 0]
     assert inputs.doc_ids_from_lengths([]).tolist() == []
+
+
+def test_an_offset_beyond_32_bits_is_named_as_it_was_given() -> None:
+    with pytest.raises(maskc.MaskcError) as caught:
+        CAUSAL.bind(q_len=3, q_offset=2**40)
+    assert str(caught.value) == (
+        "error[M429]: `q` may leave 32 bits for the offset or the positions of this call\n"
+        "    = help: positions are those of tokens: give smaller ones"
+    )
+
+
+def test_numbers_of_numpy_are_constants() -> None:
+    text = "param n: int; param x: float; window(n); score = score * x"
+    found = maskc.compile_mask(text, n=np.int64(4), x=np.float32(0.5))
+    assert found == maskc.compile_mask(text, n=4, x=0.5)
+    assert pickle.loads(pickle.dumps(found)) == found
