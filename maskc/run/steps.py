@@ -11,7 +11,7 @@ A loop is any program that is a mask of ints and booleans, on CPU, with offsets 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -19,18 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskc.analysis.intervals.whole_call import whole_call
-from maskc.analysis.key_ranges.one_row import (
-    Affine,
-    Keys,
-    Number,
-    Row,
-    affine,
-    booleans,
-    is_exact,
-    keys_of_row,
-)
-from maskc.analysis.key_ranges.ranges import Array
+from maskc.analysis.key_ranges.one_row import Keys, booleans, is_exact, keys_of_row
+from maskc.analysis.key_ranges.row_terms import Number, Row
 from maskc.binding.call import CallSpec, next_step
 from maskc.binding.check_int32 import fits_nearby
 from maskc.binding.inputs import read
@@ -39,68 +29,17 @@ from maskc.binding.signature import call_signature, row_program
 from maskc.compiled import Compiled
 from maskc.ir.nodes import OUT, SCORE, Arith, Expr, IntConst, Load, walk
 from maskc.ir.operators import ArithOp
-from maskc.ir.rows import BATCH, HEAD, K_POSITION, Q_POSITION
-from maskc.ir.types import Dim, Sz
+from maskc.ir.rows import K_POSITION, Q_POSITION
+from maskc.ir.types import Sz
 from maskc.limits import MAX_INT
 from maskc.lower.one_query.attend import Seen
+from maskc.run.step_tables import Read, Table, counted_dims, reads, table
 
 MOST_PAIRS = 2**22
 """Of a call with a mask tensor, over all batches and heads. A larger one chooses its backend."""
 
 SIDES = ((Q_POSITION.name, "q_offset"), (K_POSITION.name, "kv_offset"))
 """The offsets of a step, by their names in a row program and as arguments."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A tensor that the mask reads, and its memory as an array."""
-
-    tensor: Tensor
-    array: Array
-
-    def is_like(self, other: Tensor, fixed: frozenset[int]) -> bool:
-        """Tell whether another tensor can take its place without a change of the program.
-
-        Args:
-            other: the tensor.
-            fixed: the dimensions that run over batches or heads, whose number stays.
-
-        """
-        mine = self.tensor
-        if type(other) is not Tensor or other.dtype is not mine.dtype or other.dim() != mine.dim():
-            return False
-        if other.device != mine.device or other.is_inference() or not other.numel():
-            return False
-        pairs = enumerate(zip(mine.shape, other.shape, strict=True))
-        return all(a == b or (dim not in fixed and a > 1 < b) for dim, (a, b) in pairs)
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A subscript of an input.
-
-    Attributes:
-        name: of the input.
-        dim: which of its subscripts.
-        index: the subscript.
-        form: as an affine form; None where it is more than that.
-
-    """
-
-    name: str
-    dim: int
-    index: Expr
-    form: Affine | None
-
-    def is_inside(self, row: Row, offsets: Mapping[str, int]) -> bool:
-        """Tell whether it surely stays within its dimension."""
-        size: int = row.arrays[self.name].shape[self.dim]
-        if self.form is not None:
-            first, stop = self.form.reach(row)
-            return first >= 0 and stop <= size
-        ranges = {name: (n, n) for name, n in offsets.items()}
-        bounds = whole_call(row.sizes, ranges).number(self.index)
-        return bool(bounds.lo >= 0 and bounds.hi < size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +128,8 @@ class Step:
         sizes = self.row.sizes
         if not type(q) is type(k) is type(v) is Tensor or q.dtype not in FLOATS:
             return False
+        if q.is_nested or k.is_nested or v.is_nested:
+            return False
         batch, heads, rows, width = q.shape if q.dim() == 4 else (0, 0, 0, 0)
         keys = batch, sizes[Sz.NUM_KV_HEADS], self.row.k_len
         return (
@@ -250,11 +191,6 @@ class Step:
         return self.loop.step(k_len, moved, tables)
 
 
-def table(tensor: Tensor) -> Table:
-    """Return a tensor with its memory."""
-    return Table(tensor, tensor.detach().numpy())
-
-
 def begin(program: Compiled, spec: CallSpec, given: Mapping[str, Any]) -> Step | None:
     """Return a call as the step that a loop begins with; None where its next is to be bound anew.
 
@@ -282,8 +218,8 @@ def begin(program: Compiled, spec: CallSpec, given: Mapping[str, Any]) -> Step |
     if not all(given.get(name) is x and _is_plain(x) for name, x in tensors.items()):
         return None
     loads = [term for term in walk(mask) if isinstance(term, Load) and term.input.name in tensors]
-    fixed = {name: frozenset(_counted_dims(name, loads)) for name in tensors}
-    loop = Loop(mask, tuple(_reads(loads)), fixed, spec)
+    fixed = {name: frozenset(counted_dims(name, loads)) for name in tensors}
+    loop = Loop(mask, tuple(reads(loads)), fixed, spec)
     tables = {name: table(x) for name, x in tensors.items()}
     return loop.step(spec.sizes[Sz.KV_LEN], spec.numbers, tables)
 
@@ -299,22 +235,6 @@ def _may_divide_by_zero(term: Expr) -> bool:
             return not (isinstance(divisor, IntConst) and divisor.value)
         case _:
             return False
-
-
-def _counted_dims(name: str, loads: Iterable[Load]) -> Iterator[int]:
-    """Yield the dimensions of an input whose subscripts run over batches or heads."""
-    for load in loads:
-        for dim, index in enumerate(load.indices):
-            if load.input.name == name and not index.deps & (Dim.Q | Dim.K):
-                yield dim
-
-
-def _reads(loads: Iterable[Load]) -> Iterator[Read]:
-    """Yield the subscripts that may leave their inputs; batches and heads were counted."""
-    for load in loads:
-        for dim, index in enumerate(load.indices):
-            if index not in (BATCH, HEAD):
-                yield Read(load.input.name, dim, index, affine(index))
 
 
 def _seen(keys: Keys, row: Row) -> Seen | None:
@@ -335,5 +255,5 @@ def _seen(keys: Keys, row: Row) -> Seen | None:
     part = true[..., first:stop]
     if part.all():
         return Seen(first, stop, None)
-    kept = part if part.flags.writeable else part.copy()
-    return Seen(first, stop, torch.from_numpy(kept).unsqueeze(2))
+    own = part.copy()  # of a backward pass, which may run after the tensor was changed in place
+    return Seen(first, stop, torch.from_numpy(own).unsqueeze(2))

@@ -16,7 +16,7 @@ from torch._dynamo.testing import CompileCounter
 
 from maskc import BindError, compile_mask
 from maskc.lower.one_query import attend
-from maskc.run import steps
+from maskc.run import step_tables, steps
 from maskc.run.bound import Bound
 
 LENGTH = 40
@@ -183,6 +183,18 @@ def test_a_tensor_that_is_changed_in_place_is_seen() -> None:
     assert_step(bound, program.bind(q_len=1, kv_len=21, q_offset=19, **SIZES, doc=doc), 21)
 
 
+def test_a_backward_pass_has_the_mask_of_its_call() -> None:
+    valid = VALID.clone()
+    at = {"q_len": 1, "kv_len": 20, "q_offset": 19, **SIZES, "valid": valid}
+    bound = compile_mask("valid_keys & causal").bind(**at).at(kv_len=20)
+    q, k, v = (x.requires_grad_() for x in qkv(20))
+    (expected,) = torch.autograd.grad(bound(q, k, v, backend="reference").sum(), v)
+    out = bound(q, k, v)
+    valid[:] = ~valid
+    (found,) = torch.autograd.grad(out.sum(), v)
+    torch.testing.assert_close(found, expected)
+
+
 def test_hidden_keys_may_hold_anything() -> None:
     for text in ("valid_keys & causal", "causal & (head < 1 | window(4))"):
         program = compile_mask(text)
@@ -200,14 +212,14 @@ FAULTS: list[tuple[str, Any, str, Any, Any]] = [
     ),
     (
         "no subscript leaves its input",
-        steps.Read,
+        step_tables.Read,
         "is_inside",
         lambda self, row, offsets: True,
         lambda: test_a_bad_step_is_refused_as_a_bad_call_is({"q_offset": LENGTH}, "reads up to"),
     ),
     (
         "any tensor takes the place of another",
-        steps.Table,
+        step_tables.Table,
         "is_like",
         lambda self, other, fixed: True,
         lambda: test_a_bad_step_is_refused_as_a_bad_call_is({"doc": DOC.float()}, "takes ints"),

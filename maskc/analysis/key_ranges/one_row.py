@@ -8,100 +8,29 @@ long as this for one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache, reduce
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from maskc.analysis.key_ranges.ranges import Array
-from maskc.analysis.key_ranges.values import Values
-from maskc.ir.domain import ArrayDomain
-from maskc.ir.linear import Linear, linear
-from maskc.ir.nodes import (
-    And,
-    BoolConst,
-    Expr,
-    Index,
-    Load,
-    Not,
-    Or,
-    Same,
-    Size,
-    TopK,
-    walk,
+from maskc.analysis.key_ranges.row_terms import (
+    Affine,
+    Factors,
+    Row,
+    Span,
+    Spans,
+    comparison,
+    places,
 )
-from maskc.ir.rows import BATCH, HEAD
-from maskc.ir.types import Ix, Sz, Type
-from maskc.passes.support.constraint import Kind, constraint
-
-Span = tuple[int, int]
-"""The keys ``first <= k < stop``, at least one."""
-
-Spans = tuple[Span, ...]
-"""Keys as spans that ascend, and neither overlap nor touch."""
+from maskc.analysis.key_ranges.values import Values
+from maskc.ir.nodes import And, BoolConst, Expr, Load, Not, Or, Same, TopK, walk
+from maskc.ir.rows import BATCH
+from maskc.ir.types import Type
+from maskc.passes.support.constraint import Kind
 
 Keys = Spans | Array
 """The keys that are seen: spans, the same in all batches and heads, or booleans that broadcast to
 ``[B, H, K]``."""
-
-Number = Sz | str
-"""What is a number in a call: a size, or an offset by its name."""
-
-
-class Row(NamedTuple):
-    """The one query row of a call.
-
-    Attributes:
-        k_len: how many keys there are.
-        sizes: of the call.
-        numbers: these, and offsets and scalar inputs by their names.
-        arrays: the inputs that the mask reads.
-
-    """
-
-    k_len: int
-    sizes: Mapping[Sz, int]
-    numbers: Mapping[Number, int]
-    arrays: Mapping[str, Array]
-
-    @property
-    def whole(self) -> Spans:
-        """All keys."""
-        return ((0, self.k_len),)
-
-    @property
-    def domain(self) -> ArrayDomain:
-        """All that the mask reads, as arrays."""
-        numbers = {
-            name: np.asarray(value, np.int64)
-            for name, value in self.numbers.items()
-            if isinstance(name, str)
-        }
-        tensors: Any = {**numbers, **self.arrays}
-        nowhere: Any = None  # arrays have no device
-        return ArrayDomain(self.sizes, tensors, nowhere)
-
-
-class Affine(NamedTuple):
-    """``constant + factor * key + sum(factor * number)``, of a term of the one query row."""
-
-    constant: int
-    factor: int
-    numbers: tuple[tuple[Number, int], ...]
-
-    def rest(self, row: Row) -> int:
-        """Return the value at key 0."""
-        result = self.constant
-        for name, factor in self.numbers:
-            result += factor * row.numbers[name]
-        return result
-
-    def reach(self, row: Row) -> Span:
-        """Return the least value over the keys, and the one after the largest."""
-        first = self.rest(row)
-        last = first + self.factor * (row.k_len - 1)
-        return min(first, last), max(first, last) + 1
 
 
 @lru_cache(maxsize=1024)
@@ -130,16 +59,11 @@ def keys_of_row(mask: Expr, row: Row) -> Keys:
             parts = [keys_of_row(arg, row) for arg in args]
             return reduce(lambda one, other: _either(one, other, row), parts)
         case _:
-            compared = _comparison(Same(mask))
+            compared = comparison(Same(mask))
             if compared is None:
                 return _values(mask, row)
             kind, form, loads = compared
             return _compared(kind, form, loads, row) if loads else _span(kind, form, row)
-
-
-def affine(index: Expr) -> Affine | None:
-    """Return an int of the row and its keys as an affine form; None where it is more than that."""
-    return _affine(Same(index))
 
 
 def booleans(keys: Keys, row: Row) -> Array:
@@ -152,81 +76,13 @@ def booleans(keys: Keys, row: Row) -> Array:
     return result
 
 
-Factors = tuple[tuple[Load, int], ...]
-"""What is read of inputs at each key, or at the query, and by what it is multiplied."""
-
-
-@lru_cache(maxsize=4096)
-def _affine(expr: Same) -> Affine | None:
-    """Return an int as an affine form of the key; None where it is more than that."""
-    found = _of_form(linear(expr.expr))
-    return None if found is None or found[1] else found[0]
-
-
-@lru_cache(maxsize=4096)
-def _comparison(expr: Same) -> tuple[Kind, Affine, Factors] | None:
-    """Return a comparison of ints with 0 as an affine form of the key, and what is read besides.
-
-    None for any other boolean.
-    """
-    found = constraint(expr.expr)
-    parts = None if found is None else _of_form(found.form)
-    return None if found is None or parts is None else (found.kind, *parts)
-
-
-def _of_form(form: Linear) -> tuple[Affine, Factors] | None:
-    key = 0
-    numbers: list[tuple[Number, int]] = []
-    loads: list[tuple[Load, int]] = []
-    for term, factor in form.terms:
-        match term:
-            case Index(Ix.Q_IDX):  # the one row is row 0
-                pass
-            case Index(Ix.KV_IDX):
-                key = factor
-            case Size(which):
-                numbers.append((which, factor))
-            case Load(source, ()):
-                numbers.append((source.name, factor))
-            case Load() if _places(Same(term)) is not None:
-                loads.append((term, factor))
-            case _:
-                return None
-    if key and loads:
-        return None
-    return Affine(form.constant, key, tuple(numbers)), tuple(loads)
-
-
-@lru_cache(maxsize=4096)
-def _places(expr: Same) -> tuple[Affine | None, ...] | None:
-    """Return the subscripts of a load in affine forms, None for a batch or a head.
-
-    None for the whole: they are others, or stand in another order than batch, head and key.
-    """
-    load = expr.expr
-    assert isinstance(load, Load)
-    result: list[Affine | None] = []
-    last = -1
-    for index in load.indices:
-        form = None if index in (BATCH, HEAD) else _affine(Same(index))
-        if form is None and index not in (BATCH, HEAD):
-            return None
-        if form is None or form.factor:
-            place = 2 if form is not None else (BATCH, HEAD).index(index)
-            if place <= last or (form is not None and form.factor != 1):
-                return None
-            last = place
-        result.append(form)
-    return tuple(result)
-
-
 def _read(load: Load, row: Row) -> Array | int:
     """Return what a load reads ``[B | 1, H | 1, K]``, or the one int that it is."""
     array = row.arrays[load.input.name]
     at: list[slice | int] = []
     shape = [1, 1, 1]
-    places = _places(Same(load)) or ()
-    for index, form, size in zip(load.indices, places, array.shape, strict=True):
+    forms = places(Same(load)) or ()
+    for index, form, size in zip(load.indices, forms, array.shape, strict=True):
         if form is None:
             shape[0 if index == BATCH else 1] = size
             at.append(slice(None))
@@ -296,7 +152,7 @@ def _within(first: int, stop: int, row: Row) -> Spans:
 
 def _values(expr: Expr, row: Row) -> Keys:
     """Return a boolean at each key; what depends on the query is one value, and broadcasts."""
-    if isinstance(expr, Load) and _places(Same(expr)) is not None:
+    if isinstance(expr, Load) and places(Same(expr)) is not None:
         read = _read(expr, row)
         if isinstance(read, int):
             return row.whole if read else ()

@@ -17,7 +17,8 @@ from row_programs import dense, domain_of, row_mask, rows_of_case
 from strategies import masks
 
 from maskc.analysis.key_ranges import one_row
-from maskc.analysis.key_ranges.one_row import Row, affine, booleans, is_exact, keys_of_row
+from maskc.analysis.key_ranges.one_row import booleans, is_exact, keys_of_row
+from maskc.analysis.key_ranges.row_terms import Row, affine
 from maskc.ir.domain import Domain
 from maskc.ir.nodes import Arith, Expr, IntConst
 from maskc.ir.operators import ArithOp
