@@ -32,6 +32,8 @@ class Mod:
         self.tensors = tensors
         self.sizes = sizes
         self.function = self._generated.build(*tensors, *sizes)
+        if not in_trace():
+            self._generated.show()
         self._watch = watch()
 
     def _look(self) -> None:

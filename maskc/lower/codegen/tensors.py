@@ -108,6 +108,11 @@ class Generated:
     inputs: tuple[str, ...]
     sizes: tuple[Sz, ...]
 
+    def show(self) -> None:
+        """Let tracebacks show the source; torch's compiler clears what they read."""
+        filename, lines = self.build.__code__.co_filename, self.source.splitlines(keepends=True)
+        linecache.cache[filename] = (len(self.source), None, lines, filename)
+
 
 @lru_cache(maxsize=4096)
 def generate(expr: Expr, kind: Kind) -> Generated:
@@ -127,10 +132,11 @@ def _generated(expr: Expr, kind: Kind) -> Generated:
     source = "\n".join([*imports(expr), "", "", *definition(expr, kind), ""])
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
     filename = f"<maskc {kind.name.lower()}_mod {digest}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     scope: dict[str, Any] = {}
     exec(compile(source, filename, "exec"), scope)
-    return Generated(source, scope["build"], *arguments(expr))
+    code = Generated(source, scope["build"], *arguments(expr))
+    code.show()
+    return code
 
 
 def identifier(name: str, what: str = "in") -> str:
