@@ -30,7 +30,7 @@ def test_programs_mean_what_their_formulas_say(first: int) -> None:
     assert tally.failures == []
     assert tally.outcomes["programs"] >= 30
     for way in ("dense_mask", "block_mask", "reference", "sdpa", "emitted module"):
-        assert tally.outcomes[f"{way}: agrees"] >= 8, way
+        assert tally.outcomes[f"{way}: agrees"] >= 5, way
     for trait in ("half tables", "negative positions", "an emitted file", "a row without a key"):
         assert tally.traits[trait] >= 2, trait
     assert f"{tally.traits['half tables']} half tables" in str(tally)

@@ -26,13 +26,23 @@ BLOCKS = st.tuples(st.integers(1, 4), st.integers(1, 3))
 
 
 @settings(max_examples=examples(300))
-@given(st.data(), st.integers(1, 7), st.integers(1, 8), BLOCKS, st.sampled_from([1, -1, 0]))
+@given(
+    st.data(),
+    st.integers(1, 7),
+    st.integers(1, 8),
+    BLOCKS,
+    st.sampled_from([1, -1, 0]),
+    st.booleans(),
+)
 def test_one_range(
-    data: st.DataObject, q_len: int, k_len: int, block: tuple[int, int], order: int
+    data: st.DataObject, q_len: int, k_len: int, block: tuple[int, int], order: int, empty: bool
 ) -> None:
     ends = st.lists(st.integers(0, k_len), min_size=2 * q_len, max_size=2 * q_len)
     pairs = np.sort(np.array(data.draw(ends), np.int32).reshape(q_len, 2), axis=1)
     first, stop = (np.sort(end)[::order] if order else end for end in pairs.T)
+    if not empty:
+        first = np.minimum(first, k_len - 1)
+        stop = np.maximum(stop, first + 1)
     first, stop = np.where(first < stop, first, 0), np.where(first < stop, stop, 0)
     ranges = KeyRanges(np.stack([first, stop])[:, None, None, None], k_len)
     grid = Grid(1, 1, (q_len, k_len), block, torch.device("cpu"))
