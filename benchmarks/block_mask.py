@@ -241,7 +241,7 @@ def plot(results: list[Result], path: Path) -> None:
     axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel="seconds for a block mask")
     axes.set_title(f"{len({r.mask for r in results})} masks, blocks of {BLOCK}, CPU")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend()
     figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
