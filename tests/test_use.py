@@ -73,6 +73,12 @@ error[M601]: there is no file `lib/bass.mask`
     )
 
 
+def test_a_path_that_no_system_takes() -> None:
+    Path("nul.mask").write_bytes(b'use "lib/\0.mask"\ncausal\n')
+    with pytest.raises(maskc.MaskcError, match=r"M6\d\d"):
+        maskc.load("nul.mask")
+
+
 def test_libraries_that_use_each_other() -> None:
     Path("lib/base.mask").write_text('use "masks.mask"\ndef near(n) = window(n)\n')
     assert str(refused("a.mask")) == (

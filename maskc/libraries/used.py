@@ -50,8 +50,11 @@ def _collect(source: Source, found: dict[Path, Source], open_files: tuple[Path, 
 
 
 def _key(path: Path) -> Path:
-    """Return what tells a file by whichever path it is named."""
-    return Path(os.path.realpath(path))
+    """Return what tells a file by whichever path it is named; what is no path is itself."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:  # a byte of 0: to read it is refused
+        return path
 
 
 def _check(
