@@ -214,8 +214,6 @@ def _columns(text: str) -> int:
 
 def _shorten(text: str, column: int, width: int) -> tuple[str, int]:
     """Cut a very long line to the part around the column; tabs and control signs become blanks."""
-    clean = "".join(c if c.isprintable() else " " for c in text)
-    if len(clean) <= _WIDEST_LINE:
-        return clean, column
-    start = max(0, min(column - 1 - _WIDEST_LINE // 3, len(clean) - _WIDEST_LINE))
-    return clean[start : start + _WIDEST_LINE], column - start
+    start = max(0, min(column - 1 - _WIDEST_LINE // 3, len(text) - _WIDEST_LINE))
+    part = text[start : start + _WIDEST_LINE]
+    return "".join(c if c.isprintable() else " " for c in part), column - start

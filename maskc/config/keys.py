@@ -71,16 +71,23 @@ def beside(config: Any, key: str, name: str) -> Any:
 def texts(config: Any) -> Iterator[tuple[str, str]]:
     """Yield the dotted keys that hold a text, and the texts; an alias of YAML counts once."""
     seen: set[int] = set()
-    stack: list[tuple[str, Any]] = [("", config)]
+    stack: list[Iterator[tuple[str, Any]]] = [iter([("", config)])]
     while stack:
-        key, value = stack.pop()
-        if isinstance(value, str):
-            yield key, value
-        elif isinstance(value, dict | list) and id(value) not in seen:
-            seen.add(id(value))
-            steps = value.items() if isinstance(value, dict) else enumerate(value)
-            inner = [(f"{key}.{step}" if key else str(step), part) for step, part in steps]
-            stack += reversed(inner)
+        for key, value in stack[-1]:
+            if isinstance(value, str):
+                yield key, value
+            elif isinstance(value, dict | list) and id(value) not in seen:
+                seen.add(id(value))
+                stack.append(_parts(key, value))
+                break
+        else:
+            stack.pop()
+
+
+def _parts(key: str, value: dict[Any, Any] | list[Any]) -> Iterator[tuple[str, Any]]:
+    steps = value.items() if isinstance(value, dict) else enumerate(value)
+    for step, part in steps:
+        yield f"{key}.{step}" if key else str(step), part
 
 
 def described(value: Any) -> str:
