@@ -11,8 +11,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from hypothesis import HealthCheck, Phase, find, register_random, settings
@@ -22,6 +24,9 @@ from hypothesis.strategies import SearchStrategy
 
 SCALES = {"newcomer": 0.2, "all": 1.0, "explore": 4.0}
 """The examples of each profile, as multiples of those that a test asks for."""
+
+MOST = 3000
+"""The examples in which a planted fault must show."""
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "newcomer")
 
@@ -51,8 +56,22 @@ def load() -> None:
 
 def find_fault(cases: SearchStrategy[Any], is_caught: Callable[[Any], bool]) -> None:
     """Assert that some drawn case shows a planted fault; the smallest is not looked for."""
-    quick = settings(max_examples=3000, phases=[Phase.generate], database=None)
+    quick = settings(max_examples=MOST, phases=[Phase.generate], database=None)
     find(cases, is_caught, settings=quick)
+
+
+@contextmanager
+def unshrunk(test: Callable[..., Any]) -> Iterator[None]:
+    """Let a property draw until it fails, and end there: the smallest failure takes minutes."""
+    name = "_hypothesis_internal_use_settings"
+    asked = getattr(test, name, None)
+    if asked is None:  # it draws nothing
+        yield
+        return
+    phases = [Phase.explicit, Phase.generate]
+    quick = settings(asked, max_examples=MOST, phases=phases, report_multiple_bugs=False)
+    with mock.patch.object(test, name, quick):
+        yield
 
 
 class TorchRandom:
