@@ -374,9 +374,7 @@ def test_a_prepared_mask_of_ints_is_refused(model: Any) -> None:
 
     from maskc.integrations.transformers import attach
 
-    with pytest.raises(
-        MaskcError, match=r"M412.*floats to be added, found torch\.int"
-    ):
+    with pytest.raises(MaskcError, match=r"M412.*floats to be added, found torch\.int"):
         logits(attach(model), input_ids=text(), attention_mask=torch.ones(2, 1, 24, 24).long())
 
 
