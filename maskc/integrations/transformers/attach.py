@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from maskc.integrations.transformers.forward.attached import (
     check_count,
     check_inputs,
     check_kinds,
+    check_programs,
     choose,
     put,
     texts,
@@ -74,7 +75,9 @@ def attach(
     """
     inside = model_in(model)
     _check_part(inside)
-    _check_arguments(program, inputs)
+    if program is not None:
+        check_programs(program)
+    _check_inputs(inputs)
     feed = None if probe is None else checked_feed(inside, probe)
     before = vars(inside).get(BEFORE) or names(inside)
     with _all_or_nothing(inside):
@@ -184,20 +187,13 @@ def _check_replaced(
             raise ModelError("M902", message, help=help)
 
 
-def _check_arguments(program: object, inputs: object) -> None:
-    """Refuse what is neither a program, several of them, nor a dict of inputs.
+def _check_inputs(inputs: object) -> None:
+    """Refuse what is no dict of inputs.
 
     Raises:
         ModelError: it says what was expected.
 
     """
-    is_program = isinstance(program, str | Program | Mapping | Sequence)
-    if isinstance(program, bytes) or not (program is None or is_program):
-        message = f"expected a program, a dict or a list of them, found {type(program).__name__}"
-        raise ModelError("M906", message, help='such as `attach(model, "causal & window(512)")`')
-    if isinstance(program, Mapping | Sequence) and not program and not isinstance(program, str):
-        help = "`attach(model)` runs the model's own masks"
-        raise ModelError("M906", f"the {type(program).__name__} names no program", help=help)
     if not (inputs is None or isinstance(inputs, Mapping)):
         message = f"expected a dict of inputs, found {type(inputs).__name__}"
         raise ModelError("M906", message, help='such as `inputs={"gate": tensor}`')

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from maskc.errors import ModelError, did_you_mean
-from maskc.integrations.transformers.forward.attached import Programs, choose
+from maskc.integrations.transformers.forward.attached import Programs, check_programs, choose
 from maskc.integrations.transformers.forward.recording import Call
 from maskc.integrations.transformers.forward.texts import is_of_query
 from maskc.program import Program
@@ -49,6 +49,8 @@ def choose_by_role(
             help = did_you_mean(name, found) or f"it has {', '.join(found)}"
             message = f"{type(model).__name__} has no attention called `{name}`"
             raise ModelError("M906", message, help=help)
+        if given[name] is not None:
+            check_programs(given[name])
     chosen = {
         layer: choose(one, layer)
         for layer, role in roles.items()

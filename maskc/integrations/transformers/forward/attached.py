@@ -99,6 +99,22 @@ def index_of(layer: nn.Module) -> int | None:
     return index if isinstance(index, int) else None
 
 
+def check_programs(given: object) -> None:
+    """Refuse what is neither a program nor several of them.
+
+    Raises:
+        ModelError: it says what was expected.
+
+    """
+    is_one = isinstance(given, str | Program | Mapping | Sequence)
+    if isinstance(given, bytes) or not is_one:
+        message = f"expected a program, a dict or a list of them, found {type(given).__name__}"
+        raise ModelError("M906", message, help='such as `attach(model, "causal & window(512)")`')
+    if isinstance(given, Mapping | Sequence) and not given and not isinstance(given, str):
+        help = "`attach(model)` runs the model's own masks"
+        raise ModelError("M906", f"the {type(given).__name__} names no program", help=help)
+
+
 def check_kinds(given: Programs, layers: Sequence[nn.Module]) -> None:
     """Refuse a mapping that names a kind of layer which the model has not.
 

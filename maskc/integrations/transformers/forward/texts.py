@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import torch
 
 from maskc.analysis.translation import is_translation_invariant
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import (
     FALSE,
     OUT,
@@ -98,6 +99,8 @@ def composed(
         out: statements; those of the program take their place.
 
     """
+    if not in_trace():
+        return _composed(text, empty_rows, clauses, score, added, out)
     name = _held(text, empty_rows, clauses, score, added, out)
     program: Program = getattr(HELD, name)
     return program
