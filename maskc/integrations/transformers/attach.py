@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from maskc.errors import ModelError
 from maskc.integrations.transformers.comparison import check_alike, expected_of, run_by_maskc
-from maskc.integrations.transformers.feeds import checked_feed, run
+from maskc.integrations.transformers.feeds import checked_feed, default_feed, run
 from maskc.integrations.transformers.forward.attached import (
     ATTRIBUTE,
     Programs,
@@ -81,11 +81,11 @@ def attach(
     feed = None if probe is None else checked_feed(inside, probe)
     before = vars(inside).get(BEFORE) or names(inside)
     with _all_or_nothing(inside):
-        calls, feed = _probed(inside, feed)
+        calls, seen = _probed(inside, feed)
         chosen = _choose(inside, calls, program, inputs or {})
-        _check_replaced(calls, chosen, feed)
+        _check_replaced(calls, chosen, seen)
         if program is not None:
-            run(inside, feed)
+            run(inside, default_feed(inside) if feed is None else feed)
     vars(inside)[BEFORE] = before
     return model
 
@@ -129,9 +129,9 @@ def _probed(
         ModelError: no layer calls, or the outputs differ.
 
     """
-    given, expected = expected_of(model, feed)
     for layer in model.modules():
         put(layer, None, {})
+    given, expected = expected_of(model, feed)
     switch(model)
     with recorded() as calls:
         got = run_by_maskc(model, given)

@@ -12,13 +12,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from maskc.errors import ModelError, did_you_mean
-
-TOKENS = 24
-PADDING = 5
+from maskc.integrations.transformers.fitting import rows_and_tokens
 
 
 def default_feed(model: PreTrainedModel) -> dict[str, Any]:
-    """Return two rows of text for a model, the second padded on the left.
+    """Return rows of text for a model, the second padded on the left.
 
     Raises:
         ModelError: the model takes more than text.
@@ -29,19 +27,20 @@ def default_feed(model: PreTrainedModel) -> dict[str, Any]:
         help = f"give an example: `probe={{'{model.main_input_name}': ...}}`"
         raise ModelError("M904", message, help=help)
     config = model.config.get_text_config()
-    ids = _text(config.vocab_size, model.device)
+    rows, tokens = rows_and_tokens(model)
+    ids = _text(config.vocab_size, rows, tokens, model.device)
     attention_mask = torch.ones_like(ids)
-    attention_mask[1, :PADDING] = 0
+    attention_mask[1, : tokens // 4] = 0
     feed: dict[str, Any] = {"input_ids": ids, "attention_mask": attention_mask}
     if model.config.is_encoder_decoder:
-        feed["decoder_input_ids"] = ids[:, : TOKENS // 2].contiguous()
+        feed["decoder_input_ids"] = ids[:, : tokens // 2].contiguous()
     return feed
 
 
-def _text(vocabulary: int, device: torch.device) -> Tensor:
+def _text(vocabulary: int, rows: int, tokens: int, device: torch.device) -> Tensor:
     """Return tokens from the middle of the vocabulary, away from the special ones at its ends."""
     first, count = vocabulary // 4, max(1, vocabulary // 2)
-    steps = torch.arange(2 * TOKENS, device=device).reshape(2, TOKENS) * 7919
+    steps = torch.arange(rows * tokens, device=device).reshape(rows, tokens) * 7919
     return first + steps % count
 
 

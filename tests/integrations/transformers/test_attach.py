@@ -104,6 +104,31 @@ def test_inputs(model: Any) -> None:
         attach(model, "input gate: bool\ncausal & gate[k]")
 
 
+SIZED = {
+    "gate[k]": (3, 16),
+    "gate[q] & gate[k]": (16,),
+    "gate[batch, k]": (3, 40),
+    "gate[head, q, k]": (4, 16, 16),
+    "gate[batch]": (3,),
+}
+
+
+@pytest.mark.parametrize("text", SIZED)
+def test_inputs_may_be_of_any_batch_and_length(model: Any, text: str) -> None:
+    """Theirs are the sizes of the batches to come, not of the text that a model is tried on."""
+    from like_eager import text as ids
+
+    from maskc.integrations.transformers import attach, check, programs, report
+
+    gate = torch.rand(SIZED[text], generator=torch.Generator().manual_seed(0)) < 0.5
+    attach(model, f"input gate: bool\ncausal & (k == q | {text})", inputs={"gate": gate})
+    assert len(programs(model)) == 4
+    assert "gate" in report(model, 16)
+    assert check(model) > 0
+    tokens = torch.cat([ids(16), ids(16)[:1].flip(1)])
+    assert logits(model, input_ids=tokens).isfinite().all()
+
+
 def test_the_score_of_a_program_takes_the_place_of_the_models(model: Any) -> None:
     from maskc.integrations.transformers import attach, programs
 
