@@ -14,7 +14,8 @@ MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 KERNELS := .venv-triton
-PACKAGES := .packages
+# dill, which datasets hashes by, takes modules of a folder of this name as they are.
+PACKAGES := .packages/site-packages
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
 SLOW := browser compiled distributed docs models packages planted processes

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from maskc.errors import MaskcError, ModelError
-from maskc.integrations.transformers.feeds import (
-    check_model,
-    checked_feed,
-    default_feed,
-    largest_difference,
-    run,
-    run_eager,
-)
+from maskc.errors import ModelError
+from maskc.integrations.transformers.comparison import check_alike, expected_of, run_by_maskc
+from maskc.integrations.transformers.feeds import checked_feed, default_feed, run
 from maskc.integrations.transformers.forward.attached import (
     ATTRIBUTE,
     Programs,
     check_count,
     check_inputs,
     check_kinds,
+    check_programs,
     choose,
     put,
     texts,
@@ -33,7 +27,10 @@ from maskc.integrations.transformers.forward.attached import (
 from maskc.integrations.transformers.forward.recording import Call, recorded
 from maskc.integrations.transformers.implementation import names, not_on_interface, switch
 from maskc.integrations.transformers.roles import by_path, choose_by_role, is_encoder_decoder
+from maskc.integrations.transformers.wrapped import model_in
 from maskc.program import Program
+
+Model = TypeVar("Model", bound=nn.Module)
 
 BEFORE = "maskc_before"
 TEXTS = "maskc"
@@ -42,18 +39,14 @@ TEXTS = "maskc"
 MADE_BY_MODEL = frozenset({"allowed", "chosen", "prepared"})
 """Inputs by which a layer hides keys, where it makes a mask of its own."""
 
-TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
-"""The difference from eager that a model may show, as a share of its largest output."""
-COARSE_TOLERANCE = 0.1
-
 
 def attach(
-    model: PreTrainedModel,
+    model: Model,
     program: Programs | None = None,
     *,
     inputs: Mapping[str, Tensor] | None = None,
     probe: Mapping[str, Any] | None = None,
-) -> PreTrainedModel:
+) -> Model:
     """Let a model attend by maskc; with a program, by that in the place of its own mask.
 
     The model is run on a few tokens first: by its own eager attention, and by its own mask as a
@@ -64,11 +57,11 @@ def attach(
     scores (softcap, biases, sinks) stays, unless the program has a score or an epilogue itself.
 
     Args:
-        model: of transformers.
+        model: of transformers, or a module around one (PEFT, ``torch.compile``).
         program: a text or a program for all layers; a dict of them by the kind of a layer
-            (``sliding_attention``), where others keep their own mask; a list, one a layer. For
-            an encoder-decoder a dict of these: ``{"encoder": ..., "decoder": ..., "cross": ...}``.
-            None: the model's own masks.
+            (``sliding_attention``), where others keep their own mask; a list, one a layer, where
+            None is a layer's own mask. For an encoder-decoder a dict of these:
+            ``{"encoder": ..., "decoder": ..., "cross": ...}``. None: the model's own masks.
         inputs: the tensors that the programs read.
         probe: what to run the model on; text of a few tokens if None.
 
@@ -80,30 +73,32 @@ def attach(
         MaskcError: a program is wrong, or does not fit the model.
 
     """
-    check_model(model)
-    _check_part(model)
-    _check_arguments(program, inputs)
-    feed = default_feed(model) if probe is None else checked_feed(model, probe)
-    before = vars(model).get(BEFORE) or names(model)
-    with _all_or_nothing(model):
-        calls = _probed(model, feed)
-        chosen = _choose(model, calls, program, inputs or {})
-        _check_replaced(calls, chosen, feed)
+    inside = model_in(model)
+    _check_part(inside)
+    if program is not None:
+        check_programs(program)
+    _check_inputs(inputs)
+    feed = None if probe is None else checked_feed(inside, probe)
+    before = vars(inside).get(BEFORE) or names(inside)
+    with _all_or_nothing(inside):
+        calls, seen = _probed(inside, feed)
+        chosen = _choose(inside, calls, program, inputs or {})
+        _check_replaced(calls, chosen, seen)
         if program is not None:
-            run(model, feed)
-    vars(model)[BEFORE] = before
+            run(inside, default_feed(inside) if feed is None else feed)
+    vars(inside)[BEFORE] = before
     return model
 
 
-def detach(model: PreTrainedModel) -> PreTrainedModel:
+def detach(model: Model) -> Model:
     """Let a model attend as it did before ``attach``."""
-    check_model(model)
-    for layer in model.modules():
+    inside = model_in(model)
+    for layer in inside.modules():
         put(layer, None, {})
         _forget(layer)
-    before = vars(model).pop(BEFORE, None)
+    before = vars(inside).pop(BEFORE, None)
     if before is not None:
-        model.set_attn_implementation(before)
+        inside.set_attn_implementation(before)
     return model
 
 
@@ -125,49 +120,25 @@ def _all_or_nothing(model: PreTrainedModel) -> Iterator[None]:
         raise
 
 
-def _probed(model: PreTrainedModel, feed: Mapping[str, Any]) -> list[Call]:
-    """Return the calls of a model under its own masks, after comparing it with eager.
+def _probed(
+    model: PreTrainedModel, feed: Mapping[str, Any] | None
+) -> tuple[list[Call], Mapping[str, Any]]:
+    """Return the calls of a model under its own masks, compared with eager, and what it ran on.
 
     Raises:
         ModelError: no layer calls, or the outputs differ.
 
     """
-    expected = run_eager(model, feed)
     for layer in model.modules():
         put(layer, None, {})
+    given, expected = expected_of(model, feed)
     switch(model)
     with recorded() as calls:
-        got = _run_with_context(model, feed)
+        got = run_by_maskc(model, given)
     if not calls:
         raise not_on_interface(model)
-    difference = largest_difference(got, expected, feed)
-    scale = float(expected.abs().max())
-    share = TOLERANCE.get(expected.dtype, COARSE_TOLERANCE)
-    if not difference <= share * max(scale, 1e-6):
-        message = (
-            f"{type(model).__name__} differs from its own eager attention by {difference:.2g} "
-            f"in outputs of up to {scale:.2g}"
-        )
-        help = "some of its layers go another way for masks of other kinds: take `eager` for it"
-        raise ModelError("M902", message, help=help)
-    return calls
-
-
-def _run_with_context(model: PreTrainedModel, feed: Mapping[str, Any]) -> Tensor:
-    """Return the output of a model that eager attention could run.
-
-    Raises:
-        ModelError: its code fails on our masks.
-
-    """
-    try:
-        return run(model, feed)
-    except MaskcError:
-        raise
-    except Exception as error:
-        message = f"{type(model).__name__} cannot take a mask of another kind: {error}"
-        help = "its code works on masks itself: take `eager` for it"
-        raise ModelError("M902", message.splitlines()[0], help=help) from error
+    check_alike(model, given, [call.layer for call in calls], got, expected)
+    return calls, given
 
 
 def _choose(
@@ -192,8 +163,8 @@ def _choose(
         chosen = {layer: choose(program, layer) for layer in layers}
         for config in {id(layer.config): layer.config for layer in layers}.values():
             setattr(config, TEXTS, texts(program))
+    check_inputs(chosen.values(), inputs)
     for layer, one in chosen.items():
-        check_inputs(one, inputs)
         put(layer, one, inputs)
     return chosen
 
@@ -216,16 +187,13 @@ def _check_replaced(
             raise ModelError("M902", message, help=help)
 
 
-def _check_arguments(program: object, inputs: object) -> None:
-    """Refuse what is neither a program, several of them, nor a dict of inputs.
+def _check_inputs(inputs: object) -> None:
+    """Refuse what is no dict of inputs.
 
     Raises:
         ModelError: it says what was expected.
 
     """
-    if not (program is None or isinstance(program, str | Program | Mapping | Sequence)):
-        message = f"expected a program, a dict or a list of them, found {type(program).__name__}"
-        raise ModelError("M906", message, help='such as `attach(model, "causal & window(512)")`')
     if not (inputs is None or isinstance(inputs, Mapping)):
         message = f"expected a dict of inputs, found {type(inputs).__name__}"
         raise ModelError("M906", message, help='such as `inputs={"gate": tensor}`')

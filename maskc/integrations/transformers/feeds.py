@@ -11,15 +11,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from maskc.errors import MaskcError, ModelError, did_you_mean
-from maskc.integrations.transformers.implementation import using
-
-TOKENS = 24
-PADDING = 5
+from maskc.errors import ModelError, did_you_mean
+from maskc.integrations.transformers.fitting import rows_and_tokens
 
 
 def default_feed(model: PreTrainedModel) -> dict[str, Any]:
-    """Return two rows of text for a model, the second padded on the left.
+    """Return rows of text for a model, the second padded on the left.
 
     Raises:
         ModelError: the model takes more than text.
@@ -30,38 +27,21 @@ def default_feed(model: PreTrainedModel) -> dict[str, Any]:
         help = f"give an example: `probe={{'{model.main_input_name}': ...}}`"
         raise ModelError("M904", message, help=help)
     config = model.config.get_text_config()
-    ids = _text(config.vocab_size, model.device)
+    rows, tokens = rows_and_tokens(model)
+    ids = _text(config.vocab_size, rows, tokens, model.device)
     attention_mask = torch.ones_like(ids)
-    attention_mask[1, :PADDING] = 0
+    attention_mask[1, : tokens // 4] = 0
     feed: dict[str, Any] = {"input_ids": ids, "attention_mask": attention_mask}
     if model.config.is_encoder_decoder:
-        feed["decoder_input_ids"] = ids[:, : TOKENS // 2].contiguous()
+        feed["decoder_input_ids"] = ids[:, : tokens // 2].contiguous()
     return feed
 
 
-def _text(vocabulary: int, device: torch.device) -> Tensor:
+def _text(vocabulary: int, rows: int, tokens: int, device: torch.device) -> Tensor:
     """Return tokens from the middle of the vocabulary, away from the special ones at its ends."""
     first, count = vocabulary // 4, max(1, vocabulary // 2)
-    steps = torch.arange(2 * TOKENS, device=device).reshape(2, TOKENS) * 7919
+    steps = torch.arange(rows * tokens, device=device).reshape(rows, tokens) * 7919
     return first + steps % count
-
-
-def check_model(model: object) -> None:
-    """Refuse what is no model of transformers.
-
-    Raises:
-        ModelError: it says what was found.
-
-    """
-    if isinstance(model, PreTrainedModel):
-        return
-    message = f"expected a model of transformers, found {type(model).__name__}"
-    help = "for attention of your own, call `program(q, k, v)` in it"
-    parts = model.named_modules() if isinstance(model, nn.Module) else ()
-    inside = next((path for path, part in parts if isinstance(part, PreTrainedModel)), None)
-    if inside is not None:
-        help = f"it is around one: take `model.{inside}`, or do this before it is wrapped"
-    raise ModelError("M901", message, help=help)
 
 
 def checked_feed(model: PreTrainedModel, feed: object) -> Mapping[str, Any]:
@@ -84,26 +64,18 @@ def checked_feed(model: PreTrainedModel, feed: object) -> Mapping[str, Any]:
     return feed
 
 
-def run_eager(model: PreTrainedModel, feed: Mapping[str, Any]) -> Tensor:
-    """Return the first output of a model under its own eager attention.
+def run(model: PreTrainedModel, feed: Mapping[str, Any]) -> Tensor:
+    """Return the first output of a model, without gradients, dropout or a cache.
 
     Raises:
-        ModelError: it does not run on what it is given, whatever it attends by.
+        ModelError: it has no weights.
 
     """
-    try:
-        with using(model, "eager"):
-            return run(model, feed)
-    except MaskcError:
-        raise
-    except Exception as error:
-        message = f"{type(model).__name__} does not run on {', '.join(feed)}: {error}"
-        help = "give it what its `forward` takes: `probe={...}`"
-        raise ModelError("M904", message.splitlines()[0], help=help) from error
-
-
-def run(model: PreTrainedModel, feed: Mapping[str, Any]) -> Tensor:
-    """Return the first output of a model, without gradients, dropout or a cache."""
+    if all(weight.is_meta for weight in model.parameters()):
+        message = f"{type(model).__name__} has no weights: all are on the device meta"
+        raise ModelError(
+            "M904", message, help="load them, or build few and small layers to look at"
+        )
     keywords = dict(feed)
     keywords.setdefault("use_cache", False)
     with torch.no_grad(), evaluating(model):
@@ -129,12 +101,3 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def largest_difference(got: Tensor, expected: Tensor, feed: Mapping[str, Any]) -> float:
-    """Return the largest difference of two outputs in the rows that hold tokens."""
-    difference = (got.float() - expected.float()).abs()
-    rows = feed.get("decoder_attention_mask", feed.get("attention_mask"))
-    if isinstance(rows, Tensor) and rows.shape == difference.shape[:2]:
-        difference = difference[rows.bool()]
-    return float(difference.max())

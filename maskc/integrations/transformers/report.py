@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 
 from maskc.errors import BindError
+from maskc.integrations.given import count_of
 from maskc.integrations.transformers.forward.recording import Call
 from maskc.integrations.transformers.programs import calls_by_path
 from maskc.program import Program
@@ -16,11 +16,11 @@ from maskc.program import Program
 UNKNOWN = "-"
 
 
-def report(model: PreTrainedModel, length: int = 4096, **probe: Any) -> str:
+def report(model: nn.Module, length: int = 4096, **probe: Any) -> str:
     """Return a table of the layers of a model, those that attend alike in one line.
 
     Args:
-        model: of transformers.
+        model: of transformers, or a module around one.
         length: the tokens for which sparsity is told, the share of tiles without a pair, and the
             backend that ``auto`` takes.
         **probe: what to run the model on, to see what it does.
@@ -30,8 +30,7 @@ def report(model: PreTrainedModel, length: int = 4096, **probe: Any) -> str:
         ModelError: the model does not hand its attention over.
 
     """
-    if not isinstance(length, int) or length < 1:
-        raise BindError("M430", f"expected a length of at least 1 token, found {length!r}")
+    length = count_of("length", length, 1)
     alike: dict[Program, list[tuple[str, Call]]] = {}
     for path, call in calls_by_path(model, probe).items():
         alike.setdefault(call.program, []).append((path, call))

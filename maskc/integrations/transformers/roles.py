@@ -9,10 +9,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from maskc.errors import ModelError, did_you_mean
-from maskc.integrations.transformers.forward.attached import Programs, choose
+from maskc.integrations.transformers.forward.attached import Programs, check_programs, choose
 from maskc.integrations.transformers.forward.recording import Call
-from maskc.ir.nodes import Index, walk
-from maskc.ir.types import Ix
+from maskc.integrations.transformers.forward.texts import is_of_query
 from maskc.program import Program
 
 ENCODER, DECODER, CROSS = "encoder", "decoder", "cross"
@@ -50,7 +49,13 @@ def choose_by_role(
             help = did_you_mean(name, found) or f"it has {', '.join(found)}"
             message = f"{type(model).__name__} has no attention called `{name}`"
             raise ModelError("M906", message, help=help)
-    chosen = {layer: choose(given[role], layer) for layer, role in roles.items() if role in given}
+        if given[name] is not None:
+            check_programs(given[name])
+    chosen = {
+        layer: choose(one, layer)
+        for layer, role in roles.items()
+        if (one := given.get(role)) is not None
+    }
     for layer, program in chosen.items():
         if program is not None and roles[layer] == CROSS:
             _check_cross(program)
@@ -83,9 +88,6 @@ def _several(model: PreTrainedModel, roles: Sequence[str]) -> ModelError:
     return ModelError("M906", message, help=help)
 
 
-QUERY = (Index(Ix.Q), Index(Ix.Q_IDX))
-
-
 def _check_cross(program: Program) -> None:
     """Refuse a program that reads where a query stands.
 
@@ -93,7 +95,7 @@ def _check_cross(program: Program) -> None:
         ModelError: a model does not tell its cross attention how many tokens it has written.
 
     """
-    if any(term in QUERY for term in walk(*program.module.roots)):
+    if is_of_query(program):
         message = "a program for `cross` reads `q`, which no layer is told while it decodes"
         help = "ask of the key alone, such as `keep[k]`: its position is that in the encoder"
         raise ModelError("M906", message, help=help)

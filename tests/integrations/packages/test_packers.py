@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import chain, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,15 @@ def model() -> Any:
     return built
 
 
+def tokenizer() -> Any:
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "[EOS]": 2}, unk_token="[UNK]"))
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "eos_token": "[EOS]"}
+    return PreTrainedTokenizerFast(tokenizer_object=words, **special)
+
+
 def logits(model: Any, ids: torch.Tensor, position_ids: torch.Tensor | None = None) -> torch.Tensor:
     with torch.no_grad():
         return model(input_ids=ids, position_ids=position_ids, use_cache=False).logits
@@ -69,34 +79,72 @@ def test_trl_without_padding(model: Any) -> None:
     assert_as_alone(model, batch["input_ids"], batch["position_ids"])
 
 
-def test_trl_packed_to_a_length(model: Any) -> None:
-    """Rows as ``pack_dataset`` gives them, with the lengths of their documents."""
+@pytest.mark.parametrize("strategy", ["bfd", "bfd_split"])
+def test_trl_packs_to_a_length(model: Any, strategy: str) -> None:
+    """``pack_dataset`` fills rows, of which a padding-free collator tells the documents."""
     pytest.importorskip("trl", reason="`make packages` installs it")
+    from datasets import Dataset
+    from trl import pack_dataset
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     ids = [one["input_ids"] for one in documents()]
-    rows = [[ids[1], ids[3]], [ids[0], ids[2]]]
-    collator = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)
-    batch = collator(
-        [
-            {"input_ids": [*row[0], *row[1]], "seq_lengths": [len(one) for one in row]}
-            for row in rows
-        ]
-    )
-    starts = (batch["position_ids"][0] == 0).nonzero().flatten().tolist()
-    assert starts == [0, 14, 25, 34]
+    rows = pack_dataset(Dataset.from_dict({"input_ids": ids}), 20, strategy)
+    assert sorted(chain.from_iterable(rows["seq_lengths"])) == sorted(LENGTHS)
+    batch = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)(list(rows))
+    assert sorted(batch["cu_seq_lens_q"].diff().tolist()) == sorted(LENGTHS)
     assert_as_alone(model, batch["input_ids"], batch["position_ids"])
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+def test_trl_trains_on_packed_rows(model: Any, adapter: bool, tmp_path: Path) -> None:
+    """The trainer of TRL, from a dataset to its losses: those of each document by itself."""
+    pytest.importorskip("trl", reason="`make packages` installs it")
+    pytest.importorskip("peft", reason="`make packages` installs it")
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
+
+    from maskc.integrations.transformers import attach
+
+    ids = [one["input_ids"] for one in documents()]
+    attach(model, "causal & window(6)")
+    lost = [
+        float(model(input_ids=row, labels=row).loss.detach()) * (row.shape[1] - 1)
+        for row in (torch.tensor([one]) for one in ids)
+    ]
+    options = SFTConfig(
+        output_dir=str(tmp_path),
+        packing=True,
+        max_length=20,
+        per_device_train_batch_size=len(ids),
+        max_steps=3,
+        learning_rate=1e-3,
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        use_cpu=True,
+        bf16=False,
+        disable_tqdm=True,
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=options,
+        train_dataset=Dataset.from_dict({"input_ids": ids}),
+        processing_class=tokenizer(),
+        peft_config=LoraConfig(target_modules=["q_proj"], r=2) if adapter else None,
+    )
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses[0] == pytest.approx(sum(lost) / (sum(LENGTHS) - len(LENGTHS)), abs=1e-4)
+    assert len(losses) == 3
+    assert losses[-1] < losses[0]
 
 
 def test_axolotl_numbers_documents(model: Any) -> None:
     pytest.importorskip("axolotl", reason="`make packages` installs it")
     from axolotl.utils.collators.batching import V2BatchSamplerDataCollatorForSeq2Seq
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
 
-    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1}, unk_token="[UNK]"))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]")
-    collator = V2BatchSamplerDataCollatorForSeq2Seq(tokenizer, padding=True)
+    collator = V2BatchSamplerDataCollatorForSeq2Seq(tokenizer(), padding=True)
     one, two = documents()[:3], documents()[2:]
     batch = collator([one, two])  # a row of three documents, and a row of two with padding
     numbered = batch["attention_mask"]

@@ -14,7 +14,8 @@ from transformers import CONFIG_MAPPING, PreTrainedModel
 
 import maskc
 from maskc.integrations.transformers import attach
-from maskc.integrations.transformers.feeds import largest_difference, run
+from maskc.integrations.transformers.comparison import largest_difference
+from maskc.integrations.transformers.feeds import run
 from maskc.integrations.transformers.forward.attached import put
 from maskc.integrations.transformers.forward.recording import recorded
 from maskc.integrations.transformers.implementation import using

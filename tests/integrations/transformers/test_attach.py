@@ -50,6 +50,32 @@ def test_by_layer(model: Any) -> None:
     assert found == [program.text.splitlines()[0] for program in programs(model).values()]
 
 
+def test_none_is_a_layers_own_mask(model: Any, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from maskc.integrations.transformers import attach, programs
+
+    for given in ([None, "causal & window(3)", None, None], {"full_attention": None}):
+        attach(model, given)
+        found = [program.text.splitlines()[0] for program in programs(model).values()]
+        second = "0 <= q - k < 3" if isinstance(given, list) else "k <= q"
+        assert found == ["0 <= q - k < 8", second, "0 <= q - k < 8", "k <= q"]
+        model.save_pretrained(tmp_path)
+        loaded = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="maskc")
+        assert [program.text.splitlines()[0] for program in programs(loaded).values()] == found
+
+
+def test_a_program_that_shows_nothing(model: Any) -> None:
+    """It reads no padding and no documents, which the layers have at hand nevertheless."""
+    from like_eager import feeds
+
+    from maskc.integrations.transformers import attach
+
+    attach(model, "causal & k > q")
+    cases = {case: logits(model, **feed) for case, feed in feeds(model).items()}
+    assert all(torch.equal(found, cases["plain"]) for found in cases.values())
+
+
 @pytest.mark.parametrize("text", ["causal & window(4)", "causal & (window(4) | sinks(2))"])
 def test_positions_count_from_the_first_token(model: Any, text: str) -> None:
     from like_eager import LENGTHS, documents_alone, feeds
@@ -72,12 +98,35 @@ def test_inputs(model: Any) -> None:
     from maskc.integrations.transformers import attach, check
 
     open_gates = {"gate": torch.zeros(64, dtype=torch.bool)}
-    attach(
-        model, "input gate: bool\ncausal & gate[k]", inputs=open_gates | {"unused": torch.ones(1)}
-    )
+    attach(model, "input gate: bool\ncausal & gate[k]", inputs=open_gates)
     assert check(model, input_ids=text()) > 0.1
     with pytest.raises(MaskcError, match="gate"):
         attach(model, "input gate: bool\ncausal & gate[k]")
+
+
+SIZED = {
+    "gate[k]": (3, 16),
+    "gate[q] & gate[k]": (16,),
+    "gate[batch, k]": (3, 40),
+    "gate[head, q, k]": (4, 16, 16),
+    "gate[batch]": (3,),
+}
+
+
+@pytest.mark.parametrize("text", SIZED)
+def test_inputs_may_be_of_any_batch_and_length(model: Any, text: str) -> None:
+    """Theirs are the sizes of the batches to come, not of the text that a model is tried on."""
+    from like_eager import text as ids
+
+    from maskc.integrations.transformers import attach, check, programs, report
+
+    gate = torch.rand(SIZED[text], generator=torch.Generator().manual_seed(0)) < 0.5
+    attach(model, f"input gate: bool\ncausal & (k == q | {text})", inputs={"gate": gate})
+    assert len(programs(model)) == 4
+    assert "gate" in report(model, 16)
+    assert check(model) > 0
+    tokens = torch.cat([ids(16), ids(16)[:1].flip(1)])
+    assert logits(model, input_ids=tokens).isfinite().all()
 
 
 def test_the_score_of_a_program_takes_the_place_of_the_models(model: Any) -> None:
@@ -133,6 +182,11 @@ NONSENSE = [
     ((3,), {}, "M906", "expected a program, a dict or a list of them, found int"),
     (("causal",), {"inputs": [1]}, "M906", "expected a dict of inputs, found list"),
     ((["causal"] * 5,), {}, "M906", "5 programs are given for 4 layers"),
+    (([],), {}, "M906", "the list names no program"),
+    (({},), {}, "M906", "the dict names no program"),
+    ((b"causal",), {}, "M906", "found bytes"),
+    (({"full_attention": 3},), {}, "M108", "a program is a text, found int"),
+    (("causal",), {"inputs": {"gate": 1}}, "M401", "no program has an input `gate`"),
     (("input gate: bool\ngate[k]",), {}, "M402", 'attach(..., inputs={"gate": ...})'),
     (("input gate: bool\ngate[k]",), {"inputs": {"gat": 1}}, "M402", "did you mean `gat`?"),
     (("full",), {"probe": [1]}, "M904", "expected a dict of the model's arguments, found list"),
@@ -161,9 +215,7 @@ def test_what_is_no_model_is_refused(model: Any) -> None:
         for found in (3, torch.nn.Linear(2, 2)):
             with pytest.raises(ModelError, match="expected a model of transformers, found"):
                 call(found)
-    with pytest.raises(ModelError, match=r"take `model\.0`"):
-        attach(torch.nn.Sequential(model), "causal")
-    for length in (0, "a"):
+    for length in (0, "a", True):
         with pytest.raises(MaskcError, match="M430"):
             report(model, length)
 
@@ -299,6 +351,65 @@ def test_a_prepared_mask_holds_besides_a_program_with_a_score(model: Any) -> Non
     hidden[..., :3] = -torch.inf
     found = logits(model, input_ids=text(), attention_mask=hidden)
     torch.testing.assert_close(found[:, 3:], expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["booleans", "floats"])
+def test_a_prepared_mask_holds_besides_a_program(model: Any, kind: str) -> None:
+    from like_eager import text
+
+    from maskc.integrations.transformers import attach, detach
+    from maskc.integrations.transformers.implementation import using
+
+    generator = torch.Generator().manual_seed(0)
+    allowed = torch.rand(2, 4, 24, 24, generator=generator) < 0.6
+    allowed |= torch.eye(24, dtype=torch.bool)
+    place = torch.arange(24)
+    near = (place[:, None] >= place) & (place[:, None] - place < 5)
+
+    def floats(mask: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)
+
+    with using(model, "eager"):
+        expected = logits(model, input_ids=text(), attention_mask=floats(allowed & near))
+    attach(model, "causal & window(5)")
+    given = allowed if kind == "booleans" else floats(allowed)
+    found = logits(model, input_ids=text(), attention_mask=given)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    detach(model)
+
+
+def test_a_prepared_mask_tells_no_positions_of_a_step(model: Any) -> None:
+    from like_eager import text
+    from transformers import DynamicCache
+
+    from maskc.integrations.transformers import attach
+
+    attach(model, "causal & window(5)")
+    cache = DynamicCache()
+    with torch.no_grad():
+        model(text(), past_key_values=cache)
+        step = torch.ones(2, 1, 1, 25, dtype=torch.bool)
+        with pytest.raises(ModelError, match="a prepared mask tells no positions"):
+            model(text()[:, :1], attention_mask=step, past_key_values=cache)
+
+
+def test_a_prepared_mask_of_ints_is_refused(model: Any) -> None:
+    """Eager adds it, so that 1 and 0 hide nothing."""
+    from like_eager import text
+
+    from maskc.integrations.transformers import attach
+
+    with pytest.raises(MaskcError, match=r"M412.*floats to be added, found torch\.int"):
+        logits(attach(model), input_ids=text(), attention_mask=torch.ones(2, 1, 24, 24).long())
+
+
+def test_an_attention_mask_of_another_length_is_named(model: Any) -> None:
+    from like_eager import text
+
+    from maskc.integrations.transformers import attach
+
+    with pytest.raises(ModelError, match="`attention_mask` has an entry for each token"):
+        logits(attach(model), input_ids=text(), attention_mask=torch.ones(2, 20).long())
 
 
 CHOOSERS = ("deepseek_v32", "glm_moe_dsa")

@@ -168,6 +168,7 @@ def test_what_fits_no_part_is_refused() -> None:
         '`attach(model, {"encoder": ..., "decoder": ..., "cross": ...})`'
     )
     assert "did you mean `encoder`" in refusal(bart, {"encode": "window(3)"})
+    assert "found int" in refusal(bart, {"cross": 3})
     assert "reads `q`" in refusal(bart, {"cross": "abs(q - k) < 4"})
     assert "is a part of an encoder-decoder" in refusal(bart.get_encoder(), "window(3)")
     same = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ from maskc.errors import BindError, ModelError, did_you_mean
 from maskc.options import EmptyRows
 from maskc.program import Program, compile_mask
 
-Programs = str | Program | Mapping[str, str | Program] | Sequence[str | Program]
-"""A program for all layers, one for each kind of layer, or one for each layer."""
+Programs = str | Program | Mapping[str, str | Program | None] | Sequence[str | Program | None]
+"""A program for all layers, one for each kind of layer, or one for each layer; None: its own."""
 
 ATTRIBUTE = "maskc_attached"
 
@@ -63,7 +63,7 @@ def put(layer: nn.Module, program: Program | None, inputs: Mapping[str, Any]) ->
 
 
 def choose(given: Programs, layer: nn.Module) -> Program | None:
-    """Return the program of a layer; None: its kind is not named, so it keeps its own.
+    """Return the program of a layer; None: it keeps its own.
 
     Raises:
         MaskcError: the text is wrong, or a list ends before the layer.
@@ -72,8 +72,7 @@ def choose(given: Programs, layer: nn.Module) -> Program | None:
     if isinstance(given, str | Program):
         return _compiled(given, layer)
     if isinstance(given, Mapping):
-        text = given.get(kind_of(layer))
-        return None if text is None else _compiled(text, layer)
+        return _compiled(given.get(kind_of(layer)), layer)
     index = index_of(layer)
     if index is None or index >= len(given):
         where = "no number" if index is None else f"number {index}"
@@ -98,6 +97,22 @@ def index_of(layer: nn.Module) -> int | None:
     """Return the number of a layer in its model."""
     index = getattr(layer, "layer_idx", None)
     return index if isinstance(index, int) else None
+
+
+def check_programs(given: object) -> None:
+    """Refuse what is neither a program nor several of them.
+
+    Raises:
+        ModelError: it says what was expected.
+
+    """
+    is_one = isinstance(given, str | Program | Mapping | Sequence)
+    if isinstance(given, bytes) or not is_one:
+        message = f"expected a program, a dict or a list of them, found {type(given).__name__}"
+        raise ModelError("M906", message, help='such as `attach(model, "causal & window(512)")`')
+    if isinstance(given, Mapping | Sequence) and not given and not isinstance(given, str):
+        help = "`attach(model)` runs the model's own masks"
+        raise ModelError("M906", f"the {type(given).__name__} names no program", help=help)
 
 
 def check_kinds(given: Programs, layers: Sequence[nn.Module]) -> None:
@@ -132,25 +147,29 @@ def check_count(given: Programs, layers: Sequence[nn.Module]) -> None:
         raise ModelError("M906", message, help="give one program for each layer, or one for all")
 
 
-def check_inputs(program: Program | None, inputs: Mapping[str, Any]) -> None:
-    """Refuse a program whose inputs are not all given.
+def check_inputs(chosen: Iterable[Program | None], inputs: Mapping[str, Any]) -> None:
+    """Refuse programs whose inputs are not all given, and inputs that none of them reads.
 
     Raises:
-        BindError: it names the first that is missing.
+        BindError: it names the first.
 
     """
-    for declared in program.inputs if program is not None else ():
-        if declared.name not in inputs:
-            message = f"input `{declared.name}` is missing"
-            give = f'give it: `attach(..., inputs={{"{declared.name}": ...}})`'
-            help = did_you_mean(declared.name, list(inputs)) or give
-            raise BindError("M402", message, help=help)
+    declared = {one.name for program in chosen if program is not None for one in program.inputs}
+    for name in sorted(declared - inputs.keys()):
+        give = f'give it: `attach(..., inputs={{"{name}": ...}})`'
+        help = did_you_mean(name, list(inputs)) or give
+        raise BindError("M402", f"input `{name}` is missing", help=help)
+    for name in inputs:
+        if name not in declared:
+            listed = ", ".join(f"`{one}`" for one in sorted(declared)) or "none"
+            help = f"the inputs of what is attached: {listed}"
+            raise BindError("M401", f"no program has an input `{name}`", help=help)
 
 
-def texts(given: Programs) -> Any:
+def texts(given: Programs | None) -> Any:
     """Return programs as their config keeps them: as texts."""
     match given:
-        case str():
+        case str() | None:
             return given
         case Program():
             return given.text
@@ -160,7 +179,9 @@ def texts(given: Programs) -> Any:
             return [texts(one) for one in given]
 
 
-def _compiled(program: str | Program, layer: nn.Module) -> Program:
+def _compiled(program: str | Program | None, layer: nn.Module) -> Program | None:
+    if program is None:
+        return None
     compiled = program if isinstance(program, Program) else compile_mask(program)
     for declared in compiled.inputs:
         if declared.name in RESERVED:

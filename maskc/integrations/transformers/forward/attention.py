@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskc.errors import ModelError
+from maskc.errors import BindError, ModelError
 from maskc.integrations.transformers.forward.binding import bound_for
 from maskc.integrations.transformers.forward.context import Context
 from maskc.integrations.transformers.forward.derive import DENSE, Derived
@@ -90,7 +90,12 @@ def attend(
 def _context(
     mask: Context | Tensor | None, query: Tensor, key: Tensor, keywords: dict[str, Any]
 ) -> tuple[Context, Tensor | None]:
-    """Return the context of a call, and a mask of floats that the caller prepared."""
+    """Return the context of a call, and a mask of floats that the caller prepared.
+
+    Raises:
+        BindError: the caller prepared a mask of ints, which could mean either.
+
+    """
     if isinstance(mask, Context):
         return mask, None
     sizes = (query.shape[0], query.shape[2], key.shape[2])
@@ -99,15 +104,23 @@ def _context(
         return Context(sizes, (0, 0), Derived(text, {})), None
     mask = mask[..., : sizes[2]]
     if mask.dtype is torch.bool:
-        return Context(sizes, (0, 0), Derived(DENSE, {"allowed": mask}), None, True), None
-    return Context(sizes, (0, 0), Derived("true", {}), None, True), mask
+        own, added = Derived(DENSE, {"allowed": mask}), None
+    elif mask.is_floating_point():
+        own, added = Derived("true", {}), mask
+    else:
+        message = f"a prepared mask has booleans, or floats to be added, found {mask.dtype}"
+        raise BindError("M412", message, help="compare it: `attention_mask != 0`")
+    return Context(sizes, (0, 0), own, None, True, is_prepared=True), added
 
 
 def _other_sizes(module: nn.Module, context: Context, query: Tensor, key: Tensor) -> ModelError:
     found = f"{query.shape[2]} queries and {key.shape[2]} keys"
     made = f"{context.sizes[1]} and {context.sizes[2]}"
     message = f"{type(module).__name__} attends with {found}, and its mask was made for {made}"
-    help = "it adds or drops keys of its own, which its mask does not know: take `eager` for it"
+    help = (
+        "`attention_mask` has an entry for each token, those in the cache included; a model that "
+        "adds or drops keys of its own needs `eager`"
+    )
     return ModelError("M902", message, help=help)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from maskc.errors import ModelError
 from maskc.integrations.transformers.forward.attached import Attached, attached_to
 from maskc.integrations.transformers.forward.context import IS_TOKEN, Context
+from maskc.integrations.transformers.forward.derive import DENSE
 from maskc.integrations.transformers.forward.packing import Packed, packed_of
 from maskc.integrations.transformers.forward.scores import Scores
 from maskc.integrations.transformers.forward.texts import (
@@ -21,7 +22,9 @@ from maskc.integrations.transformers.forward.texts import (
     is_same_anywhere,
     looks_back,
     reads_by_position,
+    reads_query,
     shows_all,
+    shows_nothing,
 )
 from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import OUT, SCORE
@@ -251,6 +254,10 @@ def _of_attached(attached: Attached, context: Context, packed: Packed | None) ->
     anywhere = is_same_anywhere(text)
     inputs: dict[str, Any] = dict(attached.inputs)
     tokens = context.attention_mask
+    if shows_nothing(text):  # and so reads neither padding nor documents
+        return Parts(text, policy, (), _slots(context), inputs)
+    if context.is_prepared:
+        return _of_prepared(attached, context, inputs)
     if packed is not None:
         inputs["document"] = packed.document
         if anywhere:
@@ -272,6 +279,23 @@ def _of_attached(attached: Attached, context: Context, packed: Packed | None) ->
         inputs["written"] = written
         return Parts(text, policy, (IS_WRITTEN,), _slots(context), inputs)
     return Parts(text, policy, (), _slots(context), inputs)
+
+
+def _of_prepared(attached: Attached, context: Context, inputs: dict[str, Any]) -> Parts:
+    """Return an attached program besides a mask that the caller prepared.
+
+    Raises:
+        ModelError: it reads where a query stands, which no mask tells of a step with a cache.
+
+    """
+    assert context.own is not None
+    if context.sizes[1] != context.sizes[2] and reads_query(attached.text):
+        message = "a program that reads `q` is attached, and a prepared mask tells no positions"
+        help = "pass an `attention_mask` of two dimensions, or run without a cache"
+        raise ModelError("M905", message, help=help)
+    clauses = (DENSE,) if context.own.inputs else ()
+    given = inputs | context.own.inputs
+    return Parts(attached.text, attached.empty_rows, clauses, _slots(context), given)
 
 
 def _among(parts: Parts, chosen: Tensor, kv_len: int) -> Parts:

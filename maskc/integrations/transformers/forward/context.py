@@ -29,6 +29,7 @@ class Context(BlockMask):
         was_told: whether the mask maker knew padding or positions, and so packed documents.
         dtype: of the mask of floats that it stands for.
         place: the device of that mask.
+        is_prepared: whether the caller made the mask, which then holds besides any program.
         bindings: what layers have bound.
 
     """
@@ -42,6 +43,7 @@ class Context(BlockMask):
         was_told: bool = False,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        is_prepared: bool = False,
     ) -> None:
         self.sizes = sizes
         self.offsets = offsets
@@ -50,6 +52,7 @@ class Context(BlockMask):
         self.was_told = was_told
         self.dtype = dtype
         self.place = device
+        self.is_prepared = is_prepared
         self.bindings: list[Any] = []
         self._dense: Tensor | None = None
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from types import FunctionType
 
 import torch
 from torch import Tensor
 
-from maskc.integrations.transformers.forward.symbols import MaskFunction, UnreadableError, read
+from maskc.integrations.transformers.forward.symbols import (
+    MaskFunction,
+    Reading,
+    UnreadableError,
+    read,
+)
 from maskc.ir.in_trace import in_trace
 from maskc.tracing import trace
 
@@ -36,13 +43,27 @@ def derive(mask_function: MaskFunction) -> Derived:
 
     """
     try:
-        reading = read(mask_function)
+        reading = _read_once(mask_function) if _is_closed(mask_function) else read(mask_function)
     except UnreadableError:
         if in_trace():
             raise
         traced = trace(mask_function)
         return Derived(traced.program.text, dict(traced.inputs))
     return Derived(reading.text, reading.tables)
+
+
+def _is_closed(mask_function: MaskFunction) -> bool:
+    """Tell whether a function reads its arguments alone, and so says the same at any time."""
+    if in_trace() or type(mask_function) is not FunctionType:
+        return False
+    defaults = mask_function.__defaults__ or mask_function.__kwdefaults__
+    code = mask_function.__code__
+    return not (defaults or code.co_freevars or code.co_names)
+
+
+@lru_cache(maxsize=64)
+def _read_once(mask_function: MaskFunction) -> Reading:
+    return read(mask_function)
 
 
 def derive_in_graph(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import local
 from typing import Any
 
 from torch import Tensor, nn
@@ -40,26 +41,33 @@ class Call:
         return self.query.shape[2] != self.key.shape[2]
 
 
-_open: list[list[Call]] = []
+class _Open(local):
+    """Who asks for the calls of layers: in each thread by itself, as models may run in several."""
+
+    def __init__(self) -> None:
+        self.lists: list[list[Call]] = []
+
+
+_open = _Open()
 
 
 @contextmanager
 def recorded() -> Iterator[list[Call]]:
-    """Yield the calls of the layers within, in order."""
+    """Yield the calls of the layers within, in this thread and in order."""
     calls: list[Call] = []
-    _open.append(calls)
+    _open.lists.append(calls)
     try:
         yield calls
     finally:
-        _open.pop()
+        _open.lists.pop()
 
 
 def is_recording() -> bool:
     """Tell whether somebody asks for the calls of layers."""
-    return bool(_open)
+    return bool(_open.lists)
 
 
 def record(call: Call) -> None:
     """Note the call of a layer for those who ask."""
-    for calls in _open:
+    for calls in _open.lists:
         calls.append(call)

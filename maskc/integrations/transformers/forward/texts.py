@@ -13,7 +13,21 @@ from typing import Any, TypeVar, cast
 import torch
 
 from maskc.analysis.translation import is_translation_invariant
-from maskc.ir.nodes import OUT, SCORE, TRUE, And, Expr, Index, Load, Module, TopK, rewrite, walk
+from maskc.ir.in_trace import in_trace
+from maskc.ir.nodes import (
+    FALSE,
+    OUT,
+    SCORE,
+    TRUE,
+    And,
+    Expr,
+    Index,
+    Load,
+    Module,
+    TopK,
+    rewrite,
+    walk,
+)
 from maskc.ir.text import to_text
 from maskc.ir.types import Ix
 from maskc.options import EmptyRows
@@ -48,6 +62,18 @@ def shows_all(text: str) -> bool:
 
 
 @constant
+def shows_nothing(text: str) -> bool:
+    """Tell whether no query sees any key."""
+    return _shows_nothing(text)
+
+
+@constant
+def reads_query(text: str) -> bool:
+    """Tell whether a program asks where a query stands."""
+    return _reads_query(text)
+
+
+@constant
 def reads_by_position(text: str) -> bool:
     """Tell whether a program reads tensors by a position, which then must not be negative."""
     return _reads_by_position(text)
@@ -73,6 +99,8 @@ def composed(
         out: statements; those of the program take their place.
 
     """
+    if not in_trace():
+        return _composed(text, empty_rows, clauses, score, added, out)
     name = _held(text, empty_rows, clauses, score, added, out)
     program: Program = getattr(HELD, name)
     return program
@@ -147,6 +175,22 @@ def _is_same_anywhere(text: str) -> bool:
 @lru_cache(maxsize=1024)
 def _shows_all(text: str) -> bool:
     return compile_mask(text).module.mask == TRUE
+
+
+@lru_cache(maxsize=1024)
+def _shows_nothing(text: str) -> bool:
+    return compile_mask(text).module.mask == FALSE
+
+
+@lru_cache(maxsize=1024)
+def _reads_query(text: str) -> bool:
+    return is_of_query(compile_mask(text))
+
+
+def is_of_query(program: Program) -> bool:
+    """Tell whether a program asks where a query stands."""
+    query = (Index(Ix.Q), Index(Ix.Q_IDX))
+    return any(term in query for term in walk(*program.module.roots))
 
 
 @lru_cache(maxsize=1024)
