@@ -18,7 +18,7 @@ from maskc.elaborate.scope import LetName, Macro, Overloads, Scope
 from maskc.errors import MaskcError, MaskNameError, MaskTypeError, did_you_mean
 from maskc.ir.nodes import Axis, Expr, Input, literal
 from maskc.ir.types import Type
-from maskc.limits import MAX_INT
+from maskc.limits import MAX_FLOAT, MAX_INT, held
 from maskc.source import Span
 from maskc.syntax import ast
 
@@ -298,7 +298,10 @@ def _plain(value: object, owner: str, span: Span) -> Constant:
     if isinstance(value, numbers.Real):
         if math.isnan(value):
             raise MaskTypeError("M227", f"{owner} is nan", span, "give a number, or `inf`")
-        return float(value)
+        if math.isinf(held(float(value))) and not math.isinf(value):
+            message = f"{owner} is larger than {MAX_FLOAT:.7e}"
+            raise MaskTypeError("M206", message, span, "floats have 32 bits; give `inf`")
+        return held(float(value))
     message = f"{owner} is no constant, expected an int, a float or a bool"
     raise MaskTypeError("M227", message, span, "a run-time value is an `input`")
 

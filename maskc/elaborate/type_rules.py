@@ -31,7 +31,7 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.operators import ARITHMETIC, COMPARISONS, ArithOp, CompareOp, Fn, Function, Takes
 from maskc.ir.types import Dim, Type
-from maskc.limits import MAX_INT
+from maskc.limits import MAX_FLOAT, MAX_INT, held
 from maskc.source import Span
 
 _SIDES = ("on its left", "on its right")
@@ -189,13 +189,26 @@ def _bounded(expr: Arith) -> Expr:
     if expr.op in (ArithOp.FLOORDIV, ArithOp.MOD) and right == 0 and expr.type is Type.INT:
         message = f"`{expr.op.symbol}` divides by zero"
         raise MaskTypeError("M205", message, expr.right.span, "divide by another number")
-    if left is None or right is None or expr.type is not Type.INT:
+    if left is None or right is None:
         return expr
+    if expr.type is Type.FLOAT:
+        return _bounded_float(expr)
     if expr.op is ArithOp.POW and abs(left) > 1 and right * math.log2(abs(left)) > 32:
         raise _too_large(expr)
     value = constant(expr)
     if value is not None and abs(value) > MAX_INT:
         raise _too_large(expr)
+    return expr
+
+
+def _bounded_float(expr: Arith) -> Arith:
+    try:
+        value = constant(expr)
+    except OverflowError:
+        value = None
+    if value is not None and math.isinf(held(value)) and not math.isinf(value):
+        message = f"the constant is larger than {MAX_FLOAT:.7e}"
+        raise MaskTypeError("M206", message, expr.span, "floats have 32 bits; write `inf`")
     return expr
 
 

@@ -42,7 +42,7 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.operators import ArithOp, Fn, Gives
 from maskc.ir.types import Given, Ix, Type
-from maskc.limits import MAX_ROUNDED
+from maskc.limits import MAX_ROUNDED, held
 from maskc.source import Span
 
 Operand = Any
@@ -252,7 +252,7 @@ def arithmetic(op: ArithOp, left: Operand, right: Operand, kind: Type) -> Operan
     """Return ``left op right`` on tensors and numbers; an int divisor of 0 is taken as 1."""
     if not isinstance(left, Tensor) and not isinstance(right, Tensor):
         result = op.value.scalar(left, right)
-        return float(result) if kind is Type.FLOAT else result
+        return held(float(result)) if kind is Type.FLOAT else result
     match op:
         case ArithOp.FLOORDIV | ArithOp.MOD if kind is Type.INT:
             return op.value.tensor(left, _nonzero(right))
@@ -267,7 +267,8 @@ def arithmetic(op: ArithOp, left: Operand, right: Operand, kind: Type) -> Operan
 def function(fn: Fn, args: Sequence[Operand]) -> Operand:
     """Return ``fn(*args)`` on tensors and numbers."""
     if not any(isinstance(arg, Tensor) for arg in args):
-        return fn.value.scalar(*args)
+        result = fn.value.scalar(*args)
+        return held(result) if isinstance(result, float) else result
     first = args[0]
     match fn:
         case Fn.NEG:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from lark import Token, Tree
 
 from maskc.errors import MaskSyntaxError
-from maskc.limits import MAX_INT
+from maskc.limits import MAX_FLOAT, MAX_INT, held
 from maskc.source import Source, Span
 from maskc.syntax import ast
 from maskc.syntax.tokens import span_of
@@ -166,10 +166,11 @@ class Builder:
         return int(digits)
 
     def _float(self, token: Token) -> float:
-        value = float(token.replace("_", ""))
+        value = held(float(token.replace("_", "")))
         if value == float("inf"):
             span = span_of(self._source, token)
-            raise MaskSyntaxError("M107", "the float is too large", span, "write `inf`")
+            message = f"the float is larger than {MAX_FLOAT:.7e}"
+            raise MaskSyntaxError("M107", message, span, "write `inf`")
         return value
 
     def _span(self, tree: LarkTree) -> Span:

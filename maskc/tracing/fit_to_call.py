@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from maskc.elaborate.expressions import MAX_DEPTH
 from maskc.ir.nodes import (
     Arith,
     Compare,
@@ -20,6 +21,7 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.operators import ArithOp, CompareOp
 from maskc.ir.types import Ix
+from maskc.tracing.run.symbol import LARGEST
 
 
 def narrowed(
@@ -51,6 +53,11 @@ def with_wrapped_subscripts(module: Module, inputs: Mapping[str, Tensor]) -> Mod
         return Load(term.input, indices, span=term.span)
 
     return module.map(lambda root: rewrite(root, rule))
+
+
+def is_sayable(module: Module) -> bool:
+    """Tell whether a module is small enough for a program."""
+    return all(root.weight <= LARGEST and root.depth <= MAX_DEPTH for root in module.roots)
 
 
 def _wrapped(index: Expr, size: int) -> Expr:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from maskc.errors import BindError, TraceError
+from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Module
 from maskc.ir.nodes import inputs as inputs_of
 from maskc.ir.text import to_text
@@ -18,7 +19,8 @@ from maskc.program import Program, compile_mask
 from maskc.run.bound import Bound
 from maskc.source import Source
 from maskc.tracing.callables.captured import Captured
-from maskc.tracing.fit_to_call import narrowed, with_wrapped_subscripts, without
+from maskc.tracing.fit_to_call import is_sayable, narrowed, with_wrapped_subscripts, without
+from maskc.tracing.limits import check_limits
 from maskc.tracing.names.named_text import named_text
 from maskc.tracing.run.tracer import Tracer, check_arguments
 
@@ -42,6 +44,8 @@ class Traced:
         mask_mod: the callable, or None.
         score_mod: the callable, or None.
         sizes: what the trace was given.
+        limits: ints that torch computes in 32 bits, or as floats to decide something, with the
+            largest absolute value up to which it computes what the program does.
 
     """
 
@@ -51,6 +55,7 @@ class Traced:
     mask_mod: Mod | None
     score_mod: Mod | None
     sizes: Mapping[str, int]
+    limits: Mapping[Expr, int]
 
     @property
     def program(self) -> Program:
@@ -127,6 +132,7 @@ def trace(
     known = checked_sizes({} if sizes is None else sizes)
     captured = Captured.of(*(mod for mod in (mask_mod, score_mod) if mod is not None))
     tables: dict[str, Tensor] = {}
+    limits: dict[Expr, int] = {}
     mask: Expr = TRUE
     score: Expr = SCORE
     if mask_mod is not None:
@@ -134,16 +140,18 @@ def trace(
         tracer = Tracer(captured, known, is_mask=True)
         mask = tracer.run(mask_mod)
         tables |= tracer.tables()
+        limits |= tracer.limits
     if score_mod is not None:
         check_arguments(score_mod, 5, "score_mod", "score_mod(score, b, h, q_idx, kv_idx)")
         tracer = Tracer(captured, known, is_mask=False)
         score = tracer.run(score_mod)
         tables |= tracer.tables()
+        limits |= {term: min(most, limits.get(term, most)) for term, most in tracer.limits.items()}
     module = Module(mask, score, OUT)
     read = {source.name for source in inputs_of(*module.roots)}
     given = captured.inputs | tables
     inputs = {name: tensor for name, tensor in given.items() if name in read}
-    return Traced(module, inputs, tuple(tables), mask_mod, score_mod, known)
+    return Traced(module, inputs, tuple(tables), mask_mod, score_mod, known, limits)
 
 
 def bind_module(
@@ -163,6 +171,9 @@ def bind_module(
     module = without(traced.module, *missing)
     given = narrowed(module, traced.inputs, batch_size, num_heads)
     given |= {name: keywords.pop(name) for name in traced.inputs if name in keywords}
+    if traced.limits and not in_trace():
+        sizes = {"batch_size": batch_size, "num_heads": num_heads, **keywords}
+        check_limits(traced.limits, sizes, given)
 
     def bind(module: Module) -> Bound:
         program = compiled(module)
@@ -174,7 +185,7 @@ def bind_module(
         return bind(module)
     except BindError as error:
         wrapped = with_wrapped_subscripts(module, given)
-        if error.code != OUTSIDE or wrapped == module:
+        if error.code != OUTSIDE or wrapped == module or not is_sayable(wrapped):
             raise
     return bind(wrapped)
 

@@ -17,6 +17,7 @@ from maskc.ir.nodes import (
     Arith,
     BoolConst,
     Call,
+    Compare,
     Expr,
     FloatConst,
     Index,
@@ -26,7 +27,7 @@ from maskc.ir.nodes import (
     Size,
     Where,
 )
-from maskc.ir.operators import ArithOp, Fn
+from maskc.ir.operators import ArithOp, CompareOp, Fn
 from maskc.ir.types import Dim, Given, Ix, Sz, Type
 from maskc.ir.vectorize import ROW_INDICES, At, Domain, everywhere, vectorize
 
@@ -146,3 +147,11 @@ def test_the_gradient_reaches_inputs() -> None:
 def test_a_choice_by_a_number(cond: bool) -> None:
     chosen = vectorize(Where(BoolConst(cond), Q, K), everywhere(domain()), domain())
     assert chosen.shape == ((1, 1, 5, 1) if cond else (1, 1, 1, 3))
+
+
+def test_a_number_past_32_bits_is_infinite_beside_a_tensor() -> None:
+    many = Arith(ArithOp.MUL, FloatConst(-1e38), Size(Sz.NUM_HEADS))
+    masked = Where(Compare(CompareOp.LE, K, Q), FloatConst(0.0), many)
+    where = domain()
+    first = vectorize(masked, everywhere(where), where)[0, 0, 0]
+    assert first.tolist() == [0.0, -math.inf, -math.inf]

@@ -101,7 +101,9 @@ def test_a_wrong_law_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
         ("score * 2 - score + f[q]", Additive),
         ("score * 2 - score", Identity),
         ("score * f[q] + score * g[k]", General),
-        ("score * 1e300 * 1e300 + score", General),
+        ("score * 1e38 * 1e38 + score", General),
+        ("score / 1e-38 / 1e-38 + score", General),
+        ("score / 1e-310 + score", General),
     ],
 )
 def test_classes(text: str, form: type) -> None:

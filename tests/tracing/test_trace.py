@@ -97,6 +97,44 @@ def test_numbers_of_a_module_and_of_a_partial_are_params() -> None:
 AHEAD = 3
 
 
+WIDTH = 5
+
+
+def near(q, k):
+    return q - k < WIDTH
+
+
+def test_functions_that_share_a_number_share_its_param() -> None:
+    side = 6
+
+    def place(i):
+        return i // side, i % side
+
+    def ring(b, h, q, k):
+        (q_y, q_x), (k_y, k_x) = place(q), place(k)
+        return (side - q_y > k_x) & (q_x <= k_y)
+
+    def by_name(b, h, q, k):
+        return near(q, k) | (k < WIDTH)
+
+    assert maskc.trace(ring).text().count("param") == 1
+    assert maskc.compile_mask(maskc.trace(ring).text(), side=4) == maskc.compile_mask(
+        "k % 4 < 4 - q // 4 & q % 4 <= k // 4"
+    )
+    wider = maskc.compile_mask(maskc.trace(by_name).text(), WIDTH=9)
+    assert wider == maskc.compile_mask("q - k < 9 | k < 9")
+
+
+def test_a_number_that_a_helper_uses_otherwise_is_no_param() -> None:
+    side = 6
+
+    def half(i):
+        return i // (side // 2)
+
+    text = maskc.trace(lambda b, h, q, k: (half(q) == half(k)) & (q < side)).text()
+    assert "param" not in text
+
+
 def test_captured_tensors_are_live() -> None:
     doc = torch.zeros(16, dtype=torch.long)
     traced = maskc.trace(lambda b, h, q, k: doc[q] == doc[k])

@@ -1,7 +1,7 @@
 """Constant folding: an operator on constants becomes its value, as the evaluator computes it.
 
 Params and macro arguments are constants, so most of a configured program folds away. A result
-that no kernel or text can hold (an int past 32 bits, NaN) is left as it was written.
+that no kernel or text can hold (a number past 32 bits, NaN) is left as it was written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from maskc.ir.nodes import (
     literal,
 )
 from maskc.ir.operators import ArithOp
-from maskc.limits import MAX_INT
+from maskc.limits import MAX_INT, held
 
 
 def fold_constants(expr: Expr) -> Expr | None:
@@ -36,7 +36,8 @@ def fold_constants(expr: Expr) -> Expr | None:
     except (ZeroDivisionError, OverflowError):
         return None
     if isinstance(value, float):
-        return None if math.isnan(value) else literal(value)
+        is_lost = math.isnan(value) or (math.isinf(held(value)) and not math.isinf(value))
+        return None if is_lost else literal(held(value))
     return literal(value) if abs(value) <= MAX_INT else None
 
 

@@ -32,6 +32,7 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.operators import ArithOp, Fn
 from maskc.ir.types import Dim, Given, Type
+from maskc.limits import held
 from maskc.passes.numbers.drop_conversions import as_type
 from maskc.passes.support.give_spans import give_spans
 
@@ -100,6 +101,19 @@ def _parts(factor: Expr) -> tuple[Expr, ...]:
 
 def _collected(score: Expr) -> Expr | None:
     """Return ``score * a + b``, or None where the score cancels out or the numbers do not fit."""
+    try:
+        return _as_line(score)
+    except OverflowError:
+        return None
+
+
+def _as_line(score: Expr) -> Expr | None:
+    """Return ``score * a + b``, or None where the score cancels out.
+
+    Raises:
+        OverflowError: a constant is too large for a float.
+
+    """
     polynomials = _Polynomials.of(score, lambda term: reads(term, Given.SCORE) and term != SCORE)
     if polynomials is None:
         return None
@@ -108,11 +122,8 @@ def _collected(score: Expr) -> Expr | None:
     if not slope:
         return None
     rest = line - slope * polynomials.variable(SCORE)
-    try:
-        result = _product(SCORE, _factors(polynomials.expr(slope)))
-        return Arith(ArithOp.ADD, result, polynomials.expr(rest)) if rest else result
-    except OverflowError:
-        return None
+    result = _product(SCORE, _factors(polynomials.expr(slope)))
+    return Arith(ArithOp.ADD, result, polynomials.expr(rest)) if rest else result
 
 
 def _factors(slope: Expr) -> list[Expr]:
@@ -126,7 +137,7 @@ def _factors(slope: Expr) -> list[Expr]:
     factors = [polynomials.expr(part) for part, power in parts for _ in range(power)]
     if any(BOTH in factor.deps for factor in factors):
         return [slope]
-    return [*factors, FloatConst(float(content))]
+    return [*factors, _float(content)]
 
 
 def _is_open(term: Expr) -> bool:
@@ -191,7 +202,7 @@ class _Polynomials:
         total: Expr | None = None
         for powers, coefficient in polynomial.terms():
             factors = [a for a, power in zip(self.atoms, powers, strict=True) for _ in range(power)]
-            size = FloatConst(abs(float(coefficient)))
+            size = _float(abs(coefficient))
             term = (
                 _product(as_type(factors[0], Type.FLOAT), [*factors[1:], size]) if factors else size
             )
@@ -218,8 +229,20 @@ def _inverse(expr: Expr) -> Expr:
     """Return ``1 / expr``; it stays a term of its own, for cancelling it would hide a zero."""
     value = _value(expr)
     if value:
-        return FloatConst(float(1 / value))
+        return _float(1 / value)
     return Arith(ArithOp.DIV, FloatConst(1.0), expr)
+
+
+def _float(value: Any) -> FloatConst:
+    """Return a number as a constant.
+
+    Raises:
+        OverflowError: no text holds it.
+
+    """
+    if math.isinf(held(float(value))):
+        raise OverflowError
+    return FloatConst(float(value))
 
 
 def _product(first: Expr, factors: list[Expr]) -> Expr:

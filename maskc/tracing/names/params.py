@@ -65,19 +65,15 @@ def params(
         taken: names that are not free.
 
     """
+    found = [(held, _uses(held, root, retrace)) for held in held_numbers(mod)]
     names, result = dict(taken), []
-    for held in held_numbers(mod):
-        uses = _uses(held, root, retrace)
-        if uses:
+    for held, uses in found:
+        # A constant that is made of two numbers makes neither of them a param.
+        if uses and not any(uses.keys() & other.keys() for _, other in found if other is not uses):
             name = free_name(held.name, names)
             names[name] = held
             result.append(Param(name, held.value, {path: use(name) for path, use in uses.items()}))
-    return [param for param in result if not _is_shared(param, result)]
-
-
-def _is_shared(param: Param, others: list[Param]) -> bool:
-    """Tell whether a constant is made of two numbers, so that neither is a param."""
-    return any(other is not param and param.uses.keys() & other.uses.keys() for other in others)
+    return result
 
 
 def _uses(

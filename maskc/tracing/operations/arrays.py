@@ -72,7 +72,12 @@ def moved(
 
 
 def _extreme(fn: Fn) -> Callable[[Type, list[Expr]], Expr]:
-    return lambda kind, parts: Call(fn, tuple(parts)) if len(parts) > 1 else parts[0]
+    def fold(kind: Type, parts: list[Expr]) -> Expr:
+        if kind is Type.BOOL:
+            return (disjunction if fn is Fn.MAX else conjunction)(parts)
+        return Call(fn, tuple(parts)) if len(parts) > 1 else parts[0]
+
+    return fold
 
 
 def _sum(op: ArithOp) -> Callable[[Type, list[Expr]], Expr]:

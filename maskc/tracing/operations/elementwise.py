@@ -42,7 +42,7 @@ from maskc.tracing.operations.terms import (
 
 Builder = Callable[..., Expr]
 
-ZERO, ONE = FloatConst(0.0), FloatConst(1.0)
+ZERO, ONE, INFINITY = FloatConst(0.0), FloatConst(1.0), FloatConst(math.inf)
 LINEAR = IntConst(20)
 """Where torch's softplus takes x for log(1 + exp(x))."""
 
@@ -149,7 +149,21 @@ def _divide(kind: Type, left: Expr, right: Expr, rounding_mode: str | None = Non
         case "floor":
             return Arith(ArithOp.FLOORDIV, number(left), number(right))
         case _:
-            raise refusal("M807", "division that truncates has no translation", "use `//`")
+            return _truncated_quotient(kind, number(left), number(right))
+
+
+def _truncated_quotient(kind: Type, left: Expr, right: Expr) -> Expr:
+    """Return a quotient rounded towards 0."""
+    if kind is Type.FLOAT:
+        return _rounded(Fn.INT)(kind, Arith(ArithOp.DIV, left, right))
+    below = [Compare(CompareOp.LT, term, IntConst(0)) for term in (left, right)]
+    positive = isinstance(right, IntConst) and right.value > 0
+    negated = Arith(ArithOp.FLOORDIV, Call(Fn.NEG, (left,)), right)
+    return Where(
+        below[0] if positive else Compare(CompareOp.NE, *below),
+        Call(Fn.NEG, (negated,)),
+        Arith(ArithOp.FLOORDIV, left, right),
+    )
 
 
 def _power(kind: Type, base: Expr, exponent: Expr) -> Expr:
@@ -229,6 +243,7 @@ ELEMENTWISE: Mapping[str, Builder] = {
     "floor": _rounded(Fn.FLOOR),
     "ceil": _rounded(Fn.CEIL),
     "round": _rounded(Fn.ROUND),
+    "trunc": _rounded(Fn.INT),
     "eq": _compare(CompareOp.EQ),
     "ne": _compare(CompareOp.NE),
     "lt": _compare(CompareOp.LT),
@@ -251,5 +266,8 @@ ELEMENTWISE: Mapping[str, Builder] = {
     "log_sigmoid_forward": _formula(_log_sigmoid),
     "softplus": _softplus,
     "nan_to_num": _nan_to_num,
+    "isnan": lambda kind, x: Compare(CompareOp.NE, number(x), number(x)),
+    "isinf": lambda kind, x: Compare(CompareOp.EQ, Call(Fn.ABS, (number(x),)), INFINITY),
+    "isposinf": lambda kind, x: Compare(CompareOp.EQ, number(x), INFINITY),
     "isneginf": lambda kind, x: Compare(CompareOp.EQ, number(x), FloatConst(-math.inf)),
 }

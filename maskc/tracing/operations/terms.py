@@ -24,19 +24,35 @@ from maskc.ir.nodes import (
 )
 from maskc.ir.operators import ArithOp, CompareOp, Fn
 from maskc.ir.types import Type
+from maskc.limits import MAX_FLOAT, MAX_INT, held
+from maskc.tracing.callables.refusals import refusal
 
 Number = bool | int | float
 
 
 def constant(value: Number) -> Expr:
-    """Return a Python number as a term."""
+    """Return a Python number as a term.
+
+    Raises:
+        TraceError: no program can write a number as large.
+
+    """
     match value:
         case bool():
             return TRUE if value else FALSE
         case int():
+            if abs(value) > MAX_INT:
+                help = "use a smaller one, or compute with floats"
+                raise refusal("M107", f"the int {value} is larger than {MAX_INT}", help)
             return IntConst(value)
         case _:
-            return FloatConst(float(value))
+            if math.isnan(value):
+                help = "`x != x` tells whether a number is NaN"
+                raise refusal("M107", "no program can write NaN", help)
+            if math.isinf(held(value)) and not math.isinf(value):
+                help = "use `float('inf')`"
+                raise refusal("M107", f"the float {value} is larger than {MAX_FLOAT:.7e}", help)
+            return FloatConst(held(value))
 
 
 def number(term: Expr) -> Expr:

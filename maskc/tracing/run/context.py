@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from maskc.ir.nodes import Input, IntConst, Load
+from maskc.ir.nodes import Expr, Index, Input, IntConst, Load
+from maskc.ir.types import Type
+from maskc.limits import EXACT_FLOAT, MAX_INT
 from maskc.tracing.callables.captured import Captured
 from maskc.tracing.operations.dtypes import type_of
 from maskc.tracing.run.steps import Row, Table
@@ -17,6 +19,9 @@ from maskc.tracing.run.views import selected
 
 Dispatch = Callable[[Any, tuple[Any, ...], Mapping[str, Any]], Any]
 """Gives the result of an aten operation, from its arguments and keywords."""
+
+LARGEST = {torch.int32: MAX_INT, torch.float32: EXACT_FLOAT}
+"""The largest ints that dtypes hold, of those that hold few."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +37,7 @@ class Context:
         dispatch: translates what torch is asked to do with symbols. It makes symbols itself, so
             that they are given it here instead of knowing it.
         tables: what stands for operations without a translation.
+        limits: ints that torch holds in few bits, and the largest absolute value that fits.
 
     """
 
@@ -41,6 +47,7 @@ class Context:
     is_mask: bool
     dispatch: Dispatch
     tables: list[Table] = field(default_factory=list)
+    limits: dict[Expr, int] = field(default_factory=dict)
 
     def row_of(self, tensor: Tensor) -> Row:
         """Return a tensor with data as a part of the captured tensor that it is a view of."""
@@ -58,6 +65,18 @@ class Context:
     def name_of(self, tensor: Tensor) -> str:
         """Return the name of the input that a tensor is."""
         return self.captured.name(tensor)
+
+    def limit(self, terms: Iterable[Expr], dtype: torch.dtype) -> None:
+        """Note ints that torch computes in ``dtype``, where larger ones wrap or are rounded.
+
+        A program's ints do neither; binding sees from the values whether that is the same.
+        """
+        if dtype not in LARGEST:
+            return
+        most = LARGEST[dtype]
+        for term in terms:
+            if term.type is Type.INT and not isinstance(term, Index):
+                self.limits[term] = min(most, self.limits.get(term, most))
 
     def add_table(self, table: Table) -> None:
         """Take a table in the place of what has no translation."""

@@ -7,6 +7,7 @@ and shapes, so promotion and broadcasting are torch's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -30,7 +31,13 @@ from maskc.tracing.operations.arrays import (
     ranks,
     spread,
 )
-from maskc.tracing.operations.dtypes import check_conversion, check_dtype, type_of
+from maskc.tracing.operations.dtypes import (
+    FITS,
+    check_conversion,
+    check_dtype,
+    common_dtype,
+    type_of,
+)
 from maskc.tracing.operations.elementwise import ELEMENTWISE
 from maskc.tracing.operations.terms import Number, as_type, constant, number, total
 from maskc.tracing.run.context import Context
@@ -81,6 +88,10 @@ def interpret(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> An
         if func._schema.is_mutable:
             raise
         return table_instead(error, operation.first.context, func, args, kwargs)
+    if isinstance(result, Symbol) and result.is_long:
+        reason = refusal("M814", "the callable computes a long term of one index")
+        with suppress(TraceError):  # of two indices, or of unknown sizes: it stays as it is
+            return table_instead(reason, result.context, func, args, kwargs)
     return remember(result, func, args, kwargs)
 
 
@@ -95,7 +106,7 @@ def _translated(operation: Operation) -> Any:
         return _viewed(operation)
     if name in JOINS:
         return _joined(operation)
-    if name in REDUCTIONS and not (name in ("max", "min") and len(operation.args) > 1):
+    if name in REDUCTIONS and torch.Tag.pointwise not in operation.function.tags:  # type: ignore[attr-defined]
         return _reduced(operation)
     if name in _WHOLE:
         return _WHOLE[name](operation)
@@ -130,6 +141,12 @@ def _elementwise(operation: Operation) -> Any:
     kind, build = type_of(plain.dtype), ELEMENTWISE[operation.name]
     columns = [_column(context, operand, shape) for operand in operands]
     nodes = tuple(build(kind, *row, **literal) for row in zip(*columns, strict=True))
+    if plain.dtype is torch.int32 and operation.name not in FITS:
+        context.limit(nodes, torch.int32)
+    computed_in = common_dtype(plain.dtype, operands)
+    if computed_in is torch.float32 and (context.is_mask or plain.dtype is torch.bool):
+        terms = (term for column in columns for term in column if term is not None)
+        context.limit(terms, computed_in)
     found = symbol(context, nodes, shape, plain.dtype)
     return (found, found) if isinstance(result, tuple) else found
 
@@ -147,6 +164,8 @@ def _converted(operation: Operation) -> Symbol:
     source: Symbol = operation.args[0]
     dtype = operation.kwargs.get("dtype") or source.dtype
     check_conversion(source.dtype, dtype, source.context.is_mask)
+    if dtype is torch.int32 or source.context.is_mask:
+        source.context.limit(source.nodes, dtype)
     kind = type_of(dtype)
     nodes = tuple(as_type(node, kind) for node in source.nodes)
     return symbol(source.context, nodes, tuple(source.shape), dtype)
@@ -192,13 +211,27 @@ def _joined(operation: Operation) -> Symbol:
     return symbol(context, ordered, tuple(result.shape), result.dtype)
 
 
-def _reduced(operation: Operation) -> Symbol:
+def _reduced(operation: Operation) -> Any:
     source, *rest = operation.args
-    result, context = _on_ones(operation), source.context
+    found, context = _on_ones(operation), source.context
+    result = found[0] if isinstance(found, tuple) else found
     dims = rest[0] if rest else operation.kwargs.get("dim")
     kind, fold = type_of(result.dtype), REDUCTIONS[operation.name]
     nodes = tuple(fold(kind, group) for group in groups(source.nodes, source.shape, dims))
-    return symbol(context, nodes, tuple(result.shape), result.dtype)
+    if result.dtype is torch.int32:
+        context.limit(nodes, result.dtype)
+    reduced = symbol(context, nodes, tuple(result.shape), result.dtype)
+    return (reduced, _places(operation, reduced)) if isinstance(found, tuple) else reduced
+
+
+def _places(operation: Operation, extremes: Symbol) -> Symbol:
+    """Return where the extremes of a dimension stand, which no program says."""
+
+    def refused() -> tuple[Expr, ...]:
+        message = f"the places that `{operation.name}` gives have no translation"
+        raise refusal("M807", message, "take its values, or compare the elements")
+
+    return Symbol(extremes.context, refused, tuple(extremes.shape), torch.int64)
 
 
 def _dot(operation: Operation) -> Symbol:
@@ -209,7 +242,19 @@ def _dot(operation: Operation) -> Symbol:
     kind = type_of(result.dtype)
     pairs = zip(nodes_of(context, left), nodes_of(context, right), strict=True)
     node = total([products(kind, *map(number, pair)) for pair in pairs], ArithOp.ADD)
+    if result.dtype is torch.int32:
+        context.limit((node,), result.dtype)
     return symbol(context, (node,), (), result.dtype)
+
+
+def _embedded(operation: Operation) -> Symbol:
+    """Return a row of a module's table, as ``table[index]`` is."""
+    table, index = operation.args[:2]
+    context = operation.first.context
+    if index.dim() or isinstance(table, Symbol):
+        raise refusal("M804", "this form of `embedding` has no translation", "look up one index")
+    (at,) = nodes_of(context, index)
+    return row_symbol(context, context.row_of(table).narrowed((number(at), None)))
 
 
 def _is_in(operation: Operation) -> Symbol:
@@ -244,6 +289,7 @@ def _terms(context: Context, value: Tensor | Number) -> tuple[Expr, ...]:
 _WHOLE: Mapping[str, Callable[[Operation], Any]] = {
     "dot": _dot,
     "vdot": _dot,
+    "embedding": _embedded,
     "isin": _is_in,
     "searchsorted": _searched,
     "bucketize": _searched,

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maskc.elaborate.expressions import MAX_DEPTH
 from maskc.ir.nodes import Expr, IntConst
 from maskc.tracing.callables.refusals import refusal
 from maskc.tracing.operations.dtypes import short_float
@@ -22,6 +23,12 @@ from maskc.tracing.run.steps import Row, Step
 
 MANY = 64
 """Elements of a row that are written out one by one."""
+
+LONG = 250
+"""Parts of a term of one index from which a table of its values is better."""
+
+LARGEST = 2000
+"""Parts of a term that is traced; about as many fit into a program's words and signs."""
 
 
 class Symbol(Tensor):
@@ -68,6 +75,11 @@ class Symbol(Tensor):
             self._nodes = self._make()
         return self._nodes
 
+    @property
+    def is_long(self) -> bool:
+        """Whether an element that is written out has many parts."""
+        return self._nodes is not None and any(node.weight > LONG for node in self._nodes)
+
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"Symbol(shape={tuple(self.shape)}, dtype={self.dtype})"
 
@@ -75,8 +87,20 @@ class Symbol(Tensor):
 def symbol(
     context: Context, nodes: tuple[Expr, ...], shape: tuple[int, ...], dtype: torch.dtype
 ) -> Symbol:
-    """Return the symbol with these elements."""
-    return Symbol(context, lambda: nodes, shape, dtype)
+    """Return the symbol with these elements.
+
+    Raises:
+        TraceError: a program that says them would be too long; a loop that uses its last result
+            twice doubles it at every turn.
+
+    """
+    for node in nodes:
+        if node.weight > LARGEST or node.depth > MAX_DEPTH:
+            message = f"what the callable computes here has {node.weight} parts, {node.depth} deep"
+            raise refusal("M814", message)
+    result = Symbol(context, lambda: nodes, shape, dtype)
+    result._nodes = nodes
+    return result
 
 
 def row_symbol(context: Context, row: Row) -> Symbol:

@@ -58,6 +58,11 @@ class Tracer:
                 raise _raised(error, callable) from error
         return self._result(result, callable)
 
+    @property
+    def limits(self) -> Mapping[Expr, int]:
+        """Ints that torch holds in few bits, and the largest absolute value that fits."""
+        return self._context.limits
+
     def tables(self) -> dict[str, Tensor]:
         """Return the values of the tables, by their names in the program."""
         context = self._context
