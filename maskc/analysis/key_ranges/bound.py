@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
+from maskc.analysis.key_ranges.ranges import Array
 from maskc.ir.linear import Linear, linear
-from maskc.ir.nodes import Compare, Expr, inputs, walk
-from maskc.ir.operators import CompareOp
+from maskc.ir.nodes import Arith, Compare, Expr, IntConst, inputs, walk
+from maskc.ir.operators import ArithOp, CompareOp
+from maskc.ir.rows import KV_ROW
 from maskc.ir.types import Dim, Type, Word
+
+ROW_KEY = Linear(((KV_ROW, 1),), 0)
+"""The row of the key itself, whose values are in order without a look at them."""
 
 
 class Relation(Word):
@@ -37,6 +43,19 @@ class Bound:
     factor: int
     key: Linear
     query: Linear
+
+
+class Floored(NamedTuple):
+    """``(k + shift) // divisor`` of the row of the key, whose values are in order as well."""
+
+    divisor: int
+    shift: int
+
+    def first(self, at_least: Array) -> Array:
+        """Return the first key at which it is at least so much, which may lie beyond all keys."""
+        if self.divisor > 1:
+            at_least = at_least * self.divisor
+        return at_least - self.shift if self.shift else at_least
 
 
 @lru_cache(maxsize=4096)
@@ -74,6 +93,19 @@ def _compared(op: CompareOp, form: Linear, wanted: bool) -> tuple[Relation, Line
         case _:
             equal = (op is CompareOp.EQ) is wanted
             return (Relation.EQUAL if equal else Relation.UNEQUAL), form
+
+
+@lru_cache(maxsize=1024)
+def floored(key: Linear) -> Floored | None:
+    """Return the key's side of a comparison as its row, floored; None if it is more than that."""
+    match key.terms:
+        case ((term, 1),) if term == KV_ROW:
+            return Floored(1, 0)
+        case ((Arith(ArithOp.FLOORDIV, row, IntConst(divisor)), 1),) if divisor > 0:
+            form = linear(row)
+            return Floored(divisor, form.constant) if form.variable == ROW_KEY else None
+        case _:
+            return None
 
 
 @lru_cache(maxsize=1024)

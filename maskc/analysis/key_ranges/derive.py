@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskc.analysis.key_ranges.bound import Bound, Relation, bound
+from maskc.analysis.key_ranges.bound import Bound, Floored, Relation, bound, floored
 from maskc.analysis.key_ranges.lookup import looked_up, runs
 from maskc.analysis.key_ranges.ranges import (
     END,
@@ -34,10 +34,8 @@ from maskc.analysis.key_ranges.ranges import (
 )
 from maskc.analysis.key_ranges.values import LARGEST, Values
 from maskc.ir.domain import ROW_INDICES, Domain
-from maskc.ir.linear import Linear
 from maskc.ir.nodes import And, BoolConst, Call, Compare, Expr, IntConst, Not, Or, Where
 from maskc.ir.operators import CompareOp, Fn
-from maskc.ir.rows import KV_ROW
 from maskc.ir.types import Dim, Ix, Type
 from maskc.passes.booleans.unfold import unfold
 
@@ -47,9 +45,6 @@ for each."""
 
 NOTHING: Ranges = (Range(number(0), number(0)),)
 """No key in any row."""
-
-ROW_KEY = Linear(((KV_ROW, 1),), 0)
-"""The row of the key itself, whose values are in order without a look at them."""
 
 
 def key_ranges(mask: Expr, domain: Domain) -> KeyRanges | None:
@@ -221,12 +216,12 @@ class _Derivation:
 
     def _by_row(self, true: Array) -> Ranges:
         """Return all keys for the rows where ``true``, and none for the others."""
-        return (Range(number(0), np.where(true, self.k_len, 0)),)
+        return (Range(number(0), np.where(true, number(self.k_len), number(0))),)
 
     def _by_key(self, expr: Expr, wanted: bool) -> Ranges | None:
         """Return the same keys for every row."""
         compared = bound(expr, wanted)
-        if compared is not None and compared.key == ROW_KEY:
+        if compared is not None and floored(compared.key) is not None:
             return self._bounded(compared)
         true = self.values.of(expr) == wanted
         if true.size != self.k_len:
@@ -239,30 +234,29 @@ class _Derivation:
 
     def _bounded(self, compared: Bound) -> Ranges | None:
         """Return the keys that a comparison allows."""
-        of_row = compared.key == ROW_KEY
-        query = self.values.total(compared.query, room=of_row)
-        if query is None:
-            return None
-        if of_row:
-            return self._affine(compared.relation, compared.factor, query)
+        row = floored(compared.key)
+        if row is not None:
+            query = self.values.total(compared.query, room=row.divisor + abs(row.shift))
+            return None if query is None else self._of_row(compared, row, query)
+        query = self.values.total(compared.query, room=int(compared.factor > 1))
         key = self.values.total(compared.key)
-        if key is None:
+        if query is None or key is None:
             return None
         if compared.factor == 1:
             return self._found(compared.relation, key, query)
         return self._scaled(compared.relation, compared.factor, key, query)
 
-    def _affine(self, relation: Relation, factor: int, query: Array) -> Ranges:
-        """Bound the row of the key itself: ``factor * k`` against the query's side."""
-        match relation:
+    def _of_row(self, compared: Bound, row: Floored, query: Array) -> Ranges:
+        """Bound the row of the key itself, floored: a multiple of it against the query's side."""
+        match compared.relation:
             case Relation.AT_LEAST:
-                return (Range(_ceiling(query, factor), END),)
+                return (Range(row.first(_ceiling(query, compared.factor)), END),)
             case Relation.AT_MOST:
-                return (Range(START, _floor(query, factor) + 1),)
-            case Relation.EQUAL:
-                return (_multiples(query, factor),)
-            case Relation.UNEQUAL:
-                return without(_multiples(query, factor), self.k_len)
+                return (Range(START, row.first(_floor(query, compared.factor) + 1)),)
+        quotient = _floor(query, compared.factor)
+        first = row.first(_ceiling(query, compared.factor))
+        equal = Range(first, row.first(quotient + 1))
+        return (equal,) if compared.relation is Relation.EQUAL else without(equal, self.k_len)
 
     def _scaled(self, relation: Relation, factor: int, key: Array, query: Array) -> Ranges | None:
         """Compare a multiple of the key's side by dividing the query's."""
@@ -284,11 +278,6 @@ class _Derivation:
         """Look up the keys that stand in a relation to each query row."""
         key, query = (x.reshape((1,) * (3 - x.ndim) + x.shape) for x in (key, query))
         return looked_up(relation, spread(key, (*key.shape[:2], self.k_len)), query)
-
-
-def _multiples(query: Array, factor: int) -> Range:
-    """Return the one key whose multiple is the query's side, as a range; none where it is none."""
-    return Range(_ceiling(query, factor), _floor(query, factor) + 1)
 
 
 def _floor(x: Array, divisor: int) -> Array:

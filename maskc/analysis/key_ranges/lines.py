@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskc.analysis.key_ranges.bound import Relation, bound
-from maskc.analysis.key_ranges.derive import ROW_KEY, spelled_out
+from maskc.analysis.key_ranges.bound import ROW_KEY, Relation, bound
+from maskc.analysis.key_ranges.derive import spelled_out
 from maskc.analysis.key_ranges.ranges import Array
 from maskc.ir.linear import Linear
 from maskc.ir.nodes import And, Expr, Size

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from maskc.limits import MAX_INT
+
 Array = NDArray[Any]
 
 MOST = 4
@@ -79,8 +81,8 @@ class KeyRanges:
 
 
 def number(value: int) -> Array:
-    """Return an int for all rows."""
-    return np.asarray(value, np.int64)
+    """Return an int for all rows, in 32 bits if these hold it: what it meets stays narrow then."""
+    return np.asarray(value, np.int32 if -MAX_INT <= value <= MAX_INT else np.int64)
 
 
 START, END = number(0), number(2**62)
@@ -197,7 +199,7 @@ def _at_most(stop: Array, k_len: int) -> Array:
 
 
 def _cropped(one: Range, k_len: int) -> Range:
-    first, stop = np.maximum(one.first, 0), np.minimum(one.stop, k_len)
+    first, stop = np.maximum(one.first, 0), _earlier(one.stop, number(k_len))
     missing = stop <= first
     if not missing.any():
         return Range(first, stop)

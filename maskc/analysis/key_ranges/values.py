@@ -12,7 +12,7 @@ from functools import reduce
 
 import numpy as np
 
-from maskc.analysis.key_ranges.ranges import Array
+from maskc.analysis.key_ranges.ranges import Array, number
 from maskc.ir.domain import ArrayDomain, Domain
 from maskc.ir.linear import Linear
 from maskc.ir.nodes import (
@@ -33,13 +33,10 @@ from maskc.ir.nodes import (
 from maskc.ir.operators import ArithOp, CompareOp
 from maskc.ir.points import FUNCTIONS, Points, as_array, everywhere
 from maskc.ir.types import Dim, Ix, Type
+from maskc.limits import MAX_INT
 
 LARGEST = 2**62
 """A sum that may leave this is not computed."""
-
-NARROW = 2**30
-"""Sums of 32-bit values that stay within this are computed in 32 bits, which takes half the time
-and leaves room for a factor of -1 and one more."""
 
 _DIMENSIONS = {Ix.BATCH: 0, Ix.HEAD: 1, Ix.Q_IDX: 2, Ix.KV_IDX: 2}
 """Where an index runs in ``[B, H, rows]``."""
@@ -61,24 +58,26 @@ class Values:
             self.memo[expr] = self._of(expr)
         return self.memo[expr]
 
-    def total(self, form: Linear, room: bool = False) -> Array | None:
+    def total(self, form: Linear, room: int = 0) -> Array | None:
         """Return the values of a linear form, None if 64 bits may not hold them.
 
         Args:
             form: of terms of one side.
-            room: whether one more, or the negative, must fit the dtype too.
+            room: how many times the values, each increased by one, must fit the dtype too; those
+                of an index do once.
 
         """
         match form:
-            case Linear(((term, 1),), 0) if not room or isinstance(term, Index):
+            case Linear(((term, 1),), 0) if room == 0 or (room == 1 and isinstance(term, Index)):
                 return self.of(term)
         reaches = (self._reach(term) * abs(factor) for term, factor in form.terms)
-        reach = sum(reaches) + abs(form.constant)
+        reach = (sum(reaches) + abs(form.constant) + 1) * max(1, room)
         if reach > LARGEST:
             return None
         parts = [(self.of(term), factor) for term, factor in form.terms]
-        is_narrow = reach <= NARROW and all(x.dtype == np.int32 for x, _ in parts)
-        dtype = np.int32 if parts and is_narrow else np.int64
+        # 32 bits take half the time and memory of 64
+        is_narrow = reach <= MAX_INT and all(x.dtype == np.int32 for x, _ in parts)
+        dtype = np.int32 if is_narrow else np.int64
         result: Array = np.asarray(form.constant, dtype)
         for x, factor in parts:
             x = x.astype(dtype, copy=False)
@@ -90,9 +89,9 @@ class Values:
             case BoolConst(value):
                 return np.asarray(value)
             case IntConst(value):
-                return np.asarray(value, np.int64)
+                return number(value)
             case Size(which):
-                return np.asarray(self.domain.sizes[which], np.int64)
+                return number(self.domain.sizes[which])
             case Index(which):
                 return self._rows(which)
             case Load(_, indices) if expr.type is not Type.FLOAT:
@@ -107,6 +106,11 @@ class Values:
                 return self._compare(op, left, right)
             case Where(cond, then, other) if expr.type is not Type.FLOAT:
                 return np.where(self.of(cond), self.of(then), self.of(other))
+            case Arith(ArithOp.FLOORDIV | ArithOp.MOD as op, left, IntConst(divisor)) if (
+                0 < divisor <= MAX_INT
+            ):
+                result: Array = op.value.tensor(self.of(left), divisor)  # no larger than either
+                return result
             case Arith(op, left, right) if expr.type is Type.INT and op is not ArithOp.POW:
                 return self._arithmetic(op, self._ints(left), self._ints(right))
             case Call(fn, args) if expr.type is Type.INT and fn in FUNCTIONS:

@@ -8,7 +8,7 @@ that is possible.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -65,22 +65,30 @@ def block_tables(tile_map: TileMap, compact: bool = False, backward: bool = True
     grid, (high, wide) = tile_map.grid, tile_map.grid.blocks
     if 0 < grid.count <= SMALL and not compact:
         return Tables(*_written(grid, _entries(tile_map, backward)))
+    tiles = without_strays(tile_map) if compact else tile_map
+    runs = tiles.partial, tiles.full
+    by_key = _runs_by_key(tiles) if backward else None
     if compact:
-        tile_map = without_strays(tile_map)
-    runs = stacked(tile_map.partial, tile_map.full, grid.groups * high)
-    by_key = transposed(runs, (high, wide)) if backward else None
-    if compact:
-        both = [*_compact(grid, (tile_map.partial, tile_map.full), (high, wide))]
+        tables = [*_compact(grid, runs, (high, wide))]
         if by_key is not None:
-            both += _compact(grid, split(by_key, grid.groups * wide), (wide, high))
-        return Tables(*both)
-    if by_key is None:
-        return Tables(*_tables(grid, runs, (high, wide), 2))
-    if high == wide:
-        four = stacked(runs, by_key, 2 * grid.groups * high)
-        return Tables(*_tables(grid, four, (high, wide), 4))
-    tables = _tables(grid, runs, (high, wide), 2)
-    return Tables(*tables, *_tables(grid, by_key, (wide, high), 2))
+            tables += _compact(grid, by_key, (wide, high))
+    elif by_key is not None and high == wide:
+        tables = [*_wide(grid, (*runs, *by_key), (high, wide))]
+    else:
+        tables = [*_wide(grid, runs, (high, wide))]
+        if by_key is not None:
+            tables += _wide(grid, by_key, (wide, high))
+    return Tables(*tables)
+
+
+def _runs_by_key(tiles: TileMap) -> tuple[Runs, Runs]:
+    """Return the partial and the full blocks, column by column."""
+    grid, kinds, (high, wide) = tiles.grid, tiles.kinds, tiles.grid.blocks
+    by_key = kinds.transposed(wide) if isinstance(kinds, Spans) else None
+    if by_key is not None:
+        return by_key.partial, by_key.full
+    runs = stacked((tiles.partial, tiles.full), grid.groups * high)
+    return split(transposed(runs, (high, wide)), grid.groups * wide)
 
 
 def _entries(tile_map: TileMap, backward: bool) -> Iterator[Entries]:
@@ -139,17 +147,17 @@ def _compact(grid: Grid, runs: tuple[Runs, Runs], blocks: Pair) -> Iterator[Tens
         yield to_tensor(table.layout, shape, grid.device)
 
 
-def _tables(grid: Grid, runs: Runs, blocks: Pair, number: int) -> Iterator[Tensor]:
+def _wide(grid: Grid, kinds: Sequence[Runs], blocks: Pair) -> Iterator[Tensor]:
     """Yield counts and indices of tables of one shape, which are written in one go.
 
     Args:
         grid: of the tiles.
-        runs: of all the tables, one below the other.
+        kinds: the runs of each table.
         blocks: how many rows and columns a table has.
-        number: how many tables there are.
 
     """
     shape, rows = (grid.batch, grid.heads, *blocks), grid.groups * blocks[0]
+    runs, number = stacked(kinds, rows), len(kinds)
     count = counts(runs, number * rows)
     by_table = count.reshape(number, *shape[:3])
     listed = indices(runs, count, blocks[1], blocks[1]).reshape(number, *shape)

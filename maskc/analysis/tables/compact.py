@@ -152,7 +152,4 @@ def _narrow(runs: Runs, count: Array, shape: Shape) -> Layout:
     """Write rows one after the other, as far apart as the longest is long."""
     rows, columns = shape[2:]
     stride = columns if rows <= DECODE_ROWS else int(count.max(initial=0))
-    memory = np.zeros(max(0, stride * (len(count) - 1) + columns), np.int32)
-    body = indices(runs, count, columns, stride)
-    memory[: body.size] = body.reshape(-1)
-    return Layout(memory, rows * stride, stride)
+    return Layout(indices(runs, count, columns, stride), rows * stride, stride)

@@ -16,9 +16,10 @@ def counts(runs: Runs, rows: int) -> Array:
 
 
 def indices(runs: Runs, count: Array, columns: int, width: int) -> Array:
-    """Return the columns of each row in order, int32 ``[rows, width]``.
+    """Return the columns of each row in order, row after row, int32 in one dimension.
 
-    What a row holds past its count means nothing, and lies inside.
+    A row begins ``width`` after the one above it, and the last has room for all columns. What
+    follows the count of a row means nothing, and lies inside.
 
     Args:
         runs: of ``columns`` columns.
@@ -27,13 +28,13 @@ def indices(runs: Runs, count: Array, columns: int, width: int) -> Array:
         width: at least the largest count.
 
     """
-    size = len(count) * width
-    if count.sum(dtype=np.int64) * FEW <= size:
-        result = np.zeros(size, np.int32)
-        places, columns_of = _spelled_out(runs, count, width)
-        result[places] = columns_of
-        return result.reshape(len(count), width)
-    return _counted_on(runs, count, columns, width)
+    size = max(0, width * (len(count) - 1) + columns)
+    if count.sum(dtype=np.int64) * FEW > size:
+        return _counted_on(runs, count, columns, width)
+    result = np.zeros(size, np.int32)
+    places, columns_of = _spelled_out(runs, count, width)
+    result[places] = columns_of
+    return result
 
 
 def _spelled_out(runs: Runs, count: Array, width: int) -> tuple[Array, Array]:
@@ -48,12 +49,15 @@ def _spelled_out(runs: Runs, count: Array, width: int) -> tuple[Array, Array]:
 
 def _counted_on(runs: Runs, count: Array, columns: int, width: int) -> Array:
     """Let a column count on from the one before it, but for the first of a run."""
-    steps = np.ones((len(count), width), np.int32)
-    steps[:, :1] = 0
+    rows = len(count)
+    result = np.ones(width * (rows - 1) + columns, np.int32)
+    steps = result[: width * rows].reshape(rows, width)
+    steps[:, 0] = result[width * rows :] = 0
     if len(runs):
-        steps.reshape(-1)[_places(runs, count, width)] = _steps(runs)
+        result[_places(runs, count, width)] = _steps(runs)
     steps.cumsum(1, out=steps)
-    return np.minimum(steps, columns - 1, out=steps)
+    np.minimum(steps, columns - 1, out=steps)
+    return result
 
 
 def _places(runs: Runs, count: Array, width: int) -> Array:

@@ -6,6 +6,7 @@ of the mask and not its area.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +56,13 @@ def merged(row: Array, first: Array, stop: Array) -> Runs:
     return Runs(row[at], first[at], stop[ends])
 
 
-def stacked(upper: Runs, lower: Runs, rows: int) -> Runs:
-    """Return the runs of two tables as those of one, the second ``rows`` below the first."""
-    row = np.concatenate([upper.row, lower.row + rows])
-    ends = [np.concatenate(pair) for pair in ((upper.first, lower.first), (upper.stop, lower.stop))]
-    return Runs(row, *ends)
+def stacked(tables: Sequence[Runs], rows: int) -> Runs:
+    """Return the runs of several tables as those of one, each ``rows`` below the one before it."""
+    return Runs(
+        np.concatenate([runs.row + place * rows for place, runs in enumerate(tables)]),
+        np.concatenate([runs.first for runs in tables]),
+        np.concatenate([runs.stop for runs in tables]),
+    )
 
 
 def split(runs: Runs, rows: int) -> tuple[Runs, Runs]:

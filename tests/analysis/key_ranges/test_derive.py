@@ -15,6 +15,7 @@ from maskc.analysis.key_ranges.derive import key_ranges
 from maskc.analysis.key_ranges.ranges import MOST, KeyRanges
 from maskc.ir.nodes import Expr
 from maskc.ir.vectorize import Domain
+from maskc.limits import MAX_INT
 
 
 def spelled_out(ranges: KeyRanges) -> torch.Tensor:
@@ -85,6 +86,25 @@ def test_what_has_ranges(text: str, most: int) -> None:
     assert found is not None
     assert len(found.first) <= most
     assert assert_ranges(mask, domain)
+
+
+@settings(max_examples=examples(100))
+@given(
+    st.integers(1, 3),
+    st.integers(-40, 40),
+    st.integers(1, 50) | st.integers(10**3, 10**6),
+    st.sampled_from(["<=", "<", ">=", ">", "==", "!="]),
+    st.lists(
+        st.one_of(*(st.integers(-most - 1, most) for most in (60, 10**6, MAX_INT))), min_size=1
+    ),
+    st.sampled_from([torch.int32, torch.int64]),
+)
+def test_floored_keys(
+    factor: int, shift: int, divisor: int, relation: str, wanted: list[int], dtype: torch.dtype
+) -> None:
+    domain = domain_of(len(wanted), 97, least=torch.tensor(wanted, dtype=dtype))
+    side = f"{factor} * ((k + {shift}) // {divisor})"
+    assert assert_ranges(row_mask(f"input least: int; {side} {relation} least[q]", domain), domain)
 
 
 @pytest.mark.parametrize("text", ["(q - k) % 3 == 0", "causal & k % 7 == 0", "q * k < 90"])
