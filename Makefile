@@ -58,7 +58,7 @@ ifeq ($(strip $(ARGS)),)
 	fi
 endif
 
-packages: $(VENV)/dev.installed $(PACKAGES)/installed  ## hooks of diffusers, timm, torchtitan, TRL, axolotl
+packages: $(VENV)/dev.installed $(PACKAGES)/installed  ## hooks of diffusers, timm, torchtitan, TRL, axolotl, PEFT
 	@PYTHONPATH=$(PACKAGES) $(BIN)/python -m pytest -n $(JOBS) tests/integrations/packages $(ARGS)
 
 triton: $(KERNELS)/triton.installed  ## the kernels of a GPU, emitted and interpreted without one

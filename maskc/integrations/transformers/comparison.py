@@ -120,10 +120,28 @@ def largest_difference(got: Tensor, expected: Tensor, feed: Mapping[str, Any]) -
 
 
 def _of_tokens(output: Tensor, feed: Mapping[str, Any]) -> Tensor:
+    rows = _rows_of_tokens(output, feed)
+    return output if rows is None else output[rows]
+
+
+def _with_tokens_of(output: Tensor, other: Tensor, feed: Mapping[str, Any]) -> Tensor:
+    """Return an output with the rows that hold tokens from another.
+
+    In rows of padding eager gives something else, and there are layers that read them later.
+    """
+    rows = _rows_of_tokens(output, feed)
+    if rows is None:
+        return other
+    mixed = output.clone()
+    mixed[rows] = other[rows]
+    return mixed
+
+
+def _rows_of_tokens(output: Tensor, feed: Mapping[str, Any]) -> Tensor | None:
+    """Return which rows of an output hold tokens; None where all do, or nobody knows."""
     rows = feed.get("decoder_attention_mask", feed.get("attention_mask"))
-    if isinstance(rows, Tensor) and rows.shape == output.shape[:2]:
-        return output[rows.bool()]
-    return output
+    is_known = isinstance(rows, Tensor) and rows.shape == output.shape[:2]
+    return rows.bool() if is_known else None
 
 
 def _is_finite(output: Tensor, feed: Mapping[str, Any]) -> bool:
@@ -160,7 +178,7 @@ def _are_near_by_layer(
     def compare(layer: nn.Module, output: Tensor) -> Tensor:
         wanted = kept[layer].pop(0) if kept[layer] else None
         if wanted is not None and _is_near(output, wanted, feed):
-            return wanted
+            return _with_tokens_of(output, wanted, feed)
         differs.append(layer)
         return output
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from small_models import MAPPINGS, VOCABULARY, small_config
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CONFIG_MAPPING, PreTrainedModel
 
 import maskc
@@ -17,7 +17,7 @@ from maskc.integrations.transformers import attach
 from maskc.integrations.transformers.comparison import largest_difference
 from maskc.integrations.transformers.feeds import run
 from maskc.integrations.transformers.forward.attached import put
-from maskc.integrations.transformers.forward.recording import recorded
+from maskc.integrations.transformers.forward.recording import Call, recorded
 from maskc.integrations.transformers.implementation import using
 
 TOKENS = 24
@@ -143,8 +143,7 @@ def agreement(model: PreTrainedModel) -> Agreement:
         differences["documents alone"] = relative(got["packed"], alone, {})
         del differences["packed"]
     texts = dict.fromkeys(call.program.text for call in calls)
-    layers = list(dict.fromkeys(call.layer for call in calls))
-    return Agreement(differences, control(model, layers, cases["plain"], plain), tuple(texts))
+    return Agreement(differences, control(model, calls, cases["plain"], plain), tuple(texts))
 
 
 def relative(got: Tensor, expected: Tensor, feed: dict[str, Any]) -> float:
@@ -157,15 +156,13 @@ def documents_alone(model: PreTrainedModel, ids: Tensor) -> Tensor:
     return torch.cat([run(model, {"input_ids": part}) for part in parts], 1)
 
 
-def control(
-    model: PreTrainedModel, layers: list[nn.Module], feed: dict[str, Any], ours: Tensor
-) -> float:
-    """Return how much the output changes where each token attends to itself alone."""
-    alone = maskc.compile_mask("q == k")
-    for layer in layers:
-        put(layer, alone, {})
+def control(model: PreTrainedModel, calls: list[Call], feed: dict[str, Any], ours: Tensor) -> float:
+    """Return how much the output changes where each token attends to itself or the first alone."""
+    itself, first = maskc.compile_mask("q == k"), maskc.compile_mask("k == 0")
+    for call in calls:
+        put(call.layer, first if call.is_cross else itself, {})
     try:
         return float((run(model, feed) - ours).abs().max())
     finally:
-        for layer in layers:
-            put(layer, None, {})
+        for call in calls:
+            put(call.layer, None, {})

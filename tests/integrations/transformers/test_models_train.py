@@ -148,7 +148,9 @@ def test_one_graph_for_changing_padding_and_documents(family: str, case: str) ->
 
 
 @pytest.mark.compiled
-def test_compiled_decoding_with_a_static_cache() -> None:
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_compiled_decoding_with_a_static_cache(family: str) -> None:
+    """Of a sliding cache the length is a number, which no graph may be made for."""
     from like_eager import small_model, text
     from torch._dynamo.testing import CompileCounter
     from transformers import StaticCache
@@ -156,7 +158,7 @@ def test_compiled_decoding_with_a_static_cache() -> None:
     from maskc.integrations.transformers.implementation import using
 
     torch._dynamo.reset()
-    model = small_model("CausalLM", "llama")
+    model = small_model("CausalLM", family)
     ids = text(12)
     counter = CompileCounter()
     compiled = torch.compile(model, fullgraph=True, backend=counter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from types import FunctionType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,7 +68,10 @@ def _read_once(mask_function: MaskFunction) -> Reading:
 
 
 def derive_in_graph(
-    mask_function: MaskFunction, sizes: tuple[int, int, int], offsets: tuple[Tensor, Tensor]
+    mask_function: MaskFunction,
+    sizes: tuple[int, int, int],
+    offsets: tuple[Any, Any],
+    device: torch.device | str,
 ) -> Derived:
     """Return the program of a mask function inside of a graph, where ``maskc.trace`` cannot run.
 
@@ -76,14 +80,15 @@ def derive_in_graph(
     Args:
         mask_function: the mask function.
         sizes: batches, queries and keys.
-        offsets: the first position of the queries, and of the keys.
+        offsets: the first position of the queries, and of the keys; tensors, or numbers, of which
+            no tensor is made, since the graph would be one for that number alone.
+        device: of the model.
 
     """
     try:
         return derive(mask_function)
     except UnreadableError:
         batch, q_len, kv_len = sizes
-        device = offsets[0].device
         dense = mask_function(
             torch.arange(batch, device=device)[:, None, None, None],
             torch.zeros((1, 1, 1, 1), dtype=torch.int64, device=device),

@@ -47,8 +47,7 @@ def make_context(
     if in_trace():
         # A static cache advances its length in place, before the layers read it.
         offsets = (_own(q_offset), _own(kv_offset))
-        here = (torch.as_tensor(q_offset, device=device), torch.as_tensor(kv_offset, device=device))
-        own = derive_in_graph(mask_function, sizes, here)
+        own = derive_in_graph(mask_function, sizes, offsets, device)
         real = attention_mask if attention_mask is None else _filled(attention_mask, sizes, offsets)
         return Context(sizes, offsets, own, real, attention_mask is not None, dtype, device)
     offsets = (int(q_offset), int(kv_offset))
