@@ -16,7 +16,7 @@ from maskc.errors import MaskcError, did_you_mean
 try:
     import click
 
-    from maskc.view.terminal import report, warnings_reported
+    from maskc.view.terminal import output, report, warnings_reported
 except ModuleNotFoundError:
     sys.exit("the command needs click and rich: pip install 'maskc[cli]'")
 
@@ -53,6 +53,15 @@ class Commands(click.Group):
         module, _, name = home.partition(":")
         command: click.Command = getattr(import_module(f"maskc.commands.{module}"), name or module)
         return command
+
+    def main(self, *args: Any, **keywords: Any) -> Any:
+        """Run the command line; what click itself cannot print, such as help, exits with 1."""
+        try:
+            with output():
+                return super().main(*args, **keywords)
+        except MaskcError as error:
+            report(error)
+            sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

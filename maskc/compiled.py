@@ -99,7 +99,9 @@ class Compiled:
     def text(self) -> str:
         """The canonical source; with the same ``empty_rows`` it parses back to an equal program.
 
-        That of a program for all layers is the source as it was written.
+        That of a program for all layers is the source as it was written. What definitions need
+        of the sizes of a call (M704) is known of the source alone: this text has none of them, so
+        that programs of one meaning have one text.
         """
         return to_text(self.module) if self.open_layer is None else self.source
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maskc.binding.flags import check_flag
 from maskc.errors import BindError
 from maskc.ir.in_trace import in_trace
 from maskc.ir.rows import HEAD_OFFSET, K_POSITION, Q_POSITION, Position
@@ -30,9 +31,6 @@ SIZES_OF = {
 
 SIZES = (Sz.Q_LEN, Sz.KV_LEN, Sz.BATCH_SIZE, Sz.NUM_HEADS, Sz.NUM_KV_HEADS)
 """The order of sizes in a description of a call."""
-
-NONE_GIVEN = (None, None, None)
-"""Neither an offset of heads nor positions."""
 
 OF_BIND = (
     *(size.value for size in Sz),
@@ -104,10 +102,11 @@ def call_spec(
     """
     given = q_len, kv_len, batch_size, num_heads, num_kv_heads
     numbers_alone = {*map(type, given), type(q_offset), type(kv_offset)} == {int}
-    others = head_offset, q_positions, kv_positions
-    if numbers_alone and q_offset == kv_offset == 0 and others == NONE_GIVEN and not in_trace():
-        flags = bool(compact), bool(backward)
-        return _spec_at_rows(given, _blocks(block_size), *flags, device)
+    bare = head_offset is q_positions is kv_positions is None
+    check_flag("compact", compact)
+    check_flag("backward", backward)
+    if numbers_alone and q_offset == kv_offset == 0 and bare and not in_trace():
+        return _spec_at_rows(given, _blocks(block_size), compact, backward, device)
     sizes = _sizes(given)
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, int] = {}
@@ -124,8 +123,8 @@ def call_spec(
         numbers,
         head_offset=head_offset is not None,
         block_size=_blocks(block_size),
-        compact=bool(compact),
-        backward=bool(backward),
+        compact=compact,
+        backward=backward,
         device=device,
     )
 

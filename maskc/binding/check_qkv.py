@@ -63,6 +63,24 @@ def check_qkv(spec: CallSpec, q: Tensor, k: Tensor, *values: Tensor) -> None:
     _check_dtypes((q, k, *values))
 
 
+def check_out(spec: CallSpec, out: Any, lse: Any) -> None:
+    """Refuse what is no output of a kernel for the sizes that were bound, nor its log-sum-exp.
+
+    Raises:
+        BindError: it names the tensor, what was expected and what was found.
+
+    """
+    sizes = spec.sizes
+    rows = sizes[Sz.BATCH_SIZE], sizes[Sz.NUM_HEADS], sizes[Sz.Q_LEN]
+    _check("out", out, rows, spec.device)
+    if lse is None:
+        return
+    if not isinstance(lse, Tensor) or tuple(lse.shape) != rows:
+        message = f"lse has shape {list(rows)}, found {_described(lse)}"
+        raise BindError("M422", message, help="[batch, heads, queries]; natural logarithms")
+    _check("lse", lse.unsqueeze(-1), rows, spec.device)
+
+
 def _fit(spec: CallSpec, tensors: Sequence[Any]) -> bool:
     """Tell whether plain tensors fit, without telling what does not: that takes longer."""
     if any(type(x) is not Tensor or x.is_nested or x.dim() != 4 for x in tensors):

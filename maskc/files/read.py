@@ -124,6 +124,6 @@ def _too_large(path: Path, size: str, largest: int) -> LoadError:
 def _near(path: Path) -> str | None:
     """Return the help that names a file of the folder, of the same kind and with a similar name."""
     others = islice(path.parent.glob(f"*{path.suffix}"), MOST_NEIGHBOURS)
-    near = {other.stem: other for other in others}
+    near = {other.stem: other for other in others if other != path}
     close = get_close_matches(path.stem, near, n=1)
     return f"did you mean `{near[close[0]]}`?" if close else None

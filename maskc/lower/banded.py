@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, pairwise
 from typing import Any
 
@@ -27,6 +28,7 @@ from maskc.lower import dense, sdpa
 from maskc.lower.attention_call import Attended, AttentionCall, Refusal
 from maskc.lower.fold_factors import fold, remaining
 from maskc.lower.plan import Plan
+from maskc.lower.unseen_keys import seen_by_some, zeroed
 from maskc.topics import describe_bytes
 
 LIMIT = 64 * 2**20
@@ -173,6 +175,7 @@ class _Bands:
         mask, kept = None if causal else self._mask(band), None
         if band.window in self.biases:
             kept = self.plan.kept.inner(self.biases[band.window], band.window)
+        k, v = zeroed(self._seen(band, mask, k.shape[1]), k, v)
         plan = self.plan.within(band.window, mask, kept)
         if self.by_kernel:
             return Attended(self._kernel(plan, q, k, v, causal), None)
@@ -192,6 +195,17 @@ class _Bands:
         if name is None or _mask_bytes(self.names) > LIMIT:
             return plan.dense(mask)
         return self.plan.keep(name, (mask, band.seen), (mask,), lambda: plan.dense(mask))
+
+    def _seen(self, band: Band, mask: Tensor | None, key_heads: int) -> Tensor | None:
+        """Return which keys of a band a row of it attends to; None, and no elements: all."""
+        if mask is None:
+            return None
+        whole, name = self.plan.module.mask, self.names.get(band.seen)
+        if name is None or _mask_bytes(self.names) > LIMIT:
+            return seen_by_some(mask, key_heads)
+        key = whole, band.seen, key_heads
+        make = partial(seen_by_some, mask, key_heads)
+        return self.plan.keep(f"keys of {name}", key, (whole,), make)
 
     def _at(self, window: Window) -> Plan:
         return self.plan.within(window, None)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from maskc.binding.flags import check_flag
 from maskc.errors import BindError, LoweringError, did_you_mean
 from maskc.ir.in_trace import in_trace
 from maskc.limits import MAX_INT
@@ -79,7 +80,8 @@ def named(backend: str, fold_bias: bool = False) -> str:
 
     """
     names = [*BACKENDS, AUTO]
-    if backend not in names:
+    check_flag("fold_bias", fold_bias)
+    if not isinstance(backend, str) or backend not in names:
         help = did_you_mean(str(backend), names) or f"expected one of {', '.join(names)}"
         raise BindError("M420", f"unknown backend `{backend}`", help=help)
     if not fold_bias:
@@ -145,18 +147,6 @@ def check_scale(scale: Any) -> None:
     if isinstance(scale, int | float) and not abs(scale) <= most:
         message = f"`scale` is a finite number of 32 bits, found {scale}"
         raise BindError("M435", message, help="None takes 1 / sqrt(D)")
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Refuse what is neither True nor False; a tensor has no truth in a graph.
-
-    Raises:
-        BindError: it names the argument.
-
-    """
-    if not isinstance(value, bool):
-        message = f"`{name}` is True or False, found {type(value).__name__}"
-        raise BindError("M446", message, help="pass one of the two")
 
 
 def check_dropout(dropout_p: float) -> None:

@@ -13,7 +13,8 @@ from torch.nn.attention.flex_attention import BlockMask
 from maskc import log
 from maskc.analysis.bands import Parts
 from maskc.binding.call import CallSpec, call_spec, device_of, next_step
-from maskc.binding.check_qkv import check_qkv, check_tensors
+from maskc.binding.check_qkv import check_out, check_qkv, check_tensors
+from maskc.binding.flags import check_flag
 from maskc.binding.inputs import as_tensors, known
 from maskc.binding.mistakes import mistakes_of_call
 from maskc.binding.relocate import moved, sliced
@@ -184,7 +185,8 @@ class Bound(Answers):
         """
         # Flags by identity: what is no bool is refused below, and a tensor has no truth of its own.
         plain = return_lse is False and fold_bias is False and type(dropout_p) is float
-        if backend == "auto" and plain and not (inputs or dropout_p):
+        is_auto = type(backend) is str and backend == backends.AUTO
+        if is_auto and plain and not (inputs or dropout_p):
             step = None if in_trace() else self._now
             if step is not None and step.takes(q, k, v, scale) and (seen := self.seen):
                 return attend(q, k, v, seen, scale)
@@ -192,7 +194,7 @@ class Bound(Answers):
         check_qkv(self.spec, q, k, v)
         backends.check_scale(scale)
         backends.check_dropout(dropout_p)
-        backends.check_flag("return_lse", return_lse)
+        check_flag("return_lse", return_lse)
         call = AttentionCall(q, k, v, self, scale, dropout_p, return_lse)
         name = backends.named(backend, fold_bias)
         if name == backends.AUTO:
@@ -376,6 +378,7 @@ class Bound(Answers):
 
         """
         plan = self._plan(inputs)
+        check_out(self.spec, out, lse)
         if lse is None and plan.facts.reads_lse:
             message = "the epilogue reads `lse`, which is missing"
             raise BindError("M423", message, help="pass it: `bound.epilogue(out, lse)`")

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from maskc.binding.call import call_spec, device_of
+from maskc.binding.flags import check_flag
 from maskc.binding.inputs import as_tensors, known
 from maskc.binding.plain import check_plain
 from maskc.binding.relocate import batch_sizes, sliced
 from maskc.compiled import Compiled
 from maskc.errors import BindError, LoweringError
 from maskc.ir.nodes import TopK, walk
-from maskc.run.backends import check_flag
 from maskc.run.bound import Bound
 from maskc.scale.plan import Plan
 from maskc.scale.whole import local_program

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maskc.binding.flags import check_flag
 from maskc.errors import BindError
 from maskc.program import Program
-from maskc.run.backends import COMPARED, check_flag
+from maskc.run.backends import COMPARED
 from maskc.testing.call import Call, Outcome
 from maskc.testing.given import check_program
 from maskc.testing.locate import largest_at, locate

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from maskc.analysis.equiv.at_sizes import call_sizes
 from maskc.analysis.input_uses import COUNTS, IDS, TRUE_SHARE, is_per_token, is_position
+from maskc.binding.plain import FLOATS
 from maskc.errors import BindError, MaskcError
 from maskc.ir.nodes import (
     Expr,
@@ -62,7 +63,8 @@ def random_inputs(
     module, counts = program.module, call_sizes(sizes)
     for name, value in (("q_offset", q_offset), ("kv_offset", kv_offset)):
         if type(value) is not int or abs(value) > MAX_INT:
-            raise BindError("M403", f"`{name}` is an int, found {value!r:.80}")
+            message = f"`{name}` is an int, found {value!r:.80}"
+            raise BindError("M403", message, help="it is a position, 0 for the first")
     offsets = {Q_POSITION.name: torch.tensor(q_offset), K_POSITION.name: torch.tensor(kv_offset)}
     domain = Domain(counts, offsets, torch.device("cpu"))
     drawn: dict[str, Tensor] = {}
@@ -83,10 +85,23 @@ def random_inputs(
 def random_qkv(
     sizes: Mapping[str, int], width: int, dtype: str, generator: Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return q ``[B, H, Q, width]``, k and v ``[B, Hkv, K, width]`` from a normal distribution."""
-    batch, kind = sizes["batch_size"], getattr(torch, dtype)
-    queries = (batch, sizes["num_heads"], sizes["q_len"], width)
-    keys = (batch, sizes["num_kv_heads"], sizes["kv_len"], width)
+    """Return q ``[B, H, Q, width]``, k and v ``[B, Hkv, K, width]`` from a normal distribution.
+
+    Raises:
+        MaskcError: a size or the width is no size, or ``dtype`` names no floats.
+
+    """
+    counts = call_sizes(sizes)
+    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else None
+    if kind not in FLOATS:
+        message = f"`dtype` is a name of floats, found {dtype!r:.80}"
+        raise BindError("M403", message, help='for example "float32"')
+    if type(width) is not int or width < 1:
+        message = f"`width` is an int of at least 1, found {width!r:.80}"
+        raise BindError("M403", message, help="it is `q.shape[-1]`")
+    batch = counts[Sz.BATCH_SIZE]
+    queries = (batch, counts[Sz.NUM_HEADS], counts[Sz.Q_LEN], width)
+    keys = (batch, counts[Sz.NUM_KV_HEADS], counts[Sz.KV_LEN], width)
     q, k, v = (torch.randn(shape, generator=generator) for shape in (queries, keys, keys))
     return q.to(kind), k.to(kind), v.to(kind)
 

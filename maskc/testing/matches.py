@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from maskc.arity import takes_score
-from maskc.errors import BindError
+from maskc.errors import BindError, TraceError
 from maskc.testing.given import check_program
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def _shape_of(
 
     for size in given:
         if size is not None and (type(size) is not int or size < 1):
-            raise BindError("M403", f"a size is an int of at least 1, found {size!r:.80}")
+            message = f"a size is an int of at least 1, found {size!r:.80}"
+            raise BindError("M403", message, help="for example `q_len=33`")
     rows = list(other.shape) if isinstance(other, torch.Tensor) else []
     own = [1, 1, *rows][-4:] if len(rows) > 1 else [1, 1, None, None]
     b, h, q, k = (own if size is None else size for size, own in zip(given, own, strict=True))
@@ -149,8 +150,14 @@ def _at_all_pairs(
     for dim in reversed(range(4)):
         mapped = torch.vmap(mapped, in_dims=(*before, *(0 if n == dim else None for n in range(4))))
     rows = [torch.arange(size, device=device) for size in shape]
-    with torch.no_grad(), TransformGetItemToIndex():
-        result: Tensor = mapped(*(() if scores is None else (scores,)), *rows)
+    try:
+        with torch.no_grad(), TransformGetItemToIndex():
+            result: Tensor = mapped(*(() if scores is None else (scores,)), *rows)
+    except Exception as error:
+        text = f"{error}".partition("\n")[0]
+        message = f"the callable raised {type(error).__name__}: {text}"
+        help = "torch evaluates it at all pairs at once; call it with numbers to see what it does"
+        raise TraceError("M810", message, help=help) from error
     return result
 
 

@@ -19,12 +19,12 @@ from torch.nn.attention import flex_attention as flex
 from torch.nn.attention.flex_attention import BlockMask
 
 from maskc.binding.call import find_device
+from maskc.binding.flags import check_flag
 from maskc.errors import BindError, MaskcError, MaskNameError, TracingWarning, did_you_mean
 from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import Module
 from maskc.ir.types import Ix
 from maskc.options import Fallback
-from maskc.run.backends import check_flag
 from maskc.run.bound import Bound
 from maskc.tracing.tiles import all_full, expanded, joined
 from maskc.tracing.traced import SIZES, Mod, Traced, bind_module, trace
@@ -88,6 +88,8 @@ def create_block_mask(
     """
     _check_fallback(fallback)
     _check_groups(B=B, H=H)
+    check_flag("separate_full_blocks", separate_full_blocks)
+    check_flag("compute_dq_write_order", compute_dq_write_order)
     check_flag("verify", verify)
 
     def by_torch() -> BlockMask:
@@ -180,7 +182,7 @@ def _add_write_order(found: BlockMask, kv_order: bool) -> None:
 
 
 def _check_fallback(fallback: str) -> None:
-    if fallback not in FALLBACKS:
+    if not isinstance(fallback, str) or fallback not in FALLBACKS:
         help = did_you_mean(str(fallback), FALLBACKS) or f"expected one of {', '.join(FALLBACKS)}"
         raise MaskNameError("M311", f"unknown `fallback={fallback!r}`", help=help)
 

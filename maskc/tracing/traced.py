@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from maskc.binding.flags import check_flag
 from maskc.errors import BindError, TraceError
 from maskc.ir.in_trace import in_trace
 from maskc.ir.nodes import OUT, SCORE, TRUE, Expr, Module
@@ -71,6 +72,7 @@ class Traced:
                 it is. Without names it is ``program.text``.
 
         """
+        check_flag("names", names)
         if not names:
             return self.program.text
         return named_text(self.mask_mod, self.score_mod, self.sizes)

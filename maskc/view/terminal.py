@@ -28,7 +28,7 @@ def say(text: str, nl: bool = True) -> None:
     """
     from click import echo
 
-    with _output():
+    with output():
         echo(printable(text), nl=nl)
 
 
@@ -75,15 +75,18 @@ def console() -> Iterator[Console]:
         def on_broken_pipe(self) -> None:
             raise
 
-    with _output():
+    with output():
         yield Strict()
 
 
 @contextmanager
-def _output() -> Iterator[None]:
+def output() -> Iterator[None]:
+    """Turn a failure to write what is printed into an error of ours."""
     try:
         yield
     except OSError as error:
+        if error.filename is not None:
+            raise
         _discard_output()
         raise LoadError("M605", f"cannot write the output: {reason(error)}") from None
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -110,3 +111,51 @@ def test_giant_sizes() -> None:
     q = torch.zeros(1, 1, 2**20, 1)
     with pytest.raises(maskc.MaskcError, match="over all pairs"):
         bound(q, q, q, backend="reference")
+
+
+@pytest.mark.parametrize("name", ["compact", "backward"])
+@pytest.mark.parametrize("value", [1, "yes", None, X, np.ones(2)])
+def test_flags_of_a_binding(name: str, value: Any) -> None:
+    with pytest.raises(maskc.BindError, match="M446"):
+        maskc.compile_mask("causal").bind(q_len=4, **{name: value})
+
+
+@pytest.mark.parametrize("keywords", [{"fold_bias": X}, {"fold_bias": 1}, {"backend": np.ones(2)}])
+def test_ways_to_run(keywords: dict[str, Any]) -> None:
+    with pytest.raises(maskc.BindError, match=r"M446|M420"):
+        maskc.compile_mask("causal")(**qkv(), **keywords)
+
+
+def test_positions_of_numpy() -> None:
+    causal = maskc.compile_mask("causal")
+    rows = np.array([3, 4])
+    by_array = causal.bind(q_len=2, kv_len=5, q_positions=rows)
+    assert torch.equal(
+        by_array.dense_mask(), causal.bind(q_len=2, kv_len=5, q_offset=3).dense_mask()
+    )
+    with pytest.raises(maskc.BindError, match="M408"):
+        causal.bind(q_len=2, head_offset=rows)
+
+
+OUT, LSE = torch.randn(1, 2, 4, 8), torch.zeros(1, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("out", "lse"),
+    [
+        (None, LSE),
+        (OUT[0], LSE),
+        (OUT[:, :1], LSE),
+        (OUT.to_sparse(), LSE),
+        (OUT.long(), LSE),
+        (OUT, LSE[..., None]),
+        (OUT, True),
+        (OUT, LSE.to_sparse()),
+        (OUT, LSE.long()),
+    ],
+)
+def test_what_an_epilogue_is_given(out: Any, lse: Any) -> None:
+    bound = maskc.compile_mask("out = out * sigmoid(lse)").bind(q_len=4, num_heads=2)
+    torch.testing.assert_close(bound.epilogue(OUT, LSE), OUT / 2)
+    with pytest.raises(maskc.BindError, match="M422"):
+        bound.epilogue(out, lse)

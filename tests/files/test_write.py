@@ -122,7 +122,7 @@ def test_a_full_disk_leaves_the_old_file() -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
 @pytest.mark.parametrize(
     "arguments",
-    [("check", "causal"), ("explain", "causal"), ("list",)],
+    [("check", "causal"), ("explain", "causal"), ("list",), ("check", "--help"), ("--version",)],
 )
 def test_output_to_a_full_disk(arguments: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:

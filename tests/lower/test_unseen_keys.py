@@ -19,6 +19,9 @@ CASES: dict[str, dict[str, Any]] = {
     "causal": {},
     "k < 3 + head // 2": {},
     "causal & window(3); score = score * 2": {},
+    "k % 2 == 0 & (causal | head == 0)": {},
+    "score = where(k % 3 == 0, -inf, softcap(score, 5))": {},
+    "(q + k) % 3 != 1 & head == 0 | causal & k > 2": {},
 }
 
 
@@ -37,7 +40,7 @@ def poisoned(seen: Tensor, x: Tensor, garbage: float) -> Tensor:
 
 @pytest.mark.parametrize("text", CASES)
 @pytest.mark.parametrize("garbage", GARBAGE)
-@pytest.mark.parametrize("backend", ["sdpa", "reference", "emitted"])
+@pytest.mark.parametrize("backend", ["sdpa", "reference", "banded", "emitted"])
 def test_they_do_not_matter(text: str, garbage: float, backend: str) -> None:
     program = maskc.compile_mask(text)
     q, k, v = tensors(6)
@@ -54,7 +57,7 @@ def test_they_do_not_matter(text: str, garbage: float, backend: str) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["sdpa", "reference"])
+@pytest.mark.parametrize("backend", ["sdpa", "reference", "banded"])
 def test_they_give_no_gradient(backend: str) -> None:
     q, k, v = (x.requires_grad_() for x in tensors(6))
     bound = maskc.compile_mask("valid_keys").bind_to(q, k, valid=VALID)

@@ -1,5 +1,7 @@
 """Random inputs fit the programs that they are drawn for."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -104,3 +106,22 @@ def test_inputs_reach_the_positions_of_an_offset(text: str) -> None:
     else:
         assert 1 <= inputs["prefix_len"].min() <= inputs["prefix_len"].max() <= 32
     program.bind(**sizes, **offsets, **inputs).attn_mask()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sizes": {}},
+        {"sizes": None},
+        {"width": None},
+        {"width": 0},
+        {"dtype": None},
+        {"dtype": "int"},
+    ],
+)
+def test_q_k_and_v_need_sizes(wrong: dict[str, Any]) -> None:
+    right = {"sizes": {"q_len": 3, "num_heads": 2}, "width": 4, "dtype": "float16"}
+    q, k, v = random_qkv(**right)
+    assert q.shape == k.shape == v.shape == (1, 2, 3, 4)
+    with pytest.raises(MaskcError, match="M40"):
+        random_qkv(**right | wrong)

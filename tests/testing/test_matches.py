@@ -46,3 +46,10 @@ def test_a_tensor_has_sizes_and_a_callable_none() -> None:
         assert not matches(causal, torch.ones(shape).bool())
     with pytest.raises(maskc.BindError, match=r"M402.*q_len"):
         matches(causal, lambda b, h, q, k: q >= k)
+
+
+def test_what_a_callable_raises_is_told() -> None:
+    causal = maskc.compile_mask("causal")
+    for wrong in (lambda: 0, lambda b, h, q, k: q.item() >= k, lambda b, h, q, k: undefined):  # noqa: F821
+        with pytest.raises(maskc.TraceError, match=r"M810.*raised"):
+            matches(causal, wrong, q_len=4)

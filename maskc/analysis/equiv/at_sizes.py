@@ -41,7 +41,8 @@ def call_sizes(given: Mapping[str, int]) -> dict[Sz, int]:
             help = did_you_mean(name, names) or f"expected some of {', '.join(names)}"
             raise BindError("M401", f"`sizes` has no `{name}`", help=help)
         if type(size) is not int or size < 1:
-            raise BindError("M403", f"{name}={size!r} is no positive int")
+            message = f"{name}={size!r} is no positive int"
+            raise BindError("M403", message, help="for example `{'q_len': 64}`")
     if "q_len" not in given:
         raise BindError("M402", "`sizes` needs `q_len`", help="for example `{'q_len': 64}`")
     filled = {"kv_len": given["q_len"], "batch_size": 1, "num_heads": 1, **given}
