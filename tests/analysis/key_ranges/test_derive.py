@@ -107,6 +107,48 @@ def test_floored_keys(
     assert assert_ranges(row_mask(f"input least: int; {side} {relation} least[q]", domain), domain)
 
 
+EDGES = st.one_of(
+    st.integers(-40, 40),
+    st.builds(
+        lambda edge, off, sign: sign * max(-MAX_INT, min(MAX_INT, edge + off)),
+        st.sampled_from([2**15, 2**16, 2**30, 2**31]),
+        st.integers(-3, 3),
+        st.sampled_from([1, -1]),
+    ),
+)
+"""Ints close to 0 or to where a sum, a product or a negation leaves 32 bits."""
+
+
+@settings(max_examples=examples(200))
+@given(
+    st.sampled_from(["{f} * ((k + {c}) // {d})", "{f} * near[k] + {c}", "{f} * (near[k] // {d})"]),
+    st.sampled_from(["{a} * far[q] + {b}", "far[q] // {d} + {b}", "far[q] % {d}", "{a} * q + {b}"]),
+    st.sampled_from(["<=", "<", ">=", ">", "==", "!="]),
+    st.fixed_dictionaries(
+        {"f": st.integers(1, 3), "a": EDGES, "b": EDGES, "c": EDGES, "d": EDGES.map(abs)}
+    ),
+    st.lists(EDGES | st.just(-MAX_INT - 1), min_size=1, max_size=9),
+    st.lists(EDGES | st.just(-MAX_INT - 1), min_size=1, max_size=9),
+    st.sampled_from([torch.int32, torch.int64]),
+)
+def test_sums_at_the_edge_of_32_bits(
+    key: str,
+    query: str,
+    relation: str,
+    numbers: dict[str, int],
+    far: list[int],
+    near: list[int],
+    dtype: torch.dtype,
+) -> None:
+    """What is computed in 32 bits must not leave them; the evaluator computes in 64."""
+    numbers["d"] = max(1, numbers["d"])
+    text = f"{key} {relation} {query}".format(**numbers)
+    tensors = {"far": torch.tensor(far, dtype=dtype), "near": torch.tensor(near, dtype=dtype)}
+    domain = domain_of(len(far), len(near), **tensors)
+    used = "".join(f"input {name}: int; " for name in tensors if name in text)
+    event(f"ranges: {assert_ranges(row_mask(used + text, domain), domain)}")
+
+
 @pytest.mark.parametrize("text", ["(q - k) % 3 == 0", "causal & k % 7 == 0", "q * k < 90"])
 def test_what_has_none(text: str) -> None:
     domain = domain_of(170, 150)
