@@ -33,7 +33,7 @@ from maskc.analysis.key_ranges.ranges import (
     without,
 )
 from maskc.analysis.key_ranges.values import LARGEST, Values
-from maskc.ir.domain import ROW_INDICES, Domain
+from maskc.ir.domain import Domain
 from maskc.ir.nodes import And, BoolConst, Call, Compare, Expr, IntConst, Not, Or, Where
 from maskc.ir.operators import CompareOp, Fn
 from maskc.ir.rows import KV_ROW
@@ -79,7 +79,8 @@ def one_range(operands: tuple[Expr, ...], domain: Domain) -> OneRange | None:
 
     """
     k_len = domain.extent(Ix.KV_IDX)
-    if _shape(operands, domain) is None:
+    shape = _shape(operands, domain)
+    if shape is None:
         return None
     derivation = _Derivation(domain, k_len)
     result = {arg: derivation.ranges_beside(arg, operands, wanted=True) for arg in operands}
@@ -88,7 +89,9 @@ def one_range(operands: tuple[Expr, ...], domain: Domain) -> OneRange | None:
         for arg, ranges in result.items()
         if ranges is not None and len(ranges) <= 1
     }
-    shape, joint = _shape(tuple(single), domain), intersected(list(single.values()), k_len)
+    if len(single) < len(operands):
+        shape = _shape(tuple(single), domain)
+    joint = intersected(list(single.values()), k_len)
     if not single or shape is None or joint is None:
         return None
     keys = finished(joint, shape, k_len)
@@ -97,8 +100,10 @@ def one_range(operands: tuple[Expr, ...], domain: Domain) -> OneRange | None:
 
 def _shape(masks: tuple[Expr, ...], domain: Domain) -> tuple[int, int, int] | None:
     """Return ``[B | 1, H | 1, Q]`` of all rows of masks, None if there are none or too many."""
-    batch, heads, q_len, k_len = (domain.extent(which) for which in ROW_INDICES)
-    batched, by_head = (any(dim in m.deps for m in masks) for dim in (Dim.BATCH, Dim.HEAD))
+    batch, heads, q_len, k_len = domain.extents
+    batched = by_head = False
+    for mask in masks:
+        batched, by_head = batched or Dim.BATCH in mask.deps, by_head or Dim.HEAD in mask.deps
     shape = (batch if batched else 1, heads if by_head else 1, q_len)
     return shape if k_len > 0 and 0 < prod(shape) <= MOST_ROWS else None
 
