@@ -10,6 +10,7 @@ from maskc.analysis.key_ranges.ranges import Array
 from maskc.ir.linear import Linear, linear
 from maskc.ir.nodes import Arith, Compare, Expr, Index, IntConst, inputs, walk
 from maskc.ir.operators import ArithOp, CompareOp
+from maskc.ir.rows import KV_ROW
 from maskc.ir.types import Dim, Type, Word
 
 
@@ -39,6 +40,8 @@ class Bound:
     factor: int
     key: Linear
     query: Linear
+    row: Floored | None
+    """The key's side where it is the row of the key, floored."""
 
 
 class Floored(NamedTuple):
@@ -67,12 +70,14 @@ def bound(expr: Expr, wanted: bool) -> Bound | None:
     key = Linear(tuple(item for item in form.terms if Dim.K in item[0].deps), 0)
     query = key - form
     match key.terms:
-        case ((term, factor),) if factor > 0:
-            return Bound(relation, factor, Linear(((term, 1),), 0), query)
         case ((term, factor),):
-            return Bound(relation.opposite, -factor, Linear(((term, 1),), 0), -query)
+            side = Linear(((term, 1),), 0)
+            row = floored(side, KV_ROW)
+            if factor > 0:
+                return Bound(relation, factor, side, query, row)
+            return Bound(relation.opposite, -factor, side, -query, row)
         case _:
-            return Bound(relation, 1, key, query)
+            return Bound(relation, 1, key, query, None)
 
 
 def _compared(op: CompareOp, form: Linear, wanted: bool) -> tuple[Relation, Linear]:
@@ -91,7 +96,6 @@ def _compared(op: CompareOp, form: Linear, wanted: bool) -> tuple[Relation, Line
             return (Relation.EQUAL if equal else Relation.UNEQUAL), form
 
 
-@lru_cache(maxsize=1024)
 def floored(side: Linear, index: Index) -> Floored | None:
     """Return one side of a comparison as its row, floored; None if it is more than that."""
     match side:

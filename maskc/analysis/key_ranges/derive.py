@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskc.analysis.key_ranges.bound import Bound, Floored, Relation, bound, floored
+from maskc.analysis.key_ranges.bound import Bound, Floored, Relation, bound
 from maskc.analysis.key_ranges.lookup import looked_up, runs
 from maskc.analysis.key_ranges.ranges import (
     END,
@@ -36,7 +36,6 @@ from maskc.analysis.key_ranges.values import LARGEST, Values
 from maskc.ir.domain import Domain
 from maskc.ir.nodes import And, BoolConst, Call, Compare, Expr, IntConst, Not, Or, Where
 from maskc.ir.operators import CompareOp, Fn
-from maskc.ir.rows import KV_ROW
 from maskc.ir.types import Dim, Ix, Type
 from maskc.passes.booleans.unfold import unfold
 
@@ -227,7 +226,7 @@ class _Derivation:
     def _by_key(self, expr: Expr, wanted: bool) -> Ranges | None:
         """Return the same keys for every row."""
         compared = bound(expr, wanted)
-        if compared is not None and floored(compared.key, KV_ROW) is not None:
+        if compared is not None and compared.row is not None:
             return self._bounded(compared)
         true = self.values.of(expr) == wanted
         if true.size != self.k_len:
@@ -240,7 +239,7 @@ class _Derivation:
 
     def _bounded(self, compared: Bound) -> Ranges | None:
         """Return the keys that a comparison allows."""
-        row = floored(compared.key, KV_ROW)
+        row = compared.row
         if row is not None:
             query = self.values.total(compared.query, room=row.divisor + abs(row.shift))
             return None if query is None else self._of_row(compared, row, query)

@@ -20,7 +20,7 @@ from maskc.analysis.key_ranges.derive import spelled_out
 from maskc.analysis.key_ranges.ranges import Array
 from maskc.ir.linear import Linear
 from maskc.ir.nodes import And, Expr, Size
-from maskc.ir.rows import KV_ROW, Q_ROW
+from maskc.ir.rows import Q_ROW
 from maskc.ir.types import Sz
 
 
@@ -117,11 +117,11 @@ def lines(mask: Expr) -> Lines | None:
     stop: list[OpenEnd] = []
     for arg in _conjuncts(mask):
         compared = bound(arg, True)
-        row = None if compared is None or compared.factor != 1 else floored(compared.key, KV_ROW)
-        if compared is None or row is None or compared.relation is Relation.UNEQUAL:
+        if compared is None or compared.row is None or compared.factor != 1:
             return None
-        begin, end = _end(row, compared.query), _end(row, compared.query.shifted(1))
-        if begin is None or end is None:
+        row, query = compared.row, compared.query
+        begin, end = _end(row, query), _end(row, query.shifted(1))
+        if begin is None or end is None or compared.relation is Relation.UNEQUAL:
             return None
         if compared.relation is not Relation.AT_MOST:
             first.append(begin)
