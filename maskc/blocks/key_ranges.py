@@ -8,7 +8,7 @@ the key in the same conjunction (``window(512)``) costs nothing more: it goes in
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -42,8 +42,9 @@ def with_key_ranges(mask: BoundMask) -> RangedMask:
         return RangedMask(mask, None)
     ranges = _Ranges(mask.domain)
     expr = ranges.visit(mask.expr)
-    domain = replace(mask.domain, tensors={**mask.domain.tensors, **ranges.tensors})
-    return RangedMask(replace(mask, expr=expr, domain=domain), ranges.whole.get(mask.expr))
+    sizes, tensors = mask.domain.sizes, {**mask.domain.tensors, **ranges.tensors}
+    ranged = BoundMask(expr, Domain(sizes, tensors, mask.domain.device), mask.is_filled)
+    return RangedMask(ranged, ranges.whole.get(mask.expr))
 
 
 @dataclass(slots=True)

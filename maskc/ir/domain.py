@@ -31,6 +31,17 @@ class Domain:
     tensors: Mapping[str, Tensor]
     device: torch.device
 
+    @property
+    def extents(self) -> tuple[int, int, int, int]:
+        """How many rows each index of the row program has, in the order of ``ROW_INDICES``."""
+        sizes = self.sizes
+        return (
+            sizes[Sz.BATCH_SIZE],
+            sizes[Sz.NUM_HEADS],
+            sizes[Sz.Q_LEN],
+            sizes[Sz.KV_LEN],
+        )
+
     def extent(self, which: Ix) -> int:
         """Return how many rows an index of the row program has."""
         return self.sizes[EXTENTS[which]]

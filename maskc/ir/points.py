@@ -99,7 +99,7 @@ class Points:
 
     def _element(self, array: Array, indices: tuple[Expr, ...], expr: Expr) -> Array:
         places = [
-            np.clip(self.of(index), 0, size - 1)
+            np.minimum(np.maximum(self.of(index), 0), size - 1)
             for index, size in zip(indices, array.shape, strict=True)
         ]
         found: Array = array[tuple(places)]
@@ -108,7 +108,8 @@ class Points:
 
     def _arithmetic(self, op: ArithOp, left: Array, right: Array, kind: Type) -> Array:
         if kind is Type.INT and op in (ArithOp.FLOORDIV, ArithOp.MOD):
-            right = np.where(right == 0, 1, right)
+            if not right.all():
+                right = np.where(right == 0, 1, right)
         elif op not in (ArithOp.ADD, ArithOp.SUB, ArithOp.MUL):
             return _one_by_one(op.value.scalar, (left, right), kind)
         with np.errstate(all="ignore"):

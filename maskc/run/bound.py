@@ -50,8 +50,12 @@ def bind(program: Compiled, given: Mapping[str, Any], *, device: Any, **call: An
 
     """
     program.refuse_open()
-    placed = any(call[name] is not None for name in OFFSETS)
-    call |= {name: 0 for name in OFFSETS if call[name] is None}
+    placed = False
+    for name in OFFSETS:
+        if call[name] is None:
+            call[name] = 0
+        else:
+            placed = True
     bound = Bound(program, call_spec(device=device_of(device, given), **call), given)
     if not in_trace():
         for mistake in mistakes_of_call(program, bound.spec, given, placed):

@@ -8,13 +8,10 @@ from typing import NamedTuple
 
 from maskc.analysis.key_ranges.ranges import Array
 from maskc.ir.linear import Linear, linear
-from maskc.ir.nodes import Arith, Compare, Expr, IntConst, inputs, walk
+from maskc.ir.nodes import Arith, Compare, Expr, Index, IntConst, inputs, walk
 from maskc.ir.operators import ArithOp, CompareOp
 from maskc.ir.rows import KV_ROW
 from maskc.ir.types import Dim, Type, Word
-
-ROW_KEY = Linear(((KV_ROW, 1),), 0)
-"""The row of the key itself, whose values are in order without a look at them."""
 
 
 class Relation(Word):
@@ -43,16 +40,18 @@ class Bound:
     factor: int
     key: Linear
     query: Linear
+    row: Floored | None
+    """The key's side where it is the row of the key, floored."""
 
 
 class Floored(NamedTuple):
-    """``(k + shift) // divisor`` of the row of the key, whose values are in order as well."""
+    """``(row + shift) // divisor``: values that are in order without a look at them."""
 
     divisor: int
     shift: int
 
     def first(self, at_least: Array) -> Array:
-        """Return the first key at which it is at least so much, which may lie beyond all keys."""
+        """Return the first row at which it is at least so much, which may lie beyond all rows."""
         if self.divisor > 1:
             at_least = at_least * self.divisor
         return at_least - self.shift if self.shift else at_least
@@ -71,12 +70,14 @@ def bound(expr: Expr, wanted: bool) -> Bound | None:
     key = Linear(tuple(item for item in form.terms if Dim.K in item[0].deps), 0)
     query = key - form
     match key.terms:
-        case ((term, factor),) if factor > 0:
-            return Bound(relation, factor, Linear(((term, 1),), 0), query)
         case ((term, factor),):
-            return Bound(relation.opposite, -factor, Linear(((term, 1),), 0), -query)
+            side = Linear(((term, 1),), 0)
+            row = floored(side, KV_ROW)
+            if factor > 0:
+                return Bound(relation, factor, side, query, row)
+            return Bound(relation.opposite, -factor, side, -query, row)
         case _:
-            return Bound(relation, 1, key, query)
+            return Bound(relation, 1, key, query, None)
 
 
 def _compared(op: CompareOp, form: Linear, wanted: bool) -> tuple[Relation, Linear]:
@@ -95,15 +96,14 @@ def _compared(op: CompareOp, form: Linear, wanted: bool) -> tuple[Relation, Line
             return (Relation.EQUAL if equal else Relation.UNEQUAL), form
 
 
-@lru_cache(maxsize=1024)
-def floored(key: Linear) -> Floored | None:
-    """Return the key's side of a comparison as its row, floored; None if it is more than that."""
-    match key.terms:
-        case ((term, 1),) if term == KV_ROW:
+def floored(side: Linear, index: Index) -> Floored | None:
+    """Return one side of a comparison as its row, floored; None if it is more than that."""
+    match side:
+        case Linear(((term, 1),), 0) if term == index:
             return Floored(1, 0)
-        case ((Arith(ArithOp.FLOORDIV, row, IntConst(divisor)), 1),) if divisor > 0:
+        case Linear(((Arith(ArithOp.FLOORDIV, row, IntConst(divisor)), 1),), 0) if divisor > 0:
             form = linear(row)
-            return Floored(divisor, form.constant) if form.variable == ROW_KEY else None
+            return Floored(divisor, form.constant) if form.terms == ((index, 1),) else None
         case _:
             return None
 

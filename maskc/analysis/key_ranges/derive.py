@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskc.analysis.key_ranges.bound import Bound, Floored, Relation, bound, floored
+from maskc.analysis.key_ranges.bound import Bound, Floored, Relation, bound
 from maskc.analysis.key_ranges.lookup import looked_up, runs
 from maskc.analysis.key_ranges.ranges import (
     END,
@@ -33,7 +33,7 @@ from maskc.analysis.key_ranges.ranges import (
     without,
 )
 from maskc.analysis.key_ranges.values import LARGEST, Values
-from maskc.ir.domain import ROW_INDICES, Domain
+from maskc.ir.domain import Domain
 from maskc.ir.nodes import And, BoolConst, Call, Compare, Expr, IntConst, Not, Or, Where
 from maskc.ir.operators import CompareOp, Fn
 from maskc.ir.types import Dim, Ix, Type
@@ -78,7 +78,8 @@ def one_range(operands: tuple[Expr, ...], domain: Domain) -> OneRange | None:
 
     """
     k_len = domain.extent(Ix.KV_IDX)
-    if _shape(operands, domain) is None:
+    shape = _shape(operands, domain)
+    if shape is None:
         return None
     derivation = _Derivation(domain, k_len)
     result = {arg: derivation.ranges_beside(arg, operands, wanted=True) for arg in operands}
@@ -87,7 +88,9 @@ def one_range(operands: tuple[Expr, ...], domain: Domain) -> OneRange | None:
         for arg, ranges in result.items()
         if ranges is not None and len(ranges) <= 1
     }
-    shape, joint = _shape(tuple(single), domain), intersected(list(single.values()), k_len)
+    if len(single) < len(operands):
+        shape = _shape(tuple(single), domain)
+    joint = intersected(list(single.values()), k_len)
     if not single or shape is None or joint is None:
         return None
     keys = finished(joint, shape, k_len)
@@ -96,8 +99,10 @@ def one_range(operands: tuple[Expr, ...], domain: Domain) -> OneRange | None:
 
 def _shape(masks: tuple[Expr, ...], domain: Domain) -> tuple[int, int, int] | None:
     """Return ``[B | 1, H | 1, Q]`` of all rows of masks, None if there are none or too many."""
-    batch, heads, q_len, k_len = (domain.extent(which) for which in ROW_INDICES)
-    batched, by_head = (any(dim in m.deps for m in masks) for dim in (Dim.BATCH, Dim.HEAD))
+    batch, heads, q_len, k_len = domain.extents
+    batched = by_head = False
+    for mask in masks:
+        batched, by_head = batched or Dim.BATCH in mask.deps, by_head or Dim.HEAD in mask.deps
     shape = (batch if batched else 1, heads if by_head else 1, q_len)
     return shape if k_len > 0 and 0 < prod(shape) <= MOST_ROWS else None
 
@@ -221,7 +226,7 @@ class _Derivation:
     def _by_key(self, expr: Expr, wanted: bool) -> Ranges | None:
         """Return the same keys for every row."""
         compared = bound(expr, wanted)
-        if compared is not None and floored(compared.key) is not None:
+        if compared is not None and compared.row is not None:
             return self._bounded(compared)
         true = self.values.of(expr) == wanted
         if true.size != self.k_len:
@@ -234,7 +239,7 @@ class _Derivation:
 
     def _bounded(self, compared: Bound) -> Ranges | None:
         """Return the keys that a comparison allows."""
-        row = floored(compared.key)
+        row = compared.row
         if row is not None:
             query = self.values.total(compared.query, room=row.divisor + abs(row.shift))
             return None if query is None else self._of_row(compared, row, query)

@@ -1,8 +1,10 @@
-"""Ranges of keys whose ends are lines over the query rows: causal masks, windows, offsets of both.
+"""Ranges of keys whose ends are lines over the query rows, or stairs along lines.
 
-The keys of a row are then ``first(q) <= k < stop(q)``, ``first`` the largest of some lines and
-``stop`` the least of others. No line falls, so a stretch of rows is told by its first row and its
-last; and ``stop - first`` bends down only, so what holds at both ends of a call holds between them.
+So are causal masks, windows, chunks, and offsets of them all. The keys of a row are then
+``first(q) <= k < stop(q)``, ``first`` the largest of some lines and stairs and ``stop`` the least
+of others. None falls, so a stretch of rows is told by its first row and its last. A stair lies
+between two lines, and the distance of two lines is least at an end of the call: what holds there
+holds between them.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskc.analysis.key_ranges.bound import ROW_KEY, Relation, bound
+from maskc.analysis.key_ranges.bound import Floored, Relation, bound, floored
 from maskc.analysis.key_ranges.derive import spelled_out
 from maskc.analysis.key_ranges.ranges import Array
 from maskc.ir.linear import Linear
@@ -21,99 +23,110 @@ from maskc.ir.nodes import And, Expr, Size
 from maskc.ir.rows import Q_ROW
 from maskc.ir.types import Sz
 
-Number = tuple[int, int]
-"""The slope and the constant of a line."""
 
+class End(NamedTuple):
+    """``slope * ((q + shift) // step * step) + constant``: a line where the step is 1.
 
-class Line(NamedTuple):
-    """``slope * q`` and a form of the sizes of the call; the slope is at least 0."""
+    The slope is at least 0.
+    """
 
     slope: int
+    step: int
+    shift: int
+    constant: int
+
+    @property
+    def above(self) -> int:
+        """The constant of the lowest line of the same slope that is nowhere below."""
+        return self.constant + self.slope * self.shift
+
+    @property
+    def below(self) -> int:
+        """The constant of the highest line of the same slope that is nowhere above."""
+        return self.above - self.slope * (self.step - 1)
+
+    def along(self, rows: Array) -> Array | int:
+        """Return it at some rows; a number stands for all."""
+        if not self.slope:
+            return self.constant
+        if self.step == 1:
+            return (rows if self.slope == 1 else self.slope * rows) + self.above
+        return (rows + self.shift) // self.step * (self.slope * self.step) + self.constant
+
+
+class OpenEnd(NamedTuple):
+    """An end whose constant is a form of the sizes of the call."""
+
+    slope: int
+    step: int
+    shift: int
     constant: Linear
 
-    def at(self, sizes: Mapping[Sz, int]) -> Number:
-        """Return the line in a call."""
+    def at(self, sizes: Mapping[Sz, int]) -> End:
+        """Return the end in a call."""
         result = self.constant.constant
         for term, factor in self.constant.terms:
             assert isinstance(term, Size)
             result += factor * sizes[term.which]
-        return self.slope, result
+        return End(self.slope, self.step, self.shift, result)
 
 
 class Lines(NamedTuple):
     """What bounds the keys of a row from below, and what bounds the key after its last."""
 
-    first: tuple[Line, ...]
-    stop: tuple[Line, ...]
+    first: tuple[OpenEnd, ...]
+    stop: tuple[OpenEnd, ...]
 
     def at(self, sizes: Mapping[Sz, int]) -> Ends:
         """Return the ends of ranges in a call."""
-        first = [(0, 0), *(line.at(sizes) for line in self.first)]
-        stop = [(0, sizes[Sz.KV_LEN]), *(line.at(sizes) for line in self.stop)]
-        last = sizes[Sz.Q_LEN] - 1
-        return Ends(_outermost(first, last, 1), _outermost(stop, last, -1))
-
-
-def _outermost(lines: list[Number], last: int, sign: int) -> tuple[Number, ...]:
-    """Return lines without those that another is beyond at row 0 and at the last one."""
-    heights = {(slope, c): (sign * c, sign * (slope * last + c)) for slope, c in lines}
-    kept = dict(heights)
-    for line, (begin, end) in heights.items():
-        if any(o[0] >= begin and o[1] >= end for other, o in kept.items() if other != line):
-            del kept[line]
-    return tuple(kept)
+        return Ends(
+            [End(0, 1, 0, 0), *[end.at(sizes) for end in self.first]],
+            [End(0, 1, 0, sizes[Sz.KV_LEN]), *[end.at(sizes) for end in self.stop]],
+        )
 
 
 class Ends(NamedTuple):
-    """The lines in one call, within its keys."""
+    """The ends in one call, within its keys."""
 
-    first: tuple[Number, ...]
-    stop: tuple[Number, ...]
-
-    def first_at(self, row: int) -> int:
-        """Return the first key of a row."""
-        return max(slope * row + constant for slope, constant in self.first)
-
-    def stop_at(self, row: int) -> int:
-        """Return the key after the last of a row; at most the first key if there is none."""
-        return min(slope * row + constant for slope, constant in self.stop)
+    first: list[End]
+    stop: list[End]
 
     def meet(self, q_len: int) -> bool:
-        """Tell whether each row has a key, and its keys overlap or touch those of the next."""
+        """Tell whether each row surely has a key, and its keys overlap or touch the next row's."""
         last = q_len - 1
-        before = (0, last - 1) if last else ()
-        have_keys = all(self.first_at(row) < self.stop_at(row) for row in (0, last))
-        return have_keys and all(self.first_at(row + 1) <= self.stop_at(row) for row in before)
+        for first in self.first:
+            for stop in self.stop:
+                length, growth = stop.below - first.above, stop.slope - first.slope
+                if min(length, length + growth * last) < 1:
+                    return False
+                overlap = length - first.slope
+                if last and min(overlap, overlap + growth * (last - 1)) < 0:
+                    return False
+        return True
 
     def over(self, rows: Array) -> tuple[Array | int, Array | int]:
         """Return the first keys of rows and the keys after their last; a number stands for all."""
-        first, stop = ([_along(rows, *line) for line in end] for end in self)
+        first, stop = ([end.along(rows) for end in ends] for ends in self)
         return reduce(np.maximum, first), reduce(np.minimum, stop)
-
-
-def _along(rows: Array, slope: int, constant: int) -> Array | int:
-    return (rows if slope == 1 else slope * rows) + constant if slope else constant
 
 
 @lru_cache(maxsize=1024)
 def lines(mask: Expr) -> Lines | None:
-    """Return the lines that bound the keys of a row, None for other masks over rows."""
-    first: list[Line] = []
-    stop: list[Line] = []
+    """Return the ends of the keys of a row, None for other masks over rows."""
+    first: list[OpenEnd] = []
+    stop: list[OpenEnd] = []
     for arg in _conjuncts(mask):
         compared = bound(arg, True)
-        if compared is None or compared.key != ROW_KEY or compared.factor != 1:
+        if compared is None or compared.row is None or compared.factor != 1:
             return None
-        line = _line(compared.query)
-        if line is None:
+        row, query = compared.row, compared.query
+        begin, end = _end(row, query), _end(row, query.shifted(1))
+        if begin is None or end is None or compared.relation is Relation.UNEQUAL:
             return None
-        match compared.relation:
-            case Relation.AT_LEAST:
-                first.append(line)
-            case Relation.AT_MOST:
-                stop.append(Line(line.slope, line.constant.shifted(1)))
-            case _:
-                return None
+        if compared.relation is not Relation.AT_MOST:
+            first.append(begin)
+        if compared.relation is not Relation.AT_LEAST:
+            stop.append(end)
     return Lines(tuple(first), tuple(stop))
 
 
@@ -127,9 +140,17 @@ def _conjuncts(mask: Expr) -> Iterator[Expr]:
         yield mask
 
 
-def _line(form: Linear) -> Line | None:
-    slope = sum(factor for term, factor in form.terms if term == Q_ROW)
-    constant = tuple(item for item in form.terms if item[0] != Q_ROW)
-    if slope < 0 or not all(isinstance(term, Size) for term, _ in constant):
-        return None
-    return Line(slope, Linear(constant, form.constant))
+def _end(row: Floored, query: Linear) -> OpenEnd | None:
+    """Return the first key whose row, floored, is at least the query's side."""
+    form = query.times(row.divisor).shifted(-row.shift)
+    constant = Linear(
+        tuple(item for item in form.terms if isinstance(item[0], Size)), form.constant
+    )
+    match [item for item in form.terms if not isinstance(item[0], Size)]:
+        case []:
+            return OpenEnd(0, 1, 0, constant)
+        case [(term, factor)] if factor > 0:
+            stair = floored(Linear(((term, 1),), 0), Q_ROW)
+            if stair is not None and factor % stair.divisor == 0:
+                return OpenEnd(factor // stair.divisor, stair.divisor, stair.shift, constant)
+    return None

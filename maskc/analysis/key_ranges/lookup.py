@@ -50,7 +50,7 @@ def looked_up(relation: Relation, keys: Array, queries: Array) -> Ranges | None:
 
 def runs(values: Array) -> Runs:
     """Return the runs of a vector that is not empty."""
-    cuts = np.flatnonzero(values[1:] != values[:-1]) + 1
+    cuts = (values[1:] != values[:-1]).nonzero()[0] + 1
     begins = np.empty(len(cuts) + 2, np.int32)
     begins[0], begins[1:-1], begins[-1] = 0, cuts, len(values)
     return Runs(values[begins[:-1]], begins)

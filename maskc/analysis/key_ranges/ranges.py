@@ -146,8 +146,8 @@ def finished(ranges: Ranges, shape: tuple[int, int, int], k_len: int) -> KeyRang
     ends = np.empty((2, len(result), *shape), np.int32)
     all_have_keys = False
     for index, one in enumerate(result):
-        ends[0, index] = _at_least_0(one.first, k_len)
-        ends[1, index] = _at_most(one.stop, k_len)
+        np.maximum(_narrow(one.first, k_len), 0, out=ends[0, index])
+        np.minimum(_narrow(one.stop, k_len), k_len, out=ends[1, index])
         missing = ends[0, index] >= ends[1, index]
         if missing.any():
             ends[:, index, missing] = 0
@@ -181,21 +181,11 @@ def _few(ranges: Ranges, k_len: int) -> Ranges | None:
     return result if len(result) <= MOST else None
 
 
-def _at_least_0(first: Array, k_len: int) -> Array:
-    """Return first keys that are not below 0, and fit 32 bits; to look takes less than to crop.
-
-    One beyond the keys is beyond the end of its range as well, so that the row has none.
-    """
-    if first is START or (first.dtype == np.int32 and first.min() >= 0):
-        return first
-    return np.minimum(np.maximum(first, 0), k_len)
-
-
-def _at_most(stop: Array, k_len: int) -> Array:
-    """Return ends within the keys, and in 32 bits; one below 0 is below the first key as well."""
-    if stop.dtype == np.int32 and stop.max() <= k_len:
-        return stop
-    return np.minimum(np.maximum(stop, 0), k_len)
+def _narrow(end: Array, k_len: int) -> Array:
+    """Return ends of ranges in 32 bits, those far beyond the keys as close ones."""
+    if end.dtype == np.int32:
+        return end
+    return np.minimum(np.maximum(end, 0), k_len).astype(np.int32)
 
 
 def _cropped(one: Range, k_len: int) -> Range:

@@ -59,16 +59,14 @@ def _extremes(ends: Array, at: Array) -> tuple[Array, Array]:
 
 
 def spans_of_lines(ends: Ends, grid: Grid) -> Spans | None:
-    """Return the tiles of rows whose ends are lines, None where rows do not meet."""
+    """Return the tiles of rows whose ends are lines or stairs, None where rows do not meet."""
     q_len, high = grid.lengths[0], grid.block[0]
     if not ends.meet(q_len):
         return None
-    begins = np.arange(0, q_len, high)
-    lasts = begins + (high - 1)
-    lasts[-1] = q_len - 1
-    edges = np.empty((4, 1, len(begins)), np.int32)
-    edges[0], edges[2] = ends.over(begins)
-    edges[1], edges[3] = ends.over(lasts)
+    rows = np.arange(0, q_len, high) + np.array([[0], [high - 1]])  # the first and last of a block
+    rows[1, -1] = q_len - 1
+    edges = np.empty((4, 1, rows.shape[1]), np.int32)
+    edges[:2, 0], edges[2:, 0] = ends.over(rows)
     return _spans(edges, grid)
 
 

@@ -46,7 +46,8 @@ class Grid:
     @property
     def count(self) -> int:
         """How many blocks there are."""
-        return self.groups * self.blocks[0] * self.blocks[1]
+        rows, columns = self.blocks
+        return self.groups * rows * columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,11 @@ class Tiles:
 
 def grid_of(expr: Expr, domain: Domain, block: Pair) -> Grid:
     """Return the grid of a mask, with a batch and heads only where it depends on them."""
+    batch, heads, q_len, k_len = domain.extents
     return Grid(
-        batch=domain.extent(Ix.BATCH) if Dim.BATCH in expr.deps else 1,
-        heads=domain.extent(Ix.HEAD) if Dim.HEAD in expr.deps else 1,
-        lengths=(domain.extent(Ix.Q_IDX), domain.extent(Ix.KV_IDX)),
+        batch=batch if Dim.BATCH in expr.deps else 1,
+        heads=heads if Dim.HEAD in expr.deps else 1,
+        lengths=(q_len, k_len),
         block=block,
         device=domain.device,
     )

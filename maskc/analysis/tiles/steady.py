@@ -12,13 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskc.analysis.key_ranges.ranges import spread
 from maskc.analysis.tiles.grid import Grid, Pair
+from maskc.analysis.tiles.runs import Array
 from maskc.analysis.tiles.tile_map import Share
 from maskc.ir.linear import linear
-from maskc.ir.nodes import Arith, Expr, Index, IntConst, TopK, children
+from maskc.ir.nodes import Arith, Expr, Index, IntConst, Same, TopK, children, walk
 from maskc.ir.operators import ArithOp
+from maskc.ir.points import Points
 from maskc.ir.rows import KV_ROW, Q_ROW
-from maskc.ir.types import Ix
+from maskc.ir.types import Ix, Type
 from maskc.ir.vectorize import At, Domain, vectorize
 
 
@@ -46,21 +49,51 @@ def _divides(rows: Expr, divisor: int, block: Pair) -> bool:
 
 
 def share_of_steady(mask: Expr, domain: Domain, grid: Grid) -> Share:
-    """Return in which tiles a steady mask holds: at all pairs or at none."""
-    true = true_in_blocks(mask, domain, grid).numpy(force=True)
+    """Return in which tiles a steady mask holds: at all pairs or at none.
+
+    In numpy on the host, where a call costs a fifth of one of torch. A kernel compares floats of 32
+    bits, as torch does.
+    """
+    shape = grid.batch, grid.heads, *grid.blocks
+    if grid.device.type == "cpu" and not _has_floats(Same(mask)):
+        true = spread(Points(domain, _first_pairs(grid)).of(mask), shape)
+    else:
+        true = true_in_blocks(mask, domain, grid).numpy(force=True)
     every = np.ascontiguousarray(true).reshape(-1, grid.blocks[1])
     return Share(every, every)
 
 
+def _first_pairs(grid: Grid) -> dict[Ix, Array]:
+    """Return the first pair of each block of each group, an array for each index."""
+    (rows, columns), (high, wide) = grid.blocks, grid.block
+    return {
+        Ix.BATCH: np.arange(grid.batch)[:, None, None, None],
+        Ix.HEAD: np.arange(grid.heads)[:, None, None],
+        Ix.Q_IDX: np.arange(0, rows * high, high)[:, None],
+        Ix.KV_IDX: np.arange(0, columns * wide, wide),
+    }
+
+
 def true_in_blocks(mask: Expr, domain: Domain, grid: Grid) -> Tensor:
-    """Return in which blocks a steady mask holds, bool ``[B, H, rows, columns]``."""
-    indices = {Ix.BATCH: grid.batch, Ix.HEAD: grid.heads}
-    at = {which: torch.arange(count, device=grid.device) for which, count in indices.items()}
-    for which, count, size in zip((Ix.Q_IDX, Ix.KV_IDX), grid.blocks, grid.block, strict=True):
-        at[which] = torch.arange(0, count * size, size, device=grid.device)
-    placed = {which: x.view(_along(dim)) for dim, (which, x) in enumerate(at.items())}
-    return vectorize(mask, At(placed), domain).expand(grid.batch, grid.heads, *grid.blocks)
+    """Return in which blocks a steady mask holds, bool ``[B, H, rows, columns]``.
+
+    No operation waits for the device.
+    """
+    (rows, columns), (high, wide) = grid.blocks, grid.block
+    ends = {
+        Ix.BATCH: (grid.batch, 1),
+        Ix.HEAD: (grid.heads, 1),
+        Ix.Q_IDX: (rows * high, high),
+        Ix.KV_IDX: (columns * wide, wide),
+    }
+    at = {}
+    for dim, (which, (end, step)) in enumerate(ends.items()):
+        shape = [1, 1, 1, 1]
+        shape[dim] = -1
+        at[which] = torch.arange(0, end, step, device=grid.device).view(shape)
+    return vectorize(mask, At(at), domain).expand(grid.batch, grid.heads, rows, columns)
 
 
-def _along(dim: int) -> tuple[int, ...]:
-    return tuple(-1 if one == dim else 1 for one in range(4))
+@lru_cache(maxsize=1024)
+def _has_floats(mask: Same) -> bool:
+    return any(term.type is Type.FLOAT for term in walk(mask.expr))

@@ -31,9 +31,10 @@ class Mod:
         self.expr = expr
         self.tensors = tensors
         self.sizes = sizes
-        self.function = self._generated.build(*tensors, *sizes)
+        code = self._generated
+        self.function = code.build(*tensors, *sizes)
         if not in_trace():
-            self._generated.show()
+            code.show()
         self._watch = watch()
 
     def _look(self) -> None:

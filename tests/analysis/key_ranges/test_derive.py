@@ -25,13 +25,13 @@ def spelled_out(ranges: KeyRanges) -> torch.Tensor:
     return ((first <= at) & (at < stop)).any(0)
 
 
-def assert_ranges(mask: Expr, domain: Domain) -> bool:
-    """Hold ranges to the mask, and tell whether there are any."""
+def assert_ranges(mask: Expr, domain: Domain, meant: Domain | None = None) -> bool:
+    """Hold ranges to the mask, over the tensors ``meant``, and tell whether there are any."""
     found = key_ranges(mask, domain)
     if found is None:
         return False
     batch, heads = found.first.shape[1:3]
-    true = dense(mask, domain, batch, heads)
+    true = dense(mask, meant or domain, batch, heads)
     assert torch.equal(spelled_out(found), true)
     assert torch.equal(torch.from_numpy(found.counts), true.sum(-1))
     assert torch.equal(torch.from_numpy(found.has_keys), true.any(-1))
@@ -105,6 +105,40 @@ def test_floored_keys(
     domain = domain_of(len(wanted), 97, least=torch.tensor(wanted, dtype=dtype))
     side = f"{factor} * ((k + {shift}) // {divisor})"
     assert assert_ranges(row_mask(f"input least: int; {side} {relation} least[q]", domain), domain)
+
+
+EDGES = [1, 5, 2**15, 2**16 + 1, 2**30, MAX_INT]
+"""Where a sum, a product or a negation leaves 32 bits, or nearly does."""
+SIGNED = st.sampled_from([0, *EDGES, *(-edge for edge in EDGES)])
+
+
+@settings(max_examples=examples(300))
+@given(
+    st.sampled_from(["{f} * ((k + {c}) // {d})", "{f} * (k // {d}) + {c}", "{f} * near[k]"]),
+    st.sampled_from(["far[q]", "far[q]", "{a} * far[q] + {b}", "far[q] // {d} + {b}"]),
+    st.sampled_from(["<=", ">=", "==", "!="]),
+    st.fixed_dictionaries(
+        {
+            "f": st.integers(1, 3),
+            "a": st.sampled_from([1, -1, 3]),
+            "b": SIGNED,
+            "c": SIGNED,
+            "d": st.sampled_from(EDGES),
+        }
+    ),
+    st.sampled_from([*EDGES, MAX_INT + 1]),
+)
+def test_sums_at_the_edge_of_32_bits(
+    key: str, query: str, relation: str, numbers: dict[str, int], largest: int
+) -> None:
+    """What is computed in 32 bits must not leave them; torch is given 64."""
+    some = torch.tensor([-largest, 1 - largest, -7, 0, 1, 8, largest // 3, largest - 1])
+    near = torch.cat([some, torch.arange(23)])
+    wide = domain_of(len(some), len(near), far=some, near=near)
+    domain = domain_of(len(some), len(near), far=some.int(), near=near.int())
+    text = f"{key} {relation} {query}".format(**numbers)
+    used = "".join(f"input {name}: int; " for name in domain.tensors if name in text)
+    event(f"ranges: {assert_ranges(row_mask(used + text, domain), domain, wide)}")
 
 
 @pytest.mark.parametrize("text", ["(q - k) % 3 == 0", "causal & k % 7 == 0", "q * k < 90"])

@@ -1,11 +1,13 @@
 """Tiles told by one range of keys a row are those of the matrix, whether or not rows meet.
 
-So are those of rows whose ranges end in lines, which are told by the rows at the edges of blocks.
+So are those of rows whose ranges end in lines or in stairs, which are told by the rows at the edges
+of blocks.
 """
 
 from __future__ import annotations
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -79,32 +81,92 @@ def test_ends_are_lines(
     ends: list[tuple[str, int, int]], to_end: bool, q_len: int, k_len: int, block: tuple[int, int]
 ) -> None:
     texts = [f"k {sign} {slope} * q + {c}" for sign, slope, c in ends]
-    domain = domain_of(q_len, k_len)
-    mask = row_mask(" & ".join(texts) + " + kv_len - q_len" * to_end, domain)
+    text = " & ".join(texts) + " + kv_len - q_len" * to_end
+    told = assert_told(text, (q_len, k_len), block)
+    event(f"told: {told}")
+    assert told is None or not told.leaves_out
+
+
+STAIR = st.tuples(
+    st.integers(-4, 4),
+    st.sampled_from([(1, 1), (3, 1), (3, 3), (4, 4), (6, 2), (6, 6), (9, 9)]),
+    st.sampled_from(["<=", "<=", ">=", "=="]),
+    st.sampled_from([1, 1, 1, 2]),
+    st.integers(-4, 4),
+    st.integers(-1, 2),
+)
+
+
+@settings(max_examples=examples(200))
+@given(
+    st.lists(STAIR, min_size=1, max_size=2),
+    st.sampled_from(["causal", "window(9)", "q - k <= 3", "k < 30"]),
+    st.integers(1, 30),
+    st.integers(20, 40),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+)
+def test_ends_are_stairs(
+    stairs: list[tuple[int, tuple[int, int], str, int, int, int]],
+    beside: str,
+    q_len: int,
+    k_len: int,
+    block: tuple[int, int],
+) -> None:
+    texts = [
+        f"(k + {s}) // {keys} {sign} {m} * ((q + {t}) // {queries}) + {c}"
+        for s, (keys, queries), sign, m, t, c in stairs
+    ]
+    text = " & ".join([*texts, beside])
+    told = assert_told(text, (q_len, k_len), block)
+    event(f"told: {told}")
+
+
+class Told(NamedTuple):
+    """Whether ends told the tiles, and whether they do not where rows have keys and meet."""
+
+    is_told: bool
+    leaves_out: bool
+
+
+def assert_told(text: str, lengths: tuple[int, int], block: tuple[int, int]) -> Told | None:
+    """Hold the tiles that ends tell to the matrix; None where a mask has no such ends."""
+    (q_len, k_len), domain = lengths, domain_of(*lengths)
+    mask = row_mask(text, domain)
     known, grid = lines(mask), grid_of(mask, domain, block)
     if known is None:
-        return  # it simplified to something else
-    true = dense(mask, domain, 1, 1)[0, 0].numpy()
+        return None  # or it simplified to something else
+    true = dense(mask, domain, 1, 1)[0, 0].expand(lengths).numpy()
     spans = from_ranges.spans_of_lines(known.at(domain.sizes), grid)
-    event(f"rows meet: {spans is not None}")
-    meets = [np.flatnonzero(row) for row in true]
     if spans is None:
-        assert any(not len(keys) for keys in meets) or any(
-            b[0] > a[-1] + 1 for a, b in itertools.pairwise(meets)
+        keys = [np.flatnonzero(row) for row in true]
+        apart = any(not len(some) for some in keys) or any(
+            b[0] > a[-1] + 1 for a, b in itertools.pairwise(keys)
         )
-        return
+        return Told(False, not apart)
     framed = np.zeros((grid.blocks[0] * block[0], grid.blocks[1] * block[1]), np.bool_)
     framed[:q_len, :k_len] = true
     tiles = framed.reshape(grid.blocks[0], block[0], grid.blocks[1], block[1])
     full = tiles.all(axis=(1, 3))
     assert np.array_equal(matrix(spans.full, grid), full)
     assert np.array_equal(matrix(spans.partial, grid), tiles.any(axis=(1, 3)) & ~full)
+    return Told(True, False)
 
 
-@pytest.mark.parametrize(
-    "text", ["causal", "window(5)", "causal & window(9)", "causal_lower_right", "window(3, 2)"]
-)
-def test_known_masks_end_in_lines(text: str) -> None:
+KNOWN = [
+    "causal",
+    "window(5)",
+    "causal & window(9)",
+    "causal_lower_right",
+    "window(3, 2)",
+    "chunked(10)",
+    "causal & chunked(10) & window(7)",
+    "k // 6 <= q // 6 & q - k < 20",
+]
+
+
+@pytest.mark.parametrize("text", KNOWN)
+def test_ends_of_known_masks(text: str) -> None:
+    assert assert_told(text, (70, 70), (16, 16)) == Told(True, False)
     domain = domain_of(70, 70)
     mask = row_mask(text, domain)
     known = lines(mask)

@@ -17,9 +17,10 @@ import test_runs
 import test_steady
 from profiles import unshrunk
 
-from maskc.analysis.key_ranges import bound, derive, lines, lookup, ranges
-from maskc.analysis.key_ranges.lines import Ends
+from maskc.analysis.key_ranges import bound, derive, lookup, ranges
+from maskc.analysis.key_ranges.lines import End, Ends
 from maskc.analysis.key_ranges.ranges import Range
+from maskc.analysis.key_ranges.values import Values
 from maskc.analysis.tables import block_tables, compact
 from maskc.analysis.tables.block_tables import _by_key
 from maskc.analysis.tiles import from_ranges, id_sets, runs, spans, steady
@@ -31,7 +32,8 @@ import test_lookup
 
 pytestmark = pytest.mark.planted
 
-REAL_BOUND, REAL_FLAGS = bound.bound, id_sets._flags
+REAL_BOUND, REAL_FLAGS, REAL_ALONG = bound.bound, id_sets._flags, End.along
+REAL_TOTAL = Values.total
 
 
 def off_by_one(expr: Any, wanted: bool) -> Any:
@@ -55,6 +57,13 @@ def any_rows_are_nested(runs: Any, count: Any, shape: Any) -> Any:
 
 FAULTS: list[tuple[str, Any, str, Any, Callable[[], None]]] = [
     ("a bound off by one", derive, "bound", off_by_one, test_derive.test_drawn),
+    (
+        "no room for what is made of numbers",
+        Values,
+        "total",
+        lambda values, form, room=0: REAL_TOTAL(values, form),
+        test_derive.test_sums_at_the_edge_of_32_bits,
+    ),
     (
         "an and that forgets where one ends",
         ranges,
@@ -150,11 +159,18 @@ FAULTS: list[tuple[str, Any, str, Any, Callable[[], None]]] = [
         test_from_ranges.test_ends_are_lines,
     ),
     (
-        "the first line is the outermost",
-        lines,
-        "_outermost",
-        lambda known, last, sign: tuple(known[:2]),
-        test_from_ranges.test_ends_are_lines,
+        "a stair is no lower than the line along its edges",
+        End,
+        "below",
+        property(lambda end: end.above),
+        test_from_ranges.test_ends_are_stairs,
+    ),
+    (
+        "a stair is the line through it",
+        End,
+        "along",
+        lambda end, rows: REAL_ALONG(end._replace(step=1), rows),
+        test_from_ranges.test_ends_are_stairs,
     ),
     (
         "matrices are those by key, too",
