@@ -27,6 +27,8 @@ def check_limits(
 ) -> None:
     """Refuse a call in which an int may be larger than torch computes it exactly.
 
+    What became part of a table torch computed itself: its inputs are none of the program's.
+
     Args:
         limits: ints, and the largest absolute value of each.
         call: the sizes of the call by their names, among other keywords.
@@ -37,8 +39,9 @@ def check_limits(
 
     """
     sizes = {which: int(call.get(name, 1)) for name, which in SIZES.items()}
-    ranges = {name: _range(inputs[name]) for term in limits for name in _read(term)}
-    for term, most in limits.items():
+    kept = {term: most for term, most in limits.items() if inputs.keys() >= {*_read(term)}}
+    ranges = {name: _range(inputs[name]) for term in kept for name in _read(term)}
+    for term, most in kept.items():
         if (reach := reach_of(rewrite(term, _as_row), sizes, ranges)) > most:
             bits = "wraps around in 32 bits" if most == MAX_INT else "is rounded to a float"
             message = f"`{quoted(term)}` may be {reach}, which {bits} as torch computes it"

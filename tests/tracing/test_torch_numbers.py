@@ -140,3 +140,32 @@ def test_the_least_float_is_one_that_torch_takes() -> None:
     assert matches(program, mod, q_len=9)
     q = torch.randn(1, 1, 9, 8)
     torch.testing.assert_close(program(q, q, q), maskc.compile_mask("causal")(q, q, q))
+
+
+def test_quotients_of_floats_that_torch_rounds_otherwise_are_refused() -> None:
+    steps = torch.tensor([0.1, 0.25, 2.0])
+    for mod in (
+        lambda b, h, q, k: q // 0.1 == k,
+        lambda b, h, q, k: torch.div(q, steps[k], rounding_mode="floor") == 9,
+        lambda b, h, q, k: steps[k] // 3 == q,
+    ):
+        with pytest.raises(maskc.TraceError, match=r"M807.*`//` of floats"):
+            maskc.trace(mod)
+    for mod in (
+        lambda b, h, q, k: q // 3.0 == k // 0.5,
+        lambda b, h, q, k: steps[k] // 0.25 == q,
+        lambda b, h, q, k: torch.floor(q / 0.1) == k,
+    ):
+        assert matches(maskc.trace(mod).program, mod, q_len=3, **maskc.trace(mod).inputs)
+
+
+def test_ints_that_became_part_of_a_table_are_torch_s_own() -> None:
+    large = LARGE.repeat(2)
+
+    def mod(b, h, q, k):
+        return torch.gcd(large[q] + 1, large[q] * 0 + 4) > k
+
+    traced = maskc.trace(mod, sizes={"q_len": 8, "kv_len": 8})
+    assert traced.tables
+    assert matches(traced.program, mod, q_len=8, **traced.inputs)
+    assert traced.bind(q_len=8).dense_mask().shape == (1, 1, 8, 8)

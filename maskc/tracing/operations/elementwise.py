@@ -7,7 +7,7 @@ language has under torch's name needs no entry.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 
@@ -150,6 +150,26 @@ def _divide(kind: Type, left: Expr, right: Expr, rounding_mode: str | None = Non
             return Arith(ArithOp.FLOORDIV, number(left), number(right))
         case _:
             return _truncated_quotient(kind, number(left), number(right))
+
+
+def check_floored(lefts: Iterable[Expr | None], rights: Iterable[Expr | None]) -> None:
+    """Refuse `//` of floats where torch, which subtracts the remainder before it divides, differs.
+
+    A program takes the floor of the quotient: 10 of ``1 // 0.1``, which is 9 in torch.
+    """
+    for left, right in zip(lefts, rights, strict=True):
+        if left is not None and _divides_exactly(left, right):
+            continue
+        help = "write `torch.floor(a / b)`, or divide ints"
+        raise refusal("M807", "`//` of floats in a mask is rounded otherwise in torch", help)
+
+
+def _divides_exactly(left: Expr, right: Expr | None) -> bool:
+    """Tell whether a quotient is not rounded across a whole number: ints by ints, and halves."""
+    if not isinstance(right, IntConst | FloatConst) or not right.value:
+        return False
+    is_power = abs(math.frexp(right.value)[0]) == 0.5
+    return is_power or (left.type is Type.INT and float(right.value).is_integer())
 
 
 def _truncated_quotient(kind: Type, left: Expr, right: Expr) -> Expr:

@@ -19,6 +19,7 @@ from torch import Tensor
 from maskc.errors import TraceError
 from maskc.ir.nodes import Expr, IntConst
 from maskc.ir.operators import ArithOp
+from maskc.ir.types import Type
 from maskc.tracing.callables.refusals import asks_for_value, refusal
 from maskc.tracing.operations.arrays import (
     FILLS,
@@ -38,7 +39,7 @@ from maskc.tracing.operations.dtypes import (
     common_dtype,
     type_of,
 )
-from maskc.tracing.operations.elementwise import ELEMENTWISE
+from maskc.tracing.operations.elementwise import ELEMENTWISE, check_floored
 from maskc.tracing.operations.terms import Number, as_type, constant, number, total
 from maskc.tracing.run.context import Context
 from maskc.tracing.run.symbol import (
@@ -140,6 +141,9 @@ def _elementwise(operation: Operation) -> Any:
     check_few(prod(shape), operation.name)
     kind, build = type_of(plain.dtype), ELEMENTWISE[operation.name]
     columns = [_column(context, operand, shape) for operand in operands]
+    floored = operation.name == "floor_divide" or literal.get("rounding_mode") == "floor"
+    if floored and kind is Type.FLOAT and context.is_mask:
+        check_floored(*columns)
     nodes = tuple(build(kind, *row, **literal) for row in zip(*columns, strict=True))
     if plain.dtype is torch.int32 and operation.name not in FITS:
         context.limit(nodes, torch.int32)
