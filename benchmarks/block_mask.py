@@ -1,6 +1,7 @@
 """Measure block masks: ours against torch's ``create_block_mask``, time and memory.
 
     python benchmarks/block_mask.py [--quick] [--threads 1] [--lengths 2048 8192] [--masks causal]
+    python benchmarks/block_mask.py --add --lengths 1048576
 
 For each mask and length, in turns within one process, each five times in a row (``turns.py``):
 
@@ -18,8 +19,14 @@ For each mask and length, in turns within one process, each five times in a row 
 
 Ours are compact from 131072 tokens on. ``seconds`` are medians of all calls, ``after_others`` of
 those that follow another contender's; memory is the peak above the start of one call. A contender
-that would need more than 60 s or 12 GiB is left out.
-Writes ``benchmarks/results/block_mask.json`` and ``.png``.
+that would need more than 60 s or 12 GiB is left out, and one whose call takes more than three
+seconds is called once, which its line says and ``runs`` in the results.
+
+Writes ``benchmarks/results/block_mask.json`` and ``.png``. A full run is long, so it can be done in
+pieces: ``--add`` keeps what is there, but for the masks and lengths that are measured again. The
+header tells when each piece ran, of which commit, and what is left of it; a piece of another
+machine, version of torch or number of threads is refused. Ratios hold within a mask and a length,
+which are of one piece.
 """
 
 from __future__ import annotations
@@ -28,14 +35,17 @@ import argparse
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from by_hand.masks import BLOCK, CASES, Case, Tensors, text_of
 from by_hand.window_tables import window_tables
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
-from turns import IN_A_ROW, Run, add_threads, clocked, in_turns, use_threads
+from turns import IN_A_ROW, Run, Times, add_threads, clocked, in_turns, use_threads
 
 from maskc import compile_mask
 from maskc.analysis.tables.block_tables import Tables, block_tables
@@ -53,8 +63,10 @@ from maskc.syntax.parse import parse
 RESULTS = Path(__file__).parent / "results"
 COMPACT_FROM = 131072
 QUICK = [2048, 8192]
-LENGTHS = [2048, 8192, 32768, 131072, 262144, 524288, 1048576]
+LENGTHS = [2048, 8192, 16384, 32768, 131072, 1048576]
 MOST_SECONDS, MOST_BYTES = 60.0, 12 * 2**30
+LONG = 3.0
+"""A contender that takes more seconds is called once."""
 EAGER_BYTES, EAGER_SECONDS = 10, 25e-9
 """What eager ``create_block_mask`` takes for one pair of tokens, to know what to leave out."""
 
@@ -143,16 +155,20 @@ def ours(case: Case, length: int, tensors: Tensors) -> dict[str, Run]:
 
 
 def measure(case: Case, length: int, most_runs: int) -> list[Result]:
-    """Let the contenders take turns, in so many rows; each runs about two seconds."""
+    """Let the contenders take turns, in so many rows; each runs about two seconds, or once."""
     torch._dynamo.reset()
     runs = contenders(case, length)
     compile_seconds = clock("compiled", runs["compiled"]) if "compiled" in runs else None
-    peaks = {}
+    peaks: dict[str, float] = {}
+    once: dict[str, Times] = {}
     for name, run in runs.items():
-        if name not in ("compiled", "eager"):
-            clock(name, run)
-        peaks[name] = peak(name, run)
-    times = in_turns(runs, most_runs, clock=clock)
+        seconds, peaks[name] = peak(name, run)
+        if seconds > LONG:
+            once[name] = Times([seconds], [seconds])
+        elif name not in ("compiled", "eager"):  # the first call wrote the code of the mask
+            _, peaks[name] = peak(name, run)
+    others = {name: run for name, run in runs.items() if name not in once}
+    times = once | in_turns(others, most_runs, clock=clock)
     return [
         Result(
             case.name,
@@ -175,12 +191,12 @@ def clock(name: str, run: Run) -> float:
     return clocked(name, run)
 
 
-def peak(name: str, run: Run) -> float:
-    """Return the peak of memory of one call, above the start, in MiB."""
+def peak(name: str, run: Run) -> tuple[float, float]:
+    """Return the seconds of one call, and its peak of memory above the start, in MiB."""
     Path("/proc/self/clear_refs").write_text("5")
     start = memory("VmRSS")
-    clock(name, run)
-    return max(0.0, memory("VmHWM") - start)
+    seconds = clock(name, run)
+    return seconds, max(0.0, memory("VmHWM") - start)
 
 
 def memory(field: str) -> float:
@@ -206,7 +222,76 @@ def show(results: list[Result]) -> None:
             behind = by[name].after_others / first.after_others
             line += f"{by[name].seconds * 1e3:11.1f} ms{by[name].peak_mib:9.1f} MiB"
             line += f"{ratio:6.0f}x {f'({behind:.0f}x)':7}"
-    print(line, flush=True)
+    once = [result.contender for result in results if result.runs == 1]
+    print(line + f"  once: {', '.join(once)}" * bool(once), flush=True)
+
+
+@dataclass
+class Piece:
+    """One run: when it began, of which commit, and the masks and lengths that are its."""
+
+    began: str
+    commit: str
+    measured: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Results:
+    """What was measured, in one piece or several.
+
+    Attributes:
+        about: what all pieces share: the machine, the version of torch, the threads.
+        pieces: this run and those before it.
+        results: of all pieces, those of a mask and a length from one.
+
+    """
+
+    about: dict[str, object]
+    pieces: list[Piece]
+    results: list[Result]
+
+    def put(self, found: list[Result]) -> None:
+        """Take the results of a mask and a length, in place of what was known of them."""
+        key = found[0].mask, found[0].length
+        others = [one for one in self.results if (one.mask, one.length) != key]
+        self.results = sorted(others + found, key=lambda one: (ORDER[one.mask], one.length))
+        title = "{} at {}".format(*key)
+        for piece in self.pieces:
+            piece.measured = [one for one in piece.measured if one != title]
+        self.pieces[-1].measured.append(title)
+
+    def write(self, path: Path) -> None:
+        """Write them, so that a run that is cut short leaves what it had."""
+        path.parent.mkdir(exist_ok=True)
+        pieces = [asdict(piece) for piece in self.pieces if piece.measured]
+        results = [asdict(one) for one in self.results]
+        text = json.dumps({"about": {**self.about, "pieces": pieces}, "results": results}, indent=1)
+        path.write_text(text + "\n")
+
+
+ORDER = {case.name: place for place, case in enumerate(CASES)}
+
+
+def this_piece() -> Piece:
+    """Return the run that begins, of a commit with a plus if files differ from it."""
+    command = ["git", "describe", "--always", "--abbrev=10", "--dirty=+", "--exclude=*"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return Piece(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", found.stdout.strip() or "unknown")
+
+
+def read(path: Path, about: dict[str, object]) -> Results:
+    """Return the results of earlier pieces, to which others are added.
+
+    Raises:
+        SystemExit: they are of another machine, or were not written in pieces.
+
+    """
+    text = json.loads(path.read_text())
+    pieces = text["about"].pop("pieces", None)
+    if pieces is None or text["about"] != about:
+        sys.exit(f"{path} is of {text['about']}, this piece is of {about}: run without --add first")
+    results = [Result(**one) for one in text["results"]]
+    return Results(about, [Piece(**one) for one in pieces], results)
 
 
 def plot(results: list[Result], path: Path) -> None:
@@ -251,6 +336,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="2048 and 8192 tokens, three runs")
     parser.add_argument("--lengths", type=int, nargs="*")
     parser.add_argument("--masks", nargs="*", help="only masks whose name contains one of these")
+    parser.add_argument("--add", action="store_true", help="keep the other results that are there")
     add_threads(parser)
     options = parser.parse_args()
     use_threads(options.threads)
@@ -258,28 +344,29 @@ def main() -> None:
     chosen = [
         case for case in CASES if not options.masks or any(m in case.name for m in options.masks)
     ]
-    ours = "".join(f"{name:>10}" for name in ("(behind)", *SHOWN))
-    print(f"{'mask':26}{'tokens':>9}{ours}{'':15}{'compiled, warm':>14}{'':21}{'eager':>14}")
-    results: list[Result] = []
-    for case in chosen:
-        for length in lengths:
-            if case.name == "block table" and length > TABLE_LIMIT:
-                continue
-            found = measure(case, length, most_runs=3 if options.quick else 15)
-            show(found)
-            results += found
-    RESULTS.mkdir(exist_ok=True)
-    about = {
+    name = "block_mask_quick" if options.quick else "block_mask"
+    about: dict[str, object] = {
         "machine": f"{os.cpu_count()} x {platform.processor() or platform.machine()}",
         "torch": torch.__version__,
         "threads": options.threads,
         "calls in a row": IN_A_ROW,
         "block": BLOCK,
     }
-    name = "block_mask_quick" if options.quick else "block_mask"
-    text = json.dumps({"about": about, "results": [asdict(r) for r in results]}, indent=1)
-    (RESULTS / f"{name}.json").write_text(text + "\n")
-    plot(results, RESULTS / f"{name}.png")
+    path = RESULTS / f"{name}.json"
+    adds = options.add and path.exists()
+    known = read(path, about) if adds else Results(about, [], [])
+    known.pieces.append(this_piece())
+    ours = "".join(f"{name:>10}" for name in ("(behind)", *SHOWN))
+    print(f"{'mask':26}{'tokens':>9}{ours}{'':15}{'compiled, warm':>14}{'':21}{'eager':>14}")
+    for case in chosen:
+        for length in lengths:
+            if case.name == "block table" and length > TABLE_LIMIT:
+                continue
+            found = measure(case, length, most_runs=3 if options.quick else 15)
+            show(found)
+            known.put(found)
+            known.write(path)
+    plot(known.results, RESULTS / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ from maskc.analysis.tiles.tile_map import NONE, Found, Share, Step, TileMap
 from maskc.ir.nodes import TRUE, And, Expr
 from maskc.ir.vectorize import Domain
 
-MOST_BLOCKS = 2**22
-"""How many blocks are worth a look at each."""
+MOST_BLOCKS = 2**26
+"""How many blocks are worth a look at each, at some ten bytes: as many as a million tokens have."""
 
 
 def tiles_of_conjuncts(mask: Expr, domain: Domain, grid: Grid) -> TileMap | None:

@@ -19,8 +19,11 @@ from maskc.ir.types import Dim
 from maskc.ir.vectorize import Domain
 
 MOST_FLAGS = 2**26
-MOST_PRODUCTS = 2**33
+MOST_PRODUCTS = 2**36
 """How many flags and pairs of them are worth it."""
+
+CACHED = 2**16
+"""How many words are compared in one go; two such lists stay in a processor's cache."""
 
 WORD = 64
 """Bits that are compared at once."""
@@ -94,8 +97,12 @@ def _words(flags: Array) -> Array:
 
 def _meet(one: Array, other: Array) -> Array:
     """Return which rows of one share a bit with which of the other."""
-    shared = np.zeros((one.shape[1], other.shape[1]), np.uint64)
-    for mine, theirs in zip(one, other, strict=True):
-        shared |= mine[:, None] & theirs
-    result: Array = shared != 0
+    result = np.empty((one.shape[1], other.shape[1]), np.bool_)
+    band = max(1, CACHED // max(1, other.shape[1]))
+    for start in range(0, len(result), band):
+        rows = slice(start, start + band)
+        shared = np.zeros(result[rows].shape, np.uint64)
+        for mine, theirs in zip(one[:, rows], other, strict=True):
+            shared |= mine[:, None] & theirs
+        np.not_equal(shared, 0, out=result[rows])
     return result

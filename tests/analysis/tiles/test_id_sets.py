@@ -67,6 +67,15 @@ def test_two_sequences() -> None:
     assert assert_tiles(mask, domain, (2, 2))
 
 
+@pytest.mark.parametrize("cached", [1, 10, 21])
+def test_blocks_are_compared_in_bands(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = torch.randint(0, 90, (2, 130), generator=torch.Generator().manual_seed(0))
+    domain = domain_of(130, 130, batch=2, doc=ids.sort(-1).values[:, torch.randperm(130)])
+    mask = row_mask("input doc: int; doc[batch, q] == doc[batch, k]", domain)
+    monkeypatch.setattr(id_sets, "CACHED", cached)
+    assert assert_tiles(mask, domain, (13, 27))
+
+
 def test_edges_alone_are_searched() -> None:
     ids = torch.randint(0, 4, (1024,), generator=torch.Generator().manual_seed(0))
     domain = domain_of(1024, 1024, doc=ids)
