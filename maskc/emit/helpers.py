@@ -83,7 +83,7 @@ def _mask_dtype(q: Tensor) -> torch.dtype:
 
 def _added(mask: Tensor | None, score_mod: Callable[..., Tensor], q: Tensor, k: Tensor) -> Tensor:
     """Return what a score adds to every pair, -inf where the mask is false."""
-    bias = _dense(score_mod(q.new_zeros(()), *_indices(q, k)).to(_mask_dtype(q)))
+    bias = _dense(score_mod(_widened(q.new_zeros(())), *_indices(q, k)).to(_mask_dtype(q)))
     return bias if mask is None else torch.where(mask, bias, float("-inf"))
 
 

@@ -253,6 +253,18 @@ def test_compiled_flex_keeps_the_policy_of_empty_rows() -> None:
 
 
 @pytest.mark.compiled
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_compiled_flex_with_tables_of_64_bits(dtype: torch.dtype, tolerance: float) -> None:
+    """torch's CPU kernel gives garbage for a score of 64 bits beside queries of fewer."""
+    text = "input t: float; t[k] < 1.5 | k <= q; score = score + t[k] ** 2 * log(2 + k)"
+    qkv, t = torch.randn(3, 1, 1, 33, 16).to(dtype), torch.randn(33, dtype=torch.float64)
+    program = compile_mask(text)
+    found = program(*qkv, backend="flex", block_size=16, t=t).double()
+    expected = program(*qkv.double(), backend="reference", t=t)
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+
+
+@pytest.mark.compiled
 def test_compiled_flex_of_narrow_heads() -> None:
     """torch's CPU kernel writes past a buffer at this width unless it is padded."""
     program = compile_mask("causal")

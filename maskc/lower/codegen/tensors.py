@@ -176,6 +176,8 @@ def definition(expr: Expr, kind: Kind, build: str = "build") -> list[str]:
     result = writer.text(written)
     if is_number(expr):
         result = _filled(result, kind)
+    elif kind is Kind.SCORE and writer.meets_floats:
+        result = writer.as_score(result)
     outer = [f"    {line}" for line in (*_wide_dtypes(expr), *writer.numbers.lines)]
     return [
         *signature(f"def {build}(", listed, "):"),
@@ -239,6 +241,8 @@ def _shared(expr: Expr) -> set[Expr]:
 class _Writer:
     """Writes terms; ``inner`` are lines of the function, ``numbers`` has those that run once.
 
+    ``meets_floats`` tells whether floats of another dtype than the score's may come in.
+
     Args:
         shared: terms that get a name because they are used more than once.
         hoisted: terms that get one because they have one value for a row or a column.
@@ -251,6 +255,7 @@ class _Writer:
     taken: set[str]
     inner: list[str] = field(default_factory=list)
     numbers: Numbers = field(default_factory=Numbers)
+    meets_floats: bool = False
     _steps: int = 0
     _names: dict[Expr, str] = field(default_factory=dict)
     _texts: dict[Expr, tuple[str, int]] = field(default_factory=dict)
@@ -265,6 +270,16 @@ class _Writer:
         if expr in self.shared or expr in self.hoisted:
             return self._name(expr)
         return text if own >= level else f"({text})"
+
+    def as_score(self, text: str) -> str:
+        """Return a score in the dtype that kernels compute it in, whatever dtype a table has.
+
+        A score of 64 bits beside queries of 32 is garbage in compiled FlexAttention on CPU. That
+        traces the function with a score of the queries' dtype, and runs it with one of 32 bits.
+        """
+        dtype = self._line("torch.promote_types(score.dtype, torch.float32)", "dtype")
+        end = f".to({dtype})"
+        return f"{self._line(text, 'changed')}{end}"
 
     def _fitted(self, expr: Expr) -> tuple[str, int]:
         """Return the text of a term and how it binds; long operands get names first."""
@@ -346,6 +361,7 @@ class _Writer:
         text = self._element(expr)
         if expr.type is not Type.FLOAT:
             return text
+        self.meets_floats = True
         end = f".to({_wide(expr.input.name)})"
         return f"{self._short(text, WIDTH - len(end))}{end}"
 
@@ -460,4 +476,5 @@ class _Writer:
     def _float(self, expr: Expr, level: int) -> str:
         if expr.type is Type.FLOAT or is_number(expr):
             return self.text(expr, level)
+        self.meets_floats = True
         return f"{self.text(expr, _ATOM)}.to(torch.get_default_dtype())"

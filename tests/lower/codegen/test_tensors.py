@@ -29,7 +29,8 @@ from maskc.syntax.parse import parse
 
 SIZES = {Sz.BATCH_SIZE: 2, Sz.NUM_HEADS: 4, Sz.NUM_KV_HEADS: 2, Sz.Q_LEN: 5, Sz.KV_LEN: 7}
 SHAPE = (2, 4, 5, 7)
-OURS = {"torch", "inf", "score", "b", "h", "q_idx", "kv_idx", "min", "max", "abs", "int", "float"}
+BUILTINS = {"min", "max", "abs", "int", "float", "bool"}
+OURS = {"torch", "inf", "score", "b", "h", "q_idx", "kv_idx", "dtype", "changed", *BUILTINS}
 
 STARTS = ("in_", "k_in_", "wide_", "k_wide_", "q_", "kv_", "h_", "b_")
 
@@ -110,7 +111,7 @@ def test_the_code_has_our_names_only(data: st.DataObject, module: Module) -> Non
         tree = ast.parse(generate(expr, kind).source)
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-        ours = OURS | {size.value for size in Sz} | {"mask_mod", "score_mod", "bool"}
+        ours = OURS | {size.value for size in Sz} | {"mask_mod", "score_mod"}
         for name in names - ours:
             assert name.startswith(STARTS) or name[1:].isdigit(), name
 
@@ -235,6 +236,20 @@ def test_scores_of_numbers_and_tensors(text: str) -> None:
         torch.testing.assert_close(one.expand(SHAPE).double(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("table", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("score", [torch.bfloat16, torch.float32, torch.float64])
+def test_a_score_keeps_its_bits_whatever_a_table_has(
+    table: torch.dtype, score: torch.dtype
+) -> None:
+    module = simplify(read("input t: float; score = score * 2 + t[q] + log(1 + k)")).module
+    where = Domain({}, {"t": torch.ones(3, dtype=table)}, torch.device("cpu"))
+    mod = score_mod(to_rows(module.score, Layout()), where)
+    zero = torch.tensor(0)
+    changed = mod(torch.ones((), dtype=score), zero, zero, zero, zero)
+    assert changed.dtype is torch.promote_types(score, torch.float32)
+    assert changed == 3
+
+
 def test_one_code_object_whatever_the_tensors() -> None:
     rows = to_rows(read("doc[q] == doc[k] & q < kv_len").mask, Layout())
     mods = [mask_mod(rows, domain(doc=torch.arange(size))) for size in (7, 9)]
@@ -301,7 +316,9 @@ def lines_of(text: str, which: str = "mask") -> list[str]:
             "score",
             [
                 "h_slopes = in_slopes[h].to(wide_slopes)",
-                "return score + h_slopes * (kv_idx - q_idx)",
+                "dtype = torch.promote_types(score.dtype, torch.float32)",
+                "changed = score + h_slopes * (kv_idx - q_idx)",
+                "return changed.to(dtype)",
             ],
         ),
         (
