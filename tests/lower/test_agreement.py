@@ -265,6 +265,18 @@ def test_compiled_flex_with_tables_of_64_bits(dtype: torch.dtype, tolerance: flo
 
 
 @pytest.mark.compiled
+@pytest.mark.parametrize(
+    "change", ["clamp(score, -1, 1)", "max(score, -0.5)", "1.0 * int(4 * score)"]
+)
+def test_compiled_flex_clamps_halves(change: str) -> None:
+    """torch's CPU kernel clamps a score of bfloat16 to other numbers."""
+    program, qkv = compile_mask(f"score = {change}"), torch.randn(3, 1, 1, 32, 32).bfloat16()
+    found = program(*qkv, backend="flex", block_size=16).float()
+    expected = program(*qkv.float(), backend="reference")
+    torch.testing.assert_close(found, expected, atol=2e-2, rtol=0)
+
+
+@pytest.mark.compiled
 def test_compiled_flex_of_narrow_heads() -> None:
     """torch's CPU kernel writes past a buffer at this width unless it is padded."""
     program = compile_mask("causal")

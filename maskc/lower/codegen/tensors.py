@@ -176,7 +176,7 @@ def definition(expr: Expr, kind: Kind, build: str = "build") -> list[str]:
     result = writer.text(written)
     if is_number(expr):
         result = _filled(result, kind)
-    elif kind is Kind.SCORE and writer.meets_floats:
+    elif kind is Kind.SCORE and writer.minds_dtypes:
         result = writer.as_score(result)
     outer = [f"    {line}" for line in (*_wide_dtypes(expr), *writer.numbers.lines)]
     return [
@@ -241,7 +241,8 @@ def _shared(expr: Expr) -> set[Expr]:
 class _Writer:
     """Writes terms; ``inner`` are lines of the function, ``numbers`` has those that run once.
 
-    ``meets_floats`` tells whether floats of another dtype than the score's may come in.
+    ``minds_dtypes`` tells whether floats of another dtype than the score's may come in, or are
+    clamped.
 
     Args:
         shared: terms that get a name because they are used more than once.
@@ -255,7 +256,7 @@ class _Writer:
     taken: set[str]
     inner: list[str] = field(default_factory=list)
     numbers: Numbers = field(default_factory=Numbers)
-    meets_floats: bool = False
+    minds_dtypes: bool = False
     _steps: int = 0
     _names: dict[Expr, str] = field(default_factory=dict)
     _texts: dict[Expr, tuple[str, int]] = field(default_factory=dict)
@@ -272,14 +273,13 @@ class _Writer:
         return text if own >= level else f"({text})"
 
     def as_score(self, text: str) -> str:
-        """Return a score in the dtype that kernels compute it in, whatever dtype a table has.
+        """Compute a score in 32 bits at least, and return it in these.
 
-        A score of 64 bits beside queries of 32 is garbage in compiled FlexAttention on CPU. That
-        traces the function with a score of the queries' dtype, and runs it with one of 32 bits.
+        Compiled FlexAttention on CPU does so too, but traces the function with a score of the
+        queries' dtype: it then clamps halves wrong, and gives garbage for a score of more bits.
         """
-        dtype = self._line("torch.promote_types(score.dtype, torch.float32)", "dtype")
-        end = f".to({dtype})"
-        return f"{self._line(text, 'changed')}{end}"
+        self.inner.insert(0, "score = score.to(torch.promote_types(score.dtype, torch.float32))")
+        return f"{self._line(text, 'changed')}.to(score.dtype)"
 
     def _fitted(self, expr: Expr) -> tuple[str, int]:
         """Return the text of a term and how it binds; long operands get names first."""
@@ -361,7 +361,7 @@ class _Writer:
         text = self._element(expr)
         if expr.type is not Type.FLOAT:
             return text
-        self.meets_floats = True
+        self.minds_dtypes = True
         end = f".to({_wide(expr.input.name)})"
         return f"{self._short(text, WIDTH - len(end))}{end}"
 
@@ -458,6 +458,7 @@ class _Writer:
 
     def _extreme(self, fn: Fn, args: tuple[Expr, ...]) -> str:
         """Write ``min`` or ``max`` as clamps of a tensor, which take numbers and tensors alike."""
+        self.minds_dtypes |= any(arg.type is Type.FLOAT for arg in args)
         bound = "max" if fn is Fn.MIN else "min"
         tensors = [arg for arg in args if not is_number(arg)]
         numbers = [arg for arg in args if is_number(arg)]
@@ -467,6 +468,7 @@ class _Writer:
         return text
 
     def _int(self, text: str) -> str:
+        self.minds_dtypes = True
         finite, end = rounded(self._short(text, WIDTH // 3))
         return f"{self._line(finite)}{end}"
 
@@ -476,5 +478,5 @@ class _Writer:
     def _float(self, expr: Expr, level: int) -> str:
         if expr.type is Type.FLOAT or is_number(expr):
             return self.text(expr, level)
-        self.meets_floats = True
+        self.minds_dtypes = True
         return f"{self.text(expr, _ATOM)}.to(torch.get_default_dtype())"

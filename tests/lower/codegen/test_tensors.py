@@ -30,7 +30,7 @@ from maskc.syntax.parse import parse
 SIZES = {Sz.BATCH_SIZE: 2, Sz.NUM_HEADS: 4, Sz.NUM_KV_HEADS: 2, Sz.Q_LEN: 5, Sz.KV_LEN: 7}
 SHAPE = (2, 4, 5, 7)
 BUILTINS = {"min", "max", "abs", "int", "float", "bool"}
-OURS = {"torch", "inf", "score", "b", "h", "q_idx", "kv_idx", "dtype", "changed", *BUILTINS}
+OURS = {"torch", "inf", "score", "b", "h", "q_idx", "kv_idx", "changed", *BUILTINS}
 
 STARTS = ("in_", "k_in_", "wide_", "k_wide_", "q_", "kv_", "h_", "b_")
 
@@ -315,10 +315,10 @@ def lines_of(text: str, which: str = "mask") -> list[str]:
             "score = score + slopes[head] * (k - q)",
             "score",
             [
+                "score = score.to(torch.promote_types(score.dtype, torch.float32))",
                 "h_slopes = in_slopes[h].to(wide_slopes)",
-                "dtype = torch.promote_types(score.dtype, torch.float32)",
                 "changed = score + h_slopes * (kv_idx - q_idx)",
-                "return changed.to(dtype)",
+                "return changed.to(score.dtype)",
             ],
         ),
         (
