@@ -241,8 +241,8 @@ def _shared(expr: Expr) -> set[Expr]:
 class _Writer:
     """Writes terms; ``inner`` are lines of the function, ``numbers`` has those that run once.
 
-    ``minds_dtypes`` tells whether floats of another dtype than the score's may come in, or are
-    clamped.
+    ``minds_dtypes`` tells whether a float is clamped, or one of another dtype than the score's may
+    meet it: what ``as_score`` is for.
 
     Args:
         shared: terms that get a name because they are used more than once.
@@ -273,10 +273,11 @@ class _Writer:
         return text if own >= level else f"({text})"
 
     def as_score(self, text: str) -> str:
-        """Compute a score in 32 bits at least, and return it in these.
+        """Widen the score to 32 bits at least before anything else, and return it in that dtype.
 
-        Compiled FlexAttention on CPU does so too, but traces the function with a score of the
-        queries' dtype: it then clamps halves wrong, and gives garbage for a score of more bits.
+        Compiled FlexAttention on CPU computes scores in float32, but traces their function with a
+        score of the queries' dtype. There ``torch.clamp`` of a half gives other numbers, and a
+        result of 64 bits is read as if it had 32.
         """
         self.inner.insert(0, "score = score.to(torch.promote_types(score.dtype, torch.float32))")
         return f"{self._line(text, 'changed')}.to(score.dtype)"
